@@ -1,0 +1,135 @@
+"""The primitives, one name in three backends, and the choice between them.
+
+``active()`` is the backend in force: the one of the innermost :func:`use_backend`, else the one that the environment
+variable ``ROBUSTAGG_BACKEND`` names, else the fastest that can be loaded. A backend asked for by name that cannot be
+loaded is an error, never a silent fallback.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import lru_cache
+from typing import cast
+
+from robustagg import errors
+from robustagg.kernels.interface import Detection, Kernels, Rows
+
+__all__ = [
+    "BACKENDS",
+    "Detection",
+    "Kernels",
+    "Rows",
+    "active",
+    "active_name",
+    "available",
+    "num_threads",
+    "set_num_threads",
+    "use_backend",
+]
+
+BACKENDS = ("native", "numba", "numpy")  # fastest first
+
+_forced: ContextVar[str | None] = ContextVar("robustagg_backend", default=None)
+_threads: int | None = None
+
+
+@lru_cache(maxsize=None)
+def _load(name: str) -> Kernels:
+    if name not in BACKENDS:
+        raise errors.unknown_backend(name, BACKENDS)
+    try:
+        return cast(Kernels, importlib.import_module(f"robustagg.kernels.{name}"))
+    except ImportError as cause:
+        raise errors.backend_unavailable(name, cause) from cause
+
+
+@lru_cache(maxsize=None)
+def _fastest() -> str:
+    return next(name for name in BACKENDS if _loads(name))
+
+
+def _loads(name: str) -> bool:
+    try:
+        _load(name)
+    except errors.BackendUnavailable:
+        return False
+    return True
+
+
+def available() -> tuple[str, ...]:
+    """Names of the backends that can be loaded here, fastest first."""
+    return tuple(name for name in BACKENDS if _loads(name))
+
+
+def active_name() -> str:
+    """Name of the backend in force."""
+    return _forced.get() or os.environ.get("ROBUSTAGG_BACKEND") or _fastest()
+
+
+def active() -> Kernels:
+    """The backend in force."""
+    return _load(active_name())
+
+
+@contextmanager
+def use_backend(name: str) -> Iterator[None]:
+    """Compute with the backend `name` inside a ``with`` block, in this thread or task.
+
+    Parameters
+    ----------
+    name : {"native", "numba", "numpy"}
+        The backend.
+
+    Raises
+    ------
+    ValueError
+        If there is no backend of that name.
+    BackendUnavailable
+        If it cannot be loaded here (an :class:`ImportError`).
+
+    Examples
+    --------
+    >>> import robustagg as ra
+    >>> with ra.use_backend("numpy"):
+    ...     ra.Median()([[1.0], [2.0], [900.0]])
+    array([2.])
+    """
+    _load(name)
+    token = _forced.set(name)
+    try:
+        yield
+    finally:
+        _forced.reset(token)
+
+
+def num_threads() -> int:
+    """Threads that a kernel may use: what was set, else ``OMP_NUM_THREADS``, else the processors of this process."""
+    if _threads is not None:
+        return _threads
+    first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    if first.isdigit() and int(first) > 0:
+        return int(first)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def set_num_threads(count: int | None) -> None:
+    """Let each kernel use `count` threads; None goes back to the default. Results do not depend on it.
+
+    Parameters
+    ----------
+    count : int or None
+        At least 1.
+
+    Raises
+    ------
+    ValueError
+        If it is neither None nor an integer of at least 1.
+    """
+    global _threads
+    if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 1):
+        raise errors.bad_thread_count(count)
+    _threads = count

@@ -1,0 +1,119 @@
+"""What a backend provides: the primitives, documented once for all of them.
+
+Rows are a list of n one-dimensional C-contiguous arrays of one length d (zero included) and one dtype: float32, float64, float16, or
+uint16 for the bits of bfloat16. float64 is computed in float64, everything else in float32 (the NumPy backend,
+being the specification, computes in float64 throughout); arrays of results have that *compute dtype*.
+
+Callers have checked shapes and parameters. Kernels never write to rows. A NaN or an infinity in a row raises
+:class:`robustagg.errors.NonFinite`. A coordinate's result depends on its own column only, so the bits do not depend
+on the number of threads or on how a model is cut into blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array: TypeAlias = NDArray[Any]
+Rows: TypeAlias = Sequence[Array]
+
+
+class Detection(NamedTuple):
+    """What :meth:`Kernels.detect` leaves behind: a bit per value and a number per coordinate."""
+
+    rejected: NDArray[np.uint8]
+    """(n, ceil(d / 8)); bit k % 8 (little-endian) of byte k // 8 of row i: coordinate k of client i was rejected."""
+    median: Array
+    """(d,) median of the rescaled column, the replacement for what was rejected."""
+    counts: NDArray[np.int64]
+    """(n,) rejected coordinates per client."""
+
+
+class Kernels(Protocol):
+    """A backend module."""
+
+    def finite(self, rows: Rows) -> NDArray[np.bool_]:
+        """(n,): whether every value of the row is finite. O(nd)."""
+
+    def weighted_mean(self, rows: Rows, weights: NDArray[np.float64]) -> Array:
+        """(d,): sum of weights[i] * rows[i], in float64 and client order; the weights sum to 1. O(nd)."""
+
+    def median(self, rows: Rows) -> Array:
+        """(d,): coordinate-wise median; of an even count, the mean of the two middle values. O(n log n) per coordinate."""
+
+    def trimmed_mean(self, rows: Rows, k: int) -> Array:
+        """(d,): coordinate-wise mean without the k lowest and k highest values, n > 2k. O(n log n) per coordinate."""
+
+    def detect(
+        self,
+        rows: Rows,
+        *,
+        value_range: float | None,
+        rescale: str,
+        intercept: str,
+        interval_width: float,
+        confidence_threshold: float,
+        scale_floor: float,
+    ) -> Detection:
+        """Part A of the reputation rule: which values lie off the repeated-median line. O(n^2) per coordinate or less."""
+
+    def rectified_mean(
+        self,
+        rows: Rows,
+        rejected: NDArray[np.uint8],
+        median: Array,
+        weights: NDArray[np.float64],
+        *,
+        value_range: float | None,
+        rescale: str,
+    ) -> Array:
+        """(d,): weighted mean with each rejected value replaced by the median. Overwrites and returns `median`. O(nd)."""
+
+    def rectify(
+        self,
+        rows: Rows,
+        rejected: NDArray[np.uint8],
+        median: Array,
+        *,
+        value_range: float | None,
+        rescale: str,
+    ) -> Array:
+        """(n, d): the rescaled values, the rejected ones replaced by the median. O(nd)."""
+
+    def repeated_median(self, rows: Rows, intercept: str) -> tuple[Array, Array]:
+        """((d,), (d,)): slope and intercept of Siegel's line through each sorted column. O(n^2) per coordinate or less."""
+
+    def confidence(
+        self,
+        rows: Rows,
+        *,
+        value_range: float | None,
+        rescale: str,
+        intercept: str,
+        interval_width: float,
+        scale_floor: float,
+    ) -> Array:
+        """(n, d): the confidence C of each value, equal values sharing the highest. O(n^2) per coordinate or less."""
+
+    def beta_reputation(
+        self,
+        accepted: NDArray[np.int64],
+        rejected: NDArray[np.int64],
+        positive_weight: float,
+        prior: float,
+        prior_weight: float,
+    ) -> NDArray[np.float64]:
+        """(n,): the expectation of each client's Beta distribution. O(n)."""
+
+    def decayed_score(
+        self,
+        rounds: NDArray[np.int64],
+        observed: NDArray[np.float64],
+        now: int,
+        decay: float,
+        window: int,
+    ) -> NDArray[np.float64]:
+        """(m,): mean of observed (m, s), weighted by exp(-decay * age); empty slots have round < 0. O(ms)."""

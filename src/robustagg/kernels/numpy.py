@@ -1,0 +1,289 @@
+"""The specification: every primitive in plain NumPy, beside which ``spec/reputation.md`` can be read line by line.
+
+All arithmetic is in float64. Clear before fast: the other backends are held to this one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robustagg.errors import NonFinite
+from robustagg.kernels.interface import Array, Detection, Rows
+
+BLOCK_BYTES = 2**25  # of one (n, width) float64 temporary
+HUGE_EXPONENT = 400  # columns with values above 2**400 are scaled down by a power of two, lest their squares overflow
+
+
+# --- rows to columns and back ---------------------------------------------------------------------------------------
+
+
+def compute_dtype(rows: Rows) -> np.dtype[np.floating]:
+    return np.dtype(np.float64 if rows[0].dtype == np.float64 else np.float32)
+
+
+def widened(row: Array) -> NDArray[np.float64]:
+    if row.dtype == np.uint16:  # bfloat16 is the upper half of a float32
+        row = (row.astype(np.uint32) << 16).view(np.float32)
+    return row.astype(np.float64)
+
+
+def blocks(rows: Rows) -> Iterator[tuple[slice, NDArray[np.float64]]]:
+    """Cut the columns into (n, width) float64 matrices of bounded size."""
+    width = max(8, BLOCK_BYTES // (8 * len(rows)) // 8 * 8)
+    for start in range(0, rows[0].size, width):
+        part = slice(start, start + width)
+        y = np.stack([widened(row[part]) for row in rows])
+        if not np.isfinite(y).all():
+            raise NonFinite
+        yield part, y
+
+
+def narrowed(values: NDArray[np.float64], dtype: np.dtype[np.floating]) -> Array:
+    """Cast a result; rounding must not turn a finite number into an infinity."""
+    largest = np.finfo(dtype).max
+    return np.clip(values, -largest, largest).astype(dtype)
+
+
+def down_scaled(y: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+    """Scale huge columns by an exact power of two: (y * 2**-e, e), e = 0 for ordinary columns."""
+    largest = np.abs(y).max(axis=0, initial=0.0)
+    e = np.maximum(np.frexp(largest)[1] - HUGE_EXPONENT, 0).astype(np.int32)
+    return np.ldexp(y, -e), e
+
+
+# --- the cheap rules ------------------------------------------------------------------------------------------------
+
+
+def finite(rows: Rows) -> NDArray[np.bool_]:
+    return np.array([np.isfinite(widened(row)).all() for row in rows])
+
+
+def mean_of(y: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    total = np.zeros(y.shape[1])
+    scaled, e = down_scaled(y)
+    for weight, row in zip(weights, scaled, strict=True):
+        total += weight * row
+    largest = np.ldexp(np.finfo(np.float64).max, -e)
+    return np.ldexp(np.clip(total, -largest, largest), e)
+
+
+def weighted_mean(rows: Rows, weights: NDArray[np.float64]) -> Array:
+    out = np.empty(rows[0].size, compute_dtype(rows))
+    for part, y in blocks(rows):
+        out[part] = narrowed(mean_of(y, weights), out.dtype)
+    return out
+
+
+def median_of(y: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Median over axis 0; of an even count, the mean of the two middle values, without overflow."""
+    n = len(y)
+    low, high = np.partition(y, ((n - 1) // 2, n // 2), axis=0)[[(n - 1) // 2, n // 2]]
+    with np.errstate(over="ignore"):  # each branch overflows only where the other is taken
+        middle: NDArray[np.float64] = np.where((low < 0) == (high < 0), low + (high - low) / 2, (low + high) / 2)
+    return middle
+
+
+def median(rows: Rows) -> Array:
+    out = np.empty(rows[0].size, compute_dtype(rows))
+    for part, y in blocks(rows):
+        out[part] = median_of(y)
+    return out
+
+
+def trimmed_mean(rows: Rows, k: int) -> Array:
+    n = len(rows)
+    out = np.empty(rows[0].size, compute_dtype(rows))
+    for part, y in blocks(rows):
+        kept = np.sort(y, axis=0)[k : n - k]
+        out[part] = narrowed(mean_of(kept, np.full(len(kept), 1 / len(kept))), out.dtype)
+    return out
+
+
+# --- A. detection ---------------------------------------------------------------------------------------------------
+
+
+def rescaled(y: NDArray[np.float64], value_range: NDArray[np.float64] | None, rescale: str) -> NDArray[np.float64]:
+    """A.1: bring the extremes of a column in when it spans more than the value range (one per column)."""
+    if value_range is None or len(y) < 3:
+        return y
+    lowest, highest = y.min(axis=0), y.max(axis=0)
+    wide = highest - lowest > value_range
+    if rescale == "clip":
+        middle = median_of(y)
+        return np.where(wide, np.clip(y, middle - value_range / 2, middle + value_range / 2), y)
+    sigma = y.std(axis=0)
+    y = np.where(wide & (y == highest), highest - sigma, np.where(wide & (y == lowest), lowest + sigma, y))
+    return y
+
+
+def line(y: NDArray[np.float64], intercept: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """A.3: the repeated-median line through sorted columns, eqs. 1-3: (slope, intercept)."""
+    n = len(y)
+    if n == 1:
+        return np.zeros(y.shape[1]), y[0].copy()
+    x = np.arange(n, dtype=np.float64)[:, None]
+    slopes = np.empty_like(y)
+    for i in range(n):
+        others = np.arange(n) != i
+        slopes[i] = median_of((y[others] - y[i]) / (x[others] - x[i]))
+    slope = median_of(slopes)
+    if intercept == "separate":
+        return slope, median_of(y - x * slopes)
+    if intercept == "hierarchical":
+        return slope, median_of(y - x * slope)
+    return slope, median_of(y) - slope * (n - 1) / 2
+
+
+def confidence_of(
+    y: NDArray[np.float64], intercept: str, interval_width: float, scale_floor: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """A.2 to A.7: the confidence of each value of (rescaled) columns, in the clients' order."""
+    n = len(y)
+    if n < 3:
+        return np.ones_like(y)
+    order = np.argsort(y, axis=0, kind="stable")
+    ranked = np.take_along_axis(y, order, axis=0)
+    # A.3, A.4: the line, the residuals and their scale
+    x = np.arange(n, dtype=np.float64)[:, None]
+    slope, start = line(ranked, intercept)
+    residual = np.abs(ranked - start - slope * x)
+    tau = 1.4826 * (1 + 5 / (n - 1)) * median_of(residual) + scale_floor
+    # A.5, A.6: leverage and confidence
+    leverage = 1 / n + (x - x.mean()) ** 2 / ((x - x.mean()) ** 2).sum()
+    bound = interval_width * np.sqrt(2 / n) * np.sqrt(1 - leverage) * tau
+    ranked_confidence = np.minimum(1.0, np.divide(bound, residual, out=np.ones_like(y), where=residual > bound))
+    # A.7: equal values share the highest confidence of their ranks
+    for ranks in (range(1, n), range(n - 2, -1, -1)):
+        for i in ranks:
+            j = i - ranks.step
+            better = np.maximum(ranked_confidence[i], ranked_confidence[j])
+            ranked_confidence[i] = np.where(ranked[i] == ranked[j], better, ranked_confidence[i])
+    result = np.empty_like(y)
+    np.put_along_axis(result, order, ranked_confidence, axis=0)
+    return result
+
+
+def detect(
+    rows: Rows,
+    *,
+    value_range: float | None,
+    rescale: str,
+    intercept: str,
+    interval_width: float,
+    confidence_threshold: float,
+    scale_floor: float,
+) -> Detection:
+    n, d = len(rows), rows[0].size
+    rejected = np.zeros((n, -(-d // 8)), np.uint8)
+    replacement = np.empty(d, compute_dtype(rows))
+    counts = np.zeros(n, np.int64)
+    for part, y in blocks(rows):
+        y, e = down_scaled(y)
+        y = rescaled(y, None if value_range is None else np.ldexp(value_range, -e), rescale)
+        c = confidence_of(y, intercept, interval_width, np.ldexp(scale_floor, -e))
+        bad = c < confidence_threshold  # A.8
+        rejected[:, part.start // 8 : -(-part.stop // 8)] = np.packbits(bad, axis=1, bitorder="little")
+        replacement[part] = narrowed(np.ldexp(median_of(y), e), replacement.dtype)
+        counts += bad.sum(axis=1)
+    return Detection(rejected, replacement, counts)
+
+
+def confidence(
+    rows: Rows,
+    *,
+    value_range: float | None,
+    rescale: str,
+    intercept: str,
+    interval_width: float,
+    scale_floor: float,
+) -> Array:
+    out = np.empty((len(rows), rows[0].size), compute_dtype(rows))
+    for part, y in blocks(rows):
+        y, e = down_scaled(y)
+        y = rescaled(y, None if value_range is None else np.ldexp(value_range, -e), rescale)
+        out[:, part] = confidence_of(y, intercept, interval_width, np.ldexp(scale_floor, -e))
+    return out
+
+
+def repeated_median(rows: Rows, intercept: str) -> tuple[Array, Array]:
+    slopes, intercepts = (np.empty(rows[0].size, compute_dtype(rows)) for _ in range(2))
+    for part, y in blocks(rows):
+        y, e = down_scaled(y)
+        slope, start = line(np.sort(y, axis=0), intercept)
+        slopes[part] = narrowed(np.ldexp(slope, e), slopes.dtype)
+        intercepts[part] = narrowed(np.ldexp(start, e), slopes.dtype)
+    return slopes, intercepts
+
+
+# --- A.8 and C.3: rectification and the mean of what it leaves ------------------------------------------------------
+
+
+def rectified(
+    part: slice,
+    y: NDArray[np.float64],
+    rejected: NDArray[np.uint8],
+    median: Array,
+    value_range: float | None,
+    rescale: str,
+) -> NDArray[np.float64]:
+    bits = rejected[:, part.start // 8 : -(-part.stop // 8)]
+    bad = np.unpackbits(bits, axis=1, count=y.shape[1], bitorder="little").view(bool)
+    scaled, e = down_scaled(y)
+    scaled = rescaled(scaled, None if value_range is None else np.ldexp(value_range, -e), rescale)
+    largest = np.ldexp(np.finfo(np.float64).max, -e)
+    return np.where(bad, median[part], np.ldexp(np.clip(scaled, -largest, largest), e))
+
+
+def rectified_mean(
+    rows: Rows,
+    rejected: NDArray[np.uint8],
+    median: Array,
+    weights: NDArray[np.float64],
+    *,
+    value_range: float | None,
+    rescale: str,
+) -> Array:
+    for part, y in blocks(rows):
+        y = rectified(part, y, rejected, median, value_range, rescale)
+        median[part] = narrowed(mean_of(y, weights), median.dtype)
+    return median
+
+
+def rectify(
+    rows: Rows,
+    rejected: NDArray[np.uint8],
+    median: Array,
+    *,
+    value_range: float | None,
+    rescale: str,
+) -> Array:
+    out = np.empty((len(rows), rows[0].size), compute_dtype(rows))
+    for part, y in blocks(rows):
+        out[:, part] = narrowed(rectified(part, y, rejected, median, value_range, rescale), out.dtype)
+    return out
+
+
+# --- B. reputation --------------------------------------------------------------------------------------------------
+
+
+def beta_reputation(
+    accepted: NDArray[np.int64],
+    rejected: NDArray[np.int64],
+    positive_weight: float,
+    prior: float,
+    prior_weight: float,
+) -> NDArray[np.float64]:
+    alpha = positive_weight * accepted + prior_weight * prior  # B.2, eqs. 6-9
+    beta = (1 - positive_weight) * rejected + prior_weight * (1 - prior)
+    return np.asarray(alpha / (alpha + beta), np.float64)
+
+
+def decayed_score(
+    rounds: NDArray[np.int64], observed: NDArray[np.float64], now: int, decay: float, window: int
+) -> NDArray[np.float64]:
+    age = now - rounds  # B.3, eqs. 11-12
+    theta = np.where((rounds >= 0) & (age < window), np.exp(-decay * age.astype(np.float64)), 0.0)
+    return np.asarray((theta * observed).sum(axis=1) / theta.sum(axis=1), np.float64)
