@@ -1,0 +1,57 @@
+#include <pybind11/stl.h>
+
+#include "common.hpp"
+
+namespace {
+
+py::array finite_rows(const py::sequence& sequence, int threads) {
+    const Input rows(sequence);
+    Vector<bool> out(rows.n());
+    bool* result = out.mutable_data();
+    const py::gil_scoped_release release;
+    ra::kernels().finite(rows.view(), result, threads);
+    return out;
+}
+
+py::object weighted_mean(const py::sequence& sequence, const Vector<double>& weights, int threads) {
+    const Input rows(sequence);
+    require_vector(weights, rows.n(), py::dtype::of<double>(), "weights");
+    py::array out = rows.vector();
+    return checked(out, [&, to = out.mutable_data(), w = weights.data()] {
+        return ra::kernels().weighted_mean(rows.view(), w, to, threads);
+    });
+}
+
+py::object rectified_mean(const py::sequence& sequence, const Vector<std::uint8_t>& rejected, py::array median,
+                          const Vector<double>& weights, std::optional<double> value_range,
+                          const std::string& mode, int threads) {
+    const Input rows(sequence);
+    const ra::Bits bits = bits_of(rejected, rows);
+    require_vector(median, rows.d(), rows.compute_dtype(), "median");
+    require_vector(weights, rows.n(), py::dtype::of<double>(), "weights");
+    const ra::Rescale rescale = rescale_of(value_range, mode);
+    return checked(median, [&, to = median.mutable_data(), w = weights.data()] {
+        return ra::kernels().rectified_mean(rows.view(), bits, w, rescale, to, threads);
+    });
+}
+
+py::object rectify(const py::sequence& sequence, const Vector<std::uint8_t>& rejected, const py::array& median,
+                   std::optional<double> value_range, const std::string& mode, int threads) {
+    const Input rows(sequence);
+    const ra::Bits bits = bits_of(rejected, rows);
+    require_vector(median, rows.d(), rows.compute_dtype(), "median");
+    const ra::Rescale rescale = rescale_of(value_range, mode);
+    py::array out = rows.matrix();
+    return checked(out, [&, to = out.mutable_data(), middle = median.data()] {
+        return ra::kernels().rectify(rows.view(), bits, middle, rescale, to, threads);
+    });
+}
+
+}  // namespace
+
+void register_mean(py::module_& m) {
+    m.def("finite", &finite_rows);
+    m.def("weighted_mean", &weighted_mean);
+    m.def("rectified_mean", &rectified_mean);
+    m.def("rectify", &rectify);
+}

@@ -1,0 +1,72 @@
+#include "common.hpp"
+
+namespace {
+
+ra::DType dtype_of(const py::array& array) {
+    const py::dtype dtype = array.dtype();
+    if (dtype.byteorder() == '=' || dtype.byteorder() == '|') {
+        if (dtype.kind() == 'f' && dtype.itemsize() == 4) return ra::DType::f32;
+        if (dtype.kind() == 'f' && dtype.itemsize() == 8) return ra::DType::f64;
+        if (dtype.kind() == 'f' && dtype.itemsize() == 2) return ra::DType::f16;
+        if (dtype.kind() == 'u' && dtype.itemsize() == 2) return ra::DType::bf16;
+    }
+    throw py::type_error("rows must be float32, float64, float16 or uint16 (bits of bfloat16)");
+}
+
+}  // namespace
+
+Input::Input(const py::sequence& rows) {
+    const std::size_t count = rows.size();
+    if (count == 0) throw py::value_error("no rows");
+    arrays_.reserve(count);
+    pointers_.reserve(count);
+    for (const py::handle& item : rows) {
+        if (!py::isinstance<py::array>(item)) throw py::type_error("rows must be NumPy arrays");
+        auto array = py::reinterpret_borrow<py::array>(item);
+        const ra::DType dtype = dtype_of(array);
+        const auto size = static_cast<std::size_t>(array.size());
+        if (arrays_.empty()) {
+            dtype_ = dtype;
+            d_ = size;
+        }
+        if (array.ndim() != 1 || !(array.flags() & py::array::c_style) || dtype != dtype_ || size != d_)
+            throw py::type_error("rows must be one-dimensional, contiguous, of one dtype and one length");
+        pointers_.push_back(array.data());
+        arrays_.push_back(std::move(array));
+    }
+}
+
+py::dtype Input::compute_dtype() const {
+    return dtype_ == ra::DType::f64 ? py::dtype::of<double>() : py::dtype::of<float>();
+}
+
+ra::Rescale rescale_of(std::optional<double> value_range, const std::string& mode) {
+    ra::Rescale rescale;
+    if (mode == "clip")
+        rescale.mode = ra::RescaleMode::clip;
+    else if (mode != "paper")
+        throw py::value_error("unknown rescale");
+    if (value_range) rescale.value_range = *value_range;
+    return rescale;
+}
+
+ra::Intercept intercept_of(const std::string& name) {
+    if (name == "separate") return ra::Intercept::separate;
+    if (name == "hierarchical") return ra::Intercept::hierarchical;
+    if (name == "median_point") return ra::Intercept::median_point;
+    throw py::value_error("unknown intercept");
+}
+
+ra::Bits bits_of(const Vector<std::uint8_t>& rejected, const Input& rows) {
+    const std::size_t row_bytes = (rows.d() + 7) / 8;
+    if (rejected.ndim() != 2 || static_cast<std::size_t>(rejected.shape(0)) != rows.n() ||
+        static_cast<std::size_t>(rejected.shape(1)) != row_bytes)
+        throw py::type_error("rejected must be (n, ceil(d / 8))");
+    return {rejected.data(), row_bytes};
+}
+
+void require_vector(const py::array& array, std::size_t size, const py::dtype& dtype, const char* name) {
+    if (array.ndim() != 1 || !(array.flags() & py::array::c_style) || !array.dtype().equal(dtype) ||
+        static_cast<std::size_t>(array.size()) != size)
+        throw py::type_error(std::string(name) + " must be a contiguous vector of matching length and dtype");
+}

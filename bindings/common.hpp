@@ -1,0 +1,54 @@
+// What every binding does first: see a sequence of arrays as rows, and allocate a result of their compute dtype.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "dispatch.hpp"
+
+namespace py = pybind11;
+
+template <class T>
+using Vector = py::array_t<T, py::array::c_style>;
+
+// Rows of a Python sequence of arrays, kept alive for as long as this object lives.
+class Input {
+  public:
+    explicit Input(const py::sequence& rows);
+    ra::RowsView view() const { return {pointers_.data(), pointers_.size(), d_, dtype_}; }
+    std::size_t n() const { return pointers_.size(); }
+    std::size_t d() const { return d_; }
+    py::dtype compute_dtype() const;
+    py::array vector() const { return py::array(compute_dtype(), d_); }
+    py::array matrix() const { return py::array(compute_dtype(), {n(), d_}); }
+
+  private:
+    std::vector<py::array> arrays_;
+    std::vector<const void*> pointers_;
+    std::size_t d_ = 0;
+    ra::DType dtype_ = ra::DType::f32;
+};
+
+ra::Rescale rescale_of(std::optional<double> value_range, const std::string& mode);
+ra::Intercept intercept_of(const std::string& name);
+
+// Bits of the rejected values, checked to have a row per client and a bit per coordinate.
+ra::Bits bits_of(const Vector<std::uint8_t>& rejected, const Input& rows);
+
+// Raises TypeError unless `array` is one-dimensional, contiguous, of `size` elements and of dtype `dtype`.
+void require_vector(const py::array& array, std::size_t size, const py::dtype& dtype, const char* name);
+
+// Calls kernel() without the GIL; what it returns, or None when it met a NaN or an infinity.
+template <class Kernel>
+py::object checked(const py::object& result, const Kernel& kernel) {
+    bool finite;
+    {
+        const py::gil_scoped_release release;
+        finite = kernel();
+    }
+    return finite ? result : py::none();
+}

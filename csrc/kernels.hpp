@@ -1,0 +1,66 @@
+// The kernels' types and the one list of them. Each is compiled once per instruction set, into namespace ra::RA_ISA;
+// dispatch.cpp chooses a set at run time. A kernel that returns bool returns false when it met a NaN or an infinity,
+// and leaves its output undefined then.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+
+namespace ra {
+
+enum class DType { f32, f64, f16, bf16 };
+
+// n rows of d elements each; the caller has checked that they are alive, equally long and of one dtype.
+struct RowsView {
+    const void* const* row;
+    std::size_t n, d;
+    DType dtype;
+};
+
+enum class RescaleMode { paper, clip };
+
+struct Rescale {
+    double value_range = std::numeric_limits<double>::infinity();  // infinity: never rescale
+    RescaleMode mode = RescaleMode::paper;
+};
+
+enum class Intercept { separate, hierarchical, median_point };
+
+struct Confidence {
+    Rescale rescale;
+    Intercept intercept;
+    double interval_width, scale_floor;
+};
+
+// A bit per value as detect leaves it: bit k % 8 of byte k / 8 of row i, rows `row_bytes` apart.
+struct Bits {
+    const std::uint8_t* bytes;
+    std::size_t row_bytes;
+};
+
+// Outputs typed void* have the compute type: double for f64 rows, float for all others.
+#define RA_KERNELS(X)                                                                                         \
+    X(finite, void, (const RowsView&, bool* out, int threads))                                                \
+    X(weighted_mean, bool, (const RowsView&, const double* weights, void* out, int threads))                  \
+    X(rectified_mean, bool,                                                                                   \
+      (const RowsView&, Bits rejected, const double* weights, const Rescale&, void* median_to_mean, int threads)) \
+    X(rectify, bool,                                                                                          \
+      (const RowsView&, Bits rejected, const void* median, const Rescale&, void* out, int threads))           \
+    X(median, bool, (const RowsView&, void* out, int threads))                                                \
+    X(trimmed_mean, bool, (const RowsView&, std::size_t k, void* out, int threads))                           \
+    X(detect, bool,                                                                                           \
+      (const RowsView&, const Confidence&, double threshold, std::uint8_t* rejected, void* median,            \
+       std::int64_t* counts, int threads))                                                                    \
+    X(confidence, bool, (const RowsView&, const Confidence&, void* out, int threads))                         \
+    X(repeated_median, bool, (const RowsView&, Intercept, void* slope, void* intercept, int threads))
+
+#ifdef RA_ISA
+namespace RA_ISA {
+#define RA_DECLARE(name, result, arguments) result name arguments;
+RA_KERNELS(RA_DECLARE)
+#undef RA_DECLARE
+}  // namespace RA_ISA
+#endif
+
+}  // namespace ra

@@ -1,0 +1,61 @@
+// Threads, and the memory that they work in. Compiled once, for the baseline processor: nothing here may be inlined
+// into a kernel from a template that another instruction set instantiates too.
+#pragma once
+
+#include <cstddef>
+
+namespace ra {
+
+bool has_openmp();
+
+using Task = bool (*)(const void* context, std::size_t task, int worker);
+
+// Runs task 0 .. count-1 on up to `threads` threads (on one in a forked child, where OpenMP would hang), each with
+// the number of its worker. False as soon as one returned false; the tasks that have not begun are left out then.
+bool run_tasks(std::size_t count, int threads, Task task, const void* context);
+
+// Uninitialised bytes for each worker, 64-byte aligned. Allocated before the threads start: an exception inside
+// a parallel region would end the process.
+class Scratch {
+  public:
+    Scratch(int workers, std::size_t bytes_each);
+    ~Scratch();
+    Scratch(const Scratch&) = delete;
+    Scratch& operator=(const Scratch&) = delete;
+    void* of(int worker) const { return base_ + static_cast<std::size_t>(worker) * stride_; }
+
+  private:
+    std::size_t stride_;
+    unsigned char* base_;
+};
+
+// While it lives, this thread reads and writes subnormal numbers as zero: they are 20 times slower.
+class FlushSubnormals {
+  public:
+    FlushSubnormals();
+    ~FlushSubnormals();
+    FlushSubnormals(const FlushSubnormals&) = delete;
+    FlushSubnormals& operator=(const FlushSubnormals&) = delete;
+
+  private:
+    unsigned long long saved_;
+};
+
+#ifdef RA_ISA
+namespace RA_ISA {
+
+// parallel(count, threads, [&](std::size_t task, int worker) -> bool { ... })
+template <class Body>
+bool parallel(std::size_t count, int threads, const Body& body) {
+    return run_tasks(
+        count, threads,
+        [](const void* context, std::size_t task, int worker) {
+            return (*static_cast<const Body*>(context))(task, worker);
+        },
+        &body);
+}
+
+}  // namespace RA_ISA
+#endif
+
+}  // namespace ra

@@ -1,0 +1,43 @@
+// Rows<T>: n pointers to d elements of one type, and the types that elements and arithmetic have.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+#include "kernels.hpp"
+
+namespace ra::RA_ISA {
+
+struct Half {
+    std::uint16_t bits;
+};
+struct BFloat16 {
+    std::uint16_t bits;
+};
+
+// float64 is computed in float64, everything else in float32.
+template <class T>
+using Compute = std::conditional_t<std::is_same_v<T, double>, double, float>;
+
+template <class T>
+struct Rows {
+    const void* const* row;
+    std::size_t n, d;
+
+    // Elements need not be aligned: read them through widen().
+    const T* at(std::size_t i, std::size_t column) const { return static_cast<const T*>(row[i]) + column; }
+};
+
+// Calls kernel(Rows<T>) with the view's element type.
+template <class Kernel>
+auto visit(const RowsView& view, const Kernel& kernel) {
+    switch (view.dtype) {
+        case DType::f64: return kernel(Rows<double>{view.row, view.n, view.d});
+        case DType::f16: return kernel(Rows<Half>{view.row, view.n, view.d});
+        case DType::bf16: return kernel(Rows<BFloat16>{view.row, view.n, view.d});
+        default: return kernel(Rows<float>{view.row, view.n, view.d});
+    }
+}
+
+}  // namespace ra::RA_ISA

@@ -1,0 +1,47 @@
+// Tiles: the same few hundred coordinates of all n rows, copied next to each other in the compute type. Reading less
+// than about 1 KiB of a row at a time wastes most of the memory's bandwidth; a tile is also what fits the L2 cache.
+#pragma once
+
+#include <algorithm>
+
+#include "parallel.hpp"
+#include "widen.hpp"
+
+namespace ra::RA_ISA {
+
+constexpr std::size_t chunk = 64;  // widths of tiles are multiples of it: a word of bits, a whole number of vectors
+
+inline std::size_t whole_chunks(std::size_t count) { return (count + chunk - 1) / chunk * chunk; }
+
+// How d columns are cut into tiles of `stride` columns. Results do not depend on it.
+struct Tiles {
+    std::size_t d, stride;
+
+    Tiles(std::size_t n, std::size_t d_, std::size_t value_bytes, int threads) : d(d_) {
+        constexpr std::size_t budget = 512 * 1024, narrow = 256, widest = 1024;
+        const std::size_t fitting = std::max(chunk, budget / (n * value_bytes) / chunk * chunk);
+        const std::size_t share = whole_chunks(d / (4 * static_cast<std::size_t>(threads)) + 1);
+        stride = std::min({fitting, widest, std::max(share, narrow)});
+    }
+    std::size_t count() const { return (d + stride - 1) / stride; }
+    std::size_t begin(std::size_t tile) const { return tile * stride; }
+    std::size_t width(std::size_t tile) const { return std::min(stride, d - begin(tile)); }
+    int workers(int threads) const {
+        return static_cast<int>(std::min(static_cast<std::size_t>(threads), std::max<std::size_t>(1, count())));
+    }
+};
+
+// tile[i * stride + j] = value of row i at column begin + j; columns from `width` to `stride` become 0.
+// Returns whether all values are finite.
+template <class T>
+bool stage(const Rows<T>& rows, std::size_t begin, std::size_t width, std::size_t stride, Compute<T>* tile) {
+    bool finite = true;
+    for (std::size_t i = 0; i < rows.n; ++i) {
+        Compute<T>* out = tile + i * stride;
+        finite &= widen(rows.at(i, begin), width, out);
+        std::fill(out + width, out + stride, Compute<T>(0));
+    }
+    return finite;
+}
+
+}  // namespace ra::RA_ISA

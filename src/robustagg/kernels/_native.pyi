@@ -1,0 +1,67 @@
+import numpy as np
+from numpy.typing import NDArray
+
+from robustagg.kernels.interface import Array, Rows
+
+compiler: str
+
+def has_openmp() -> bool: ...
+def isa() -> str: ...
+def usable_isas() -> list[str]: ...
+def set_isa(isa: str, /) -> None: ...
+def finite(rows: Rows, threads: int, /) -> NDArray[np.bool_]: ...
+def weighted_mean(rows: Rows, weights: NDArray[np.float64], threads: int, /) -> Array | None: ...
+def median(rows: Rows, threads: int, /) -> Array | None: ...
+def trimmed_mean(rows: Rows, k: int, threads: int, /) -> Array | None: ...
+def detect(
+    rows: Rows,
+    value_range: float | None,
+    rescale: str,
+    intercept: str,
+    interval_width: float,
+    confidence_threshold: float,
+    scale_floor: float,
+    threads: int,
+    /,
+) -> tuple[NDArray[np.uint8], Array, NDArray[np.int64]] | None: ...
+def rectified_mean(
+    rows: Rows,
+    rejected: NDArray[np.uint8],
+    median: Array,
+    weights: NDArray[np.float64],
+    value_range: float | None,
+    rescale: str,
+    threads: int,
+    /,
+) -> Array | None: ...
+def rectify(
+    rows: Rows,
+    rejected: NDArray[np.uint8],
+    median: Array,
+    value_range: float | None,
+    rescale: str,
+    threads: int,
+    /,
+) -> Array | None: ...
+def repeated_median(rows: Rows, intercept: str, threads: int, /) -> tuple[Array, Array] | None: ...
+def confidence(
+    rows: Rows,
+    value_range: float | None,
+    rescale: str,
+    intercept: str,
+    interval_width: float,
+    scale_floor: float,
+    threads: int,
+    /,
+) -> Array | None: ...
+def beta_reputation(
+    accepted: NDArray[np.int64],
+    rejected: NDArray[np.int64],
+    positive_weight: float,
+    prior: float,
+    prior_weight: float,
+    /,
+) -> NDArray[np.float64]: ...
+def decayed_score(
+    rounds: NDArray[np.int64], observed: NDArray[np.float64], now: int, decay: float, window: int, /
+) -> NDArray[np.float64]: ...

@@ -1,0 +1,101 @@
+"""The compiled backend: the kernel interface over the extension module, which returns None where it met a non-finite."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robustagg import kernels
+from robustagg.errors import NonFinite
+from robustagg.kernels import _native
+from robustagg.kernels.interface import Array, Detection, Rows
+
+T = TypeVar("T")
+
+
+def _checked(result: T | None) -> T:
+    if result is None:
+        raise NonFinite
+    return result
+
+
+def finite(rows: Rows) -> NDArray[np.bool_]:
+    return _native.finite(rows, kernels.num_threads())
+
+
+def weighted_mean(rows: Rows, weights: NDArray[np.float64]) -> Array:
+    return _checked(_native.weighted_mean(rows, weights, kernels.num_threads()))
+
+
+def median(rows: Rows) -> Array:
+    return _checked(_native.median(rows, kernels.num_threads()))
+
+
+def trimmed_mean(rows: Rows, k: int) -> Array:
+    return _checked(_native.trimmed_mean(rows, k, kernels.num_threads()))
+
+
+def detect(
+    rows: Rows,
+    *,
+    value_range: float | None,
+    rescale: str,
+    intercept: str,
+    interval_width: float,
+    confidence_threshold: float,
+    scale_floor: float,
+) -> Detection:
+    threads = kernels.num_threads()
+    found = _native.detect(
+        rows, value_range, rescale, intercept, interval_width, confidence_threshold, scale_floor, threads
+    )
+    return Detection(*_checked(found))
+
+
+def rectified_mean(
+    rows: Rows,
+    rejected: NDArray[np.uint8],
+    median: Array,
+    weights: NDArray[np.float64],
+    *,
+    value_range: float | None,
+    rescale: str,
+) -> Array:
+    threads = kernels.num_threads()
+    return _checked(_native.rectified_mean(rows, rejected, median, weights, value_range, rescale, threads))
+
+
+def rectify(
+    rows: Rows,
+    rejected: NDArray[np.uint8],
+    median: Array,
+    *,
+    value_range: float | None,
+    rescale: str,
+) -> Array:
+    return _checked(_native.rectify(rows, rejected, median, value_range, rescale, kernels.num_threads()))
+
+
+def repeated_median(rows: Rows, intercept: str) -> tuple[Array, Array]:
+    return _checked(_native.repeated_median(rows, intercept, kernels.num_threads()))
+
+
+def confidence(
+    rows: Rows,
+    *,
+    value_range: float | None,
+    rescale: str,
+    intercept: str,
+    interval_width: float,
+    scale_floor: float,
+) -> Array:
+    threads = kernels.num_threads()
+    return _checked(
+        _native.confidence(rows, value_range, rescale, intercept, interval_width, scale_floor, threads)
+    )
+
+
+beta_reputation = _native.beta_reputation
+decayed_score = _native.decayed_score
