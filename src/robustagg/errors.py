@@ -45,3 +45,185 @@ def out_of_range(name: str, value: object, allowed: str) -> ValueError:
 
 def not_one_of(name: str, value: object, options: Iterable[str]) -> ValueError:
     return ValueError(f"{name} must be one of {', '.join(map(repr, options))}, got {value!r}")
+
+
+def exclusive(first: str, second: str) -> ValueError:
+    return ValueError(f"give {first} or {second}, not both")
+
+
+# --- clients and their updates --------------------------------------------------------------------------------------
+
+
+def no_clients() -> ValueError:
+    return ValueError("no updates: a round needs at least one client")
+
+
+def wrong_dimensions(shape: tuple[int, ...]) -> ValueError:
+    return ValueError(f"updates given as one array must be two-dimensional (clients, coordinates), got shape {shape}")
+
+
+def not_flat(shape: tuple[int, ...], client: object) -> ValueError:
+    return ValueError(f"client {client!r}: an update must have at least one dimension, got shape {shape}")
+
+
+def flat_updates_only() -> ValueError:
+    return ValueError("this function takes flat updates, an (n, d) array or n one-dimensional tensors; got nested ones")
+
+
+def clients_twice() -> ValueError:
+    return ValueError("updates are a mapping from client to update; do not give clients= as well")
+
+
+def client_count(clients: int, updates: int) -> ValueError:
+    return ValueError(f"{clients} client ids for {updates} updates")
+
+
+def bad_client_id(client: object) -> TypeError:
+    return TypeError(f"a client id must be a str or an int, got {client!r} ({type(client).__name__})")
+
+
+def duplicate_client(client: object, first: int, second: int) -> ValueError:
+    return ValueError(f"client id {client!r} is given twice, for updates {first} and {second}")
+
+
+def _at(path: Sequence[object]) -> str:
+    return f", at {'.'.join(map(str, path))!r}" if path else ""
+
+
+def not_a_tensor(client: object, path: Sequence[object], value: object) -> TypeError:
+    return TypeError(f"client {client!r}{_at(path)}: expected a tensor, got {type(value).__name__}")
+
+
+def wrong_dtype(client: object, path: Sequence[object], dtype: object) -> TypeError:
+    return TypeError(
+        f"client {client!r}{_at(path)}: dtype {dtype} cannot be aggregated; "
+        "updates must be float16, bfloat16, float32 or float64"
+    )
+
+
+def only_integers(client: object, dtype: object) -> TypeError:
+    return TypeError(f"client {client!r}: the update holds integers only ({dtype}); convert it to a floating dtype")
+
+
+def mixed_dtypes(client: object, path: Sequence[object], dtype: object, reference: object, expected: object) -> TypeError:
+    return TypeError(f"client {client!r}{_at(path)}: dtype {dtype}, but client {reference!r} sent {expected}")
+
+
+def ragged(
+    client: object, path: Sequence[object], shape: tuple[int, ...], reference: object, expected: tuple[int, ...]
+) -> ValueError:
+    return ValueError(f"client {client!r}{_at(path)}: shape {shape}, but client {reference!r} sent {expected}")
+
+
+def other_structure(client: object, missing: Sequence[object], extra: Sequence[object], reference: object) -> ValueError:
+    names = [f"lacks {'.'.join(map(str, path))!r}" for path in list(missing)[:3]]  # type: ignore[arg-type]
+    names += [f"adds {'.'.join(map(str, path))!r}" for path in list(extra)[:3]]  # type: ignore[arg-type]
+    return ValueError(f"client {client!r}: not the structure of client {reference!r}: {', '.join(names)}")
+
+
+def non_finite_clients(clients: Sequence[object]) -> ValueError:
+    return ValueError(f"NaN or infinite values in the update of {_listed(clients)}")
+
+
+def nobody_admitted(reasons: Iterable[tuple[object, str]]) -> ValueError:
+    told = "; ".join(f"client {client!r}: {reason}" for client, reason in list(reasons)[:5])
+    return ValueError(f"no client's update can be used: {told}")
+
+
+def _listed(clients: Sequence[object]) -> str:
+    names = ", ".join(repr(client) for client in clients[:8])
+    more = f" and {len(clients) - 8} more" if len(clients) > 8 else ""
+    return f"client{'s' if len(clients) > 1 else ''} {names}{more}"
+
+
+# --- a round --------------------------------------------------------------------------------------------------------
+
+
+def bad_round(round: object) -> TypeError:
+    return TypeError(f"round must be a non-negative integer, got {round!r}")
+
+
+def round_not_later(round: int, last: int) -> ValueError:
+    return ValueError(f"round {round} is not later than the last completed round, {last}")
+
+
+def sample_count_length(got: int, clients: int) -> ValueError:
+    return ValueError(f"{got} sample counts for {clients} clients")
+
+
+def sample_count_missing(client: object) -> ValueError:
+    return ValueError(f"no sample count for client {client!r}")
+
+
+def bad_sample_count(client: object, count: object) -> ValueError:
+    return ValueError(f"client {client!r}: a sample count must be finite and not negative, got {count}")
+
+
+def no_samples() -> ValueError:
+    return ValueError("the sample counts of all admitted clients are zero")
+
+
+def sample_counts_unused(rule: str) -> ValueError:
+    return ValueError(f"{rule} does not weigh by sample counts; leave sample_counts out")
+
+
+def unknown_argument(rule: str, name: str) -> TypeError:
+    return TypeError(f"{rule}.aggregate() got an unexpected keyword argument {name!r}")
+
+
+def too_few_clients(rule: str, admitted: int, condition: str) -> ValueError:
+    return ValueError(f"{rule} needs {condition}; {admitted} clients are admitted in this round")
+
+
+# --- saved state ----------------------------------------------------------------------------------------------------
+
+
+def other_rule(expected: str, got: object) -> ValueError:
+    return ValueError(f"this is the state of {got!r}, not of {expected!r}")
+
+
+def other_parameters(differences: Iterable[tuple[str, object, object]]) -> InvalidLedger:
+    told = ", ".join(f"{name} = {theirs!r} (here {ours!r})" for name, theirs, ours in differences)
+    return InvalidLedger(f"written with other parameters: {told}")
+
+
+# --- the ledger, in memory and on disk ------------------------------------------------------------------------------
+
+
+def unknown_client(client: object) -> LookupError:
+    return LookupError(f"client {client!r} has never taken part in a round")
+
+
+def bad_ledger_state(fault: str) -> InvalidLedger:
+    return InvalidLedger(f"this is not the state of a ledger: {fault}")
+
+
+def no_ledger(path: object) -> FileNotFoundError:
+    return FileNotFoundError(f"there is no ledger at {path}")
+
+
+def not_a_ledger(path: object) -> InvalidLedger:
+    return InvalidLedger(f"{path} is not a ledger")
+
+
+def damaged_ledger(path: object, fault: object) -> InvalidLedger:
+    return InvalidLedger(f"{path} is not a ledger, or a damaged one: {fault}")
+
+
+def newer_ledger(path: object, version: int, known: int) -> InvalidLedger:
+    return InvalidLedger(f"{path} was written by a newer robustagg (format {version}; this one reads up to {known})")
+
+
+def unusable_ledger(path: object, fault: object) -> OSError:
+    return OSError(f"the ledger {path} cannot be used now: {fault}")
+
+
+def ledger_written_since(path: object, theirs: int | None, ours: int | None) -> InvalidLedger:
+    return InvalidLedger(
+        f"the ledger {path} (last round: {theirs}) was written by someone else since this memory "
+        f"(last round: {ours}) was loaded from it or saved to it; load it again, or save to a new file"
+    )
+
+
+def unstorable_client(client: object) -> ValueError:
+    return ValueError(f"client id {client!r} cannot be stored: an int must fit in 64 bits, a str must be valid Unicode")

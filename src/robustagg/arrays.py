@@ -1,0 +1,276 @@
+"""Any framework's tensors in, rows for the kernels out, and the result back as what the caller sent.
+
+An update is a *tree*: a tensor, or nested mappings, lists and tuples of tensors. The trees of all clients have one
+structure; each leaf of it is a block, so nothing is stacked or copied. Dict keys are visited in sorted order, so that the
+order in which a client's framework lists its layers changes no bit. Integer leaves (a BatchNorm's step counter, say) are
+no part of the vote: the result holds the lower median of the admitted clients' values.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from robustagg import errors
+from robustagg.kernels.interface import Array, Rows
+from robustagg.protocol import Client
+
+Path: TypeAlias = tuple[Any, ...]
+Wrap: TypeAlias = Callable[[Array], Any]
+
+FLOATING = ("float16", "bfloat16", "float32", "float64")
+CONTIGUOUS_BLOCK = 2**20  # coordinates that are copied at a time where rows are strided
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """The same tensor of every client."""
+
+    path: Path
+    rows: list[Array]
+    shape: tuple[int, ...]
+    wrap: Wrap
+    """From a flat array of the compute dtype (or of integers) to a tensor like the clients'."""
+
+    @property
+    def counts(self) -> bool:
+        """Whether the leaf takes part in the vote."""
+        return self.rows[0].dtype.kind != "i"
+
+
+@dataclass(frozen=True)
+class Updates:
+    """All clients' updates in memory: a source of blocks."""
+
+    clients: tuple[Client, ...]
+    leaves: list[Leaf]
+    rebuild: Callable[[dict[Path, Any]], Any]
+    excluded: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def d(self) -> int:
+        return sum(leaf.rows[0].size for leaf in self.leaves if leaf.counts)
+
+    def blocks(self, kept: Sequence[int]) -> Iterator[Rows]:
+        for leaf in self.leaves:
+            if leaf.counts:
+                yield from _contiguous([leaf.rows[i] for i in kept])
+
+    def notes(self) -> list[Any]:
+        return []
+
+    def sink(self, kept: Sequence[int]) -> Assembly:
+        return Assembly(self, kept)
+
+
+class Assembly:
+    """Puts the pieces of a result together as the clients' updates were."""
+
+    def __init__(self, updates: Updates, kept: Sequence[int]) -> None:
+        self.updates, self.kept = updates, kept
+        self.pieces: list[Array] = []
+
+    def add(self, piece: Array) -> None:
+        self.pieces.append(piece)
+
+    def result(self) -> Any:
+        pieces = iter(self.pieces)
+        whole = {leaf.path: leaf.wrap(self._flat(leaf, pieces)) for leaf in self.updates.leaves}
+        return self.updates.rebuild(whole)
+
+    def _flat(self, leaf: Leaf, pieces: Iterator[Array]) -> Array:
+        if not leaf.counts:
+            rows = np.stack([leaf.rows[i] for i in self.kept])
+            middle = (len(rows) - 1) // 2
+            return np.asarray(np.partition(rows, middle, axis=0)[middle])
+        flat = next(pieces)
+        if flat.size == leaf.rows[0].size:
+            return flat
+        parts = [flat]
+        while sum(part.size for part in parts) < leaf.rows[0].size:
+            parts.append(next(pieces))
+        return np.concatenate(parts)
+
+
+def gather(updates: Any, clients: Iterable[Client] | None = None) -> Updates:
+    """Check what the caller sent and view it as rows.
+
+    Parameters
+    ----------
+    updates : (n, d) array, iterable of n updates, or mapping from client to update
+        See :meth:`robustagg.rules.base.Rule.aggregate`.
+    clients : iterable of n str or int, optional
+        Defaults to 0 ... n - 1, or to the keys of the mapping.
+    """
+    if isinstance(updates, Mapping):
+        if clients is not None:
+            raise errors.clients_twice()
+        clients, trees = updates.keys(), list(updates.values())
+    elif _is_tensor(updates):
+        shape = tuple(updates.shape)
+        if len(shape) != 2:
+            raise errors.wrong_dimensions(shape)
+        trees = list(updates)
+    else:
+        trees = list(updates)
+    if not trees:
+        raise errors.no_clients()
+    names = client_ids(clients, len(trees))
+    return Updates(names, _leaves(names, trees), lambda whole: _rebuilt(trees[0], (), whole))
+
+
+def flat(updates: Any) -> Leaf:
+    """The one leaf of flat updates, with contiguous rows."""
+    leaves = gather(updates).leaves
+    if len(leaves) != 1 or len(leaves[0].shape) != 1:
+        raise errors.flat_updates_only()
+    return replace(leaves[0], rows=[np.ascontiguousarray(row) for row in leaves[0].rows])
+
+
+def client_ids(clients: Iterable[Client] | None, n: int) -> tuple[Client, ...]:
+    """Checked ids of n clients."""
+    if clients is None:
+        return tuple(range(n))
+    names = tuple(int(c) if isinstance(c, np.integer) else c for c in clients)
+    if len(names) != n:
+        raise errors.client_count(len(names), n)
+    seen: dict[tuple[type, Client], int] = {}
+    for i, name in enumerate(names):
+        if not isinstance(name, (str, int)) or isinstance(name, bool):
+            raise errors.bad_client_id(name)
+        first = seen.setdefault((str if isinstance(name, str) else int, name), i)
+        if first != i:
+            raise errors.duplicate_client(name, first, i)
+    return names
+
+
+# --- trees ----------------------------------------------------------------------------------------------------------
+
+
+def _is_tensor(value: Any) -> bool:
+    return hasattr(value, "shape") and hasattr(value, "dtype")
+
+
+def _is_numbers(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and all(type(v) in (int, float) for v in value) and bool(value)
+
+
+def _walk(tree: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
+    if isinstance(tree, Mapping):
+        for key in sorted(tree, key=lambda key: (type(key).__name__, key)):
+            yield from _walk(tree[key], (*path, key))
+    elif isinstance(tree, (list, tuple)) and not _is_numbers(tree):
+        for i, branch in enumerate(tree):
+            yield from _walk(branch, (*path, i))
+    else:
+        yield path, tree
+
+
+def _rebuilt(tree: Any, path: Path, whole: dict[Path, Any]) -> Any:
+    if path in whole:
+        return whole[path]
+    if isinstance(tree, Mapping):
+        kind = OrderedDict if isinstance(tree, OrderedDict) else dict
+        return kind((key, _rebuilt(branch, (*path, key), whole)) for key, branch in tree.items())
+    branches = [_rebuilt(branch, (*path, i), whole) for i, branch in enumerate(tree)]
+    if isinstance(tree, tuple):
+        return type(tree)(*branches) if hasattr(tree, "_fields") else tuple(branches)
+    return branches
+
+
+def _leaves(clients: Sequence[Client], trees: Sequence[Any]) -> list[Leaf]:
+    """One leaf per tensor of the common structure, which is the first client's."""
+    first = [(path, *_flat(clients[0], path, tensor)) for path, tensor in _walk(trees[0])]
+    leaves = [Leaf(path, [row], shape, wrap) for path, row, shape, wrap in first]
+    for client, tree in zip(clients[1:], trees[1:], strict=True):
+        branches = list(_walk(tree))
+        if [path for path, _ in branches] != [leaf.path for leaf in leaves]:
+            theirs, ours = dict(branches).keys(), {leaf.path for leaf in leaves}
+            raise errors.other_structure(client, sorted(ours - theirs, key=str), sorted(theirs - ours, key=str), clients[0])
+        for leaf, (path, tensor) in zip(leaves, branches, strict=True):
+            row, shape, _ = _flat(client, path, tensor)
+            if shape != leaf.shape:
+                raise errors.ragged(client, path, shape, clients[0], leaf.shape)
+            if row.dtype != leaf.rows[0].dtype:
+                raise errors.mixed_dtypes(client, path, dtype_name(row), clients[0], dtype_name(leaf.rows[0]))
+            leaf.rows.append(row)
+    if not any(leaf.counts for leaf in leaves):
+        if leaves:
+            raise errors.only_integers(clients[0], leaves[0].rows[0].dtype)
+        leaves.append(Leaf(("",), [np.empty(0, np.float32)] * len(trees), (0,), lambda flat: flat))  # a model without tensors
+    return leaves
+
+
+def _contiguous(rows: Rows) -> Iterator[Rows]:
+    if all(row.flags.c_contiguous for row in rows):
+        yield rows
+        return
+    for start in range(0, rows[0].size, CONTIGUOUS_BLOCK):
+        yield [np.ascontiguousarray(row[start : start + CONTIGUOUS_BLOCK]) for row in rows]
+
+
+# --- tensors --------------------------------------------------------------------------------------------------------
+
+
+def dtype_name(row: Array) -> str:
+    """Name of a row's dtype as its sender knows it."""
+    return "bfloat16" if row.dtype == np.uint16 else row.dtype.name
+
+
+def _flat(client: Client, path: Path, tensor: Any) -> tuple[Array, tuple[int, ...], Wrap]:
+    """A tensor as a row for the kernels (integers as int64), its shape, and the way back."""
+    try:
+        host, name, wrap = _adapt(tensor)
+    except (TypeError, ValueError, BufferError):
+        raise errors.not_a_tensor(client, path, tensor) from None
+    if host.ndim == 0 and not path:
+        raise errors.not_flat(host.shape, client)
+    row = host.reshape(-1)
+    if name == "bfloat16":
+        return row.view(np.uint16), host.shape, wrap
+    if name in FLOATING:
+        return row.astype(row.dtype.newbyteorder("="), copy=False), host.shape, wrap
+    if row.dtype.kind in "biu":
+        return row.astype(np.int64), host.shape, wrap
+    raise errors.wrong_dtype(client, path, name)
+
+
+def _adapt(tensor: Any) -> tuple[Array, str, Wrap]:
+    """Host array, name of the dtype, and the way from a flat array to a tensor like this one."""
+    if isinstance(tensor, np.ndarray):
+        return tensor, tensor.dtype.name, lambda flat: flat.astype(tensor.dtype, copy=False).reshape(tensor.shape)
+    torch = sys.modules.get("torch")  # a torch tensor cannot exist before torch is imported
+    if torch is not None and isinstance(tensor, torch.Tensor):
+        return _adapt_torch(torch, tensor)
+    if _is_numbers(tensor):
+        return np.asarray(tensor, np.float64), "float64", lambda flat: flat
+    if hasattr(tensor, "__array__"):
+        host = np.asarray(tensor)
+    elif hasattr(tensor, "__dlpack__"):
+        host = np.from_dlpack(tensor)
+    else:
+        host = np.asarray(memoryview(tensor))
+    return host, host.dtype.name, lambda flat: _like(tensor, flat.astype(host.dtype, copy=False).reshape(host.shape))
+
+
+def _adapt_torch(torch: Any, tensor: Any) -> tuple[Array, str, Wrap]:
+    host = tensor.detach().cpu()
+    name = str(tensor.dtype).removeprefix("torch.")
+    host = host.contiguous().view(torch.int16) if name == "bfloat16" else host
+
+    def wrap(flat: Array) -> Any:
+        return torch.from_numpy(flat).to(tensor.device, tensor.dtype).reshape(tensor.shape)
+
+    return host.numpy(), name, wrap
+
+
+def _like(tensor: Any, host: Array) -> Any:
+    """A host array as the kind of `tensor` (the array API standard's `asarray`), where it has one."""
+    if not hasattr(tensor, "__array_namespace__"):
+        return host
+    return tensor.__array_namespace__().asarray(host, device=tensor.device)

@@ -1,0 +1,146 @@
+"""Runs a rule over blocks, wherever they come from. State changes last: a round that fails leaves no trace."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from robustagg import errors, kernels
+from robustagg.kernels.interface import Array, Rows
+from robustagg.protocol import NON_FINITE, Client, Floats, Result, Round, Verdict
+
+if TYPE_CHECKING:
+    from robustagg.rules.base import Rule
+
+
+class Sink(Protocol):
+    """Takes the pieces of the result in block order."""
+
+    def add(self, piece: Array) -> None: ...
+
+    def result(self) -> Any:
+        """The finished whole."""
+
+
+class Notes(Protocol):
+    """Keeps what a rule notes of each block until it combines it."""
+
+    def append(self, note: Any) -> None: ...
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+
+class Source(Protocol):
+    """Where the clients' updates are."""
+
+    clients: tuple[Client, ...]
+    d: int
+    excluded: Mapping[int, str]
+    """Clients whose update cannot be read, and why not."""
+
+    def blocks(self, kept: Sequence[int]) -> Iterator[Rows]:
+        """The same coordinates of the kept clients, block after block, in the same cut at every call."""
+
+    def notes(self) -> Notes: ...
+
+    def sink(self, kept: Sequence[int]) -> Sink: ...
+
+
+def run(
+    rule: Rule,
+    source: Source,
+    sample_counts: Sequence[float] | Mapping[Client, float] | None = None,
+    number: int | None = None,
+    extras: Mapping[str, Any] | None = None,
+) -> Result:
+    """One round of `rule` over `source`."""
+    round = Round(
+        _round_number(number, rule.last_round), source.clients, source.d, _sample_counts(sample_counts, source.clients), {}, extras or {}
+    ).without(source.excluded)
+    try:
+        verdict, update = _attempt(rule, source, round)
+    except errors.NonFinite:
+        round = round.without(_non_finite(rule, source, round))
+        verdict, update = _attempt(rule, source, round)
+    result = result_of(rule, verdict, round, update)
+    rule.commit(verdict, round)
+    return result
+
+
+def _attempt(rule: Rule, source: Source, round: Round) -> tuple[Verdict, Any]:
+    kept = round.kept
+    rule.check(round)
+    notes: Iterable[Any] | None = None
+    verdict = None
+    while rule.observes and (verdict is None or verdict.again):
+        evidence, notes = None, source.notes()
+        for block in source.blocks(kept):
+            seen, note = rule.observe(block, verdict)
+            evidence = seen if evidence is None else evidence + seen
+            notes.append(note)
+        verdict = rule.decide(evidence, round)
+    if verdict is None:
+        verdict = rule.decide(None, round)
+    sink = source.sink(kept)
+    remembered = iter(notes) if notes is not None else None
+    for block in source.blocks(kept):
+        sink.add(rule.combine(block, None if remembered is None else next(remembered), verdict))
+    return verdict, sink.result()
+
+
+def _non_finite(rule: Rule, source: Source, round: Round) -> dict[int, str]:
+    """Which clients sent a NaN or an infinity."""
+    finite = np.ones(len(round.kept), np.bool_)
+    for block in source.blocks(round.kept):
+        finite &= kernels.active().finite(block)
+    guilty = [i for i, whole in zip(round.kept, finite, strict=True) if not whole]
+    if rule.nonfinite == "raise":
+        raise errors.non_finite_clients([round.clients[i] for i in guilty])
+    return dict.fromkeys(guilty, NON_FINITE)
+
+
+def result_of(rule: Rule, verdict: Verdict, round: Round, update: Any = None) -> Result:
+    """The answer to a round, as its caller sees it."""
+    weights = np.zeros(len(round.clients))
+    weights[round.kept] = verdict.weights
+    reasons = dict(round.excluded) | dict(zip(round.kept, verdict.reasons, strict=True))
+    standing = verdict.standing
+    return Result(
+        update=update,
+        clients=round.clients,
+        weights=weights,
+        admitted=round.admitted,
+        reasons=tuple(reasons[i] for i in range(len(round.clients))),
+        round=round.number,
+        rule=type(rule).__name__,
+        **({} if standing is None else vars(standing)),
+    )
+
+
+def _round_number(number: int | None, last: int | None) -> int:
+    if number is None:
+        return 1 if last is None else last + 1
+    if isinstance(number, bool) or not isinstance(number, (int, np.integer)) or number < 0:
+        raise errors.bad_round(number)
+    if last is not None and number <= last:
+        raise errors.round_not_later(int(number), last)
+    return int(number)
+
+
+def _sample_counts(counts: Sequence[float] | Mapping[Client, float] | None, clients: Sequence[Client]) -> Floats | None:
+    if counts is None:
+        return None
+    if isinstance(counts, Mapping):
+        missing = [client for client in clients if client not in counts]
+        if missing:
+            raise errors.sample_count_missing(missing[0])
+        counts = [counts[client] for client in clients]
+    values = np.asarray(counts, np.float64)
+    if values.shape != (len(clients),):
+        raise errors.sample_count_length(values.size, len(clients))
+    for client, value in zip(clients, values, strict=True):
+        if not 0 <= value < np.inf:
+            raise errors.bad_sample_count(client, value)
+    return values

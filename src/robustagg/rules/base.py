@@ -1,0 +1,153 @@
+"""What every rule is: parameters, and the three verbs observe, decide and combine."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from robustagg import arrays, engine, errors
+from robustagg.kernels.interface import Array, Rows
+from robustagg.protocol import Client, Floats, Result, Round, Verdict
+
+NONFINITE = ("reject", "raise")
+
+
+@dataclass(eq=False, kw_only=True)
+class Rule(ABC):
+    """Base of all rules: a dataclass of parameters, with state only where a rule remembers.
+
+    A subclass writes :meth:`combine`, and, where it weighs clients, :meth:`observe` and :meth:`decide`. Evidence of
+    blocks is added up by ``+``; whatever a block needs to remember until it is combined is its note.
+    """
+
+    observes: ClassVar[bool] = False
+    """Whether the rule looks at the blocks before it combines them."""
+    weighs_samples: ClassVar[bool] = False
+    """Whether `sample_counts` mean something to the rule."""
+    extras: ClassVar[frozenset[str]] = frozenset()
+    """Names of further arguments of :meth:`aggregate`."""
+
+    nonfinite: str = "reject"
+
+    def __post_init__(self) -> None:
+        if self.nonfinite not in NONFINITE:
+            raise errors.not_one_of("nonfinite", self.nonfinite, NONFINITE)
+        self._last_round: int | None = None
+
+    # --- what a user calls ---
+
+    def aggregate(
+        self,
+        updates: Any,
+        clients: Iterable[Client] | None = None,
+        sample_counts: Sequence[float] | Mapping[Client, float] | None = None,
+        round: int | None = None,
+        **extras: Any,
+    ) -> Result:
+        """Turn one round of clients' updates into one update.
+
+        Parameters
+        ----------
+        updates : (n, d) array, iterable of n updates, or mapping from client to update
+            An update is a flat tensor, or nested dicts, lists and tuples of tensors (a state dict); all of one structure and
+            dtype: float16, bfloat16, float32 or float64, from NumPy, torch, or anything with the array protocol, DLPack or the buffer
+            protocol. Integer tensors inside a structure are not aggregated: the result holds their lower median.
+            Nothing is written to them, and contiguous host tensors are not copied.
+        clients : iterable of n str or int, optional
+            Who sent what; defaults to 0 ... n - 1, or to the keys of the mapping.
+        sample_counts : sequence of n numbers, or mapping from client to number, optional
+            Training samples of each client, for rules that weigh by them.
+        round : int, optional
+            Number of the round; defaults to the previous one plus 1.
+        **extras
+            What some rules need besides, see their own documentation.
+
+        Returns
+        -------
+        Result
+            The update, and the weight and reason of each client.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If something of this does not hold; the text names the client. The rule is then as it was before.
+        """
+        return engine.run(self, arrays.gather(updates, clients), sample_counts, round, extras)
+
+    def __call__(self, updates: Any, **arguments: Any) -> Any:
+        """The update alone: ``rule.aggregate(updates, ...).update``."""
+        return self.aggregate(updates, **arguments).update
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The rule's parameters by name."""
+        return asdict(self)
+
+    @property
+    def last_round(self) -> int | None:
+        """Number of the last completed round."""
+        return self._last_round
+
+    def state_dict(self) -> dict[str, Any]:
+        """Parameters and memory, for :meth:`load_state_dict`."""
+        return {"rule": type(self).__name__, "parameters": self.parameters, "round": self.last_round}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from a state that a rule of the same kind and parameters has saved.
+
+        Raises
+        ------
+        ValueError
+            If the state is another rule's, or was reached with other parameters; nothing is changed then.
+        """
+        self._check_state(state)
+        self._last_round = state["round"]
+
+    def _check_state(self, state: Mapping[str, Any]) -> None:
+        if state.get("rule") != type(self).__name__:
+            raise errors.other_rule(type(self).__name__, state.get("rule"))
+        differences = [(k, state["parameters"].get(k), v) for k, v in self.parameters.items() if state["parameters"].get(k) != v]
+        if differences:
+            raise errors.other_parameters(differences)
+
+    # --- what the engine calls ---
+
+    def check(self, round: Round) -> None:
+        """Whether the rule can do this round; raises if not."""
+        if round.sample_counts is not None and not self.weighs_samples:
+            raise errors.sample_counts_unused(type(self).__name__)
+        for name in round.extras.keys() - self.extras:
+            raise errors.unknown_argument(type(self).__name__, name)
+
+    def observe(self, block: Rows, verdict: Verdict | None) -> tuple[Any, Any]:
+        """(evidence, note) of one block; `verdict` is the previous pass's, if there was one."""
+        raise NotImplementedError
+
+    def decide(self, evidence: Any, round: Round) -> Verdict:
+        """Weigh the admitted clients on the sum of all evidence. Changes no state."""
+        m = len(round.kept)
+        return Verdict(np.full(m, 1 / m), ["equal weight"] * m)
+
+    @abstractmethod
+    def combine(self, block: Rows, note: Any, verdict: Verdict) -> Array:
+        """The block's coordinates of the result."""
+
+    def commit(self, verdict: Verdict, round: Round) -> None:
+        """Remember a completed round."""
+        self._last_round = round.number
+
+
+def shares(weights: Floats, counts: Floats | None) -> Floats:
+    """Weights times sample counts, summing to 1; where all products vanish, the counts alone, or equal shares."""
+    if counts is None:
+        counts = np.ones_like(weights)
+    elif not counts.sum() > 0:
+        raise errors.no_samples()
+    counts = counts / counts.max()  # the sum of huge counts stays finite
+    product = weights * counts
+    product = product if product.sum() > 0 else counts
+    return np.asarray(product / product.sum(), np.float64)

@@ -1,0 +1,140 @@
+"""Rules that look at each coordinate on its own and weigh nobody: mean, median, trimmed mean."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from robustagg import errors, kernels
+from robustagg.kernels.interface import Array, Rows
+from robustagg.protocol import Round, Verdict
+from robustagg.rules.base import Rule, shares
+
+
+@dataclass(eq=False)
+class Mean(Rule):
+    """The mean of the updates, weighted by `sample_counts` where given (FedAvg).
+
+    Not robust: a single client moves it anywhere. The baseline.
+
+    Parameters
+    ----------
+    nonfinite : {"reject", "raise"}
+        What becomes of a client whose update holds a NaN or an infinity: left out, or an error.
+
+    Notes
+    -----
+    Breakdown point 0. O(nd), one pass. Accumulated in float64 in the order of the clients.
+
+    References
+    ----------
+    McMahan et al., "Communication-Efficient Learning of Deep Networks from Decentralized Data", AISTATS 2017.
+
+    Examples
+    --------
+    >>> import numpy as np, robustagg as ra
+    >>> ra.Mean().aggregate(np.array([[1.0, 2.0], [3.0, 6.0]]), sample_counts=[1, 3]).update
+    array([2.5, 5. ])
+    """
+
+    weighs_samples: ClassVar[bool] = True
+
+    def decide(self, evidence: Any, round: Round) -> Verdict:
+        counts = round.counts()
+        m = len(round.kept)
+        return Verdict(shares(np.ones(m), counts), ["equal weight" if counts is None else "weighted by samples"] * m)
+
+    def combine(self, block: Rows, note: Any, verdict: Verdict) -> Array:
+        return kernels.active().weighted_mean(block, verdict.weights)
+
+
+@dataclass(eq=False)
+class Median(Rule):
+    """The coordinate-wise median; of an even number of clients, the mean of the two middle values.
+
+    Parameters
+    ----------
+    nonfinite : {"reject", "raise"}
+        What becomes of a client whose update holds a NaN or an infinity: left out, or an error.
+
+    Notes
+    -----
+    Breakdown point 1/2. O(n log n) per coordinate.
+
+    References
+    ----------
+    Yin et al., "Byzantine-Robust Distributed Learning: Towards Optimal Statistical Rates", ICML 2018.
+
+    Examples
+    --------
+    >>> import numpy as np, robustagg as ra
+    >>> ra.Median()(np.array([[1.0, 2.0], [1.5, 2.5], [900.0, -900.0]]))
+    array([1.5, 2. ])
+    """
+
+    def combine(self, block: Rows, note: Any, verdict: Verdict) -> Array:
+        return kernels.active().median(block)
+
+
+@dataclass(eq=False)
+class TrimmedMean(Rule):
+    """The coordinate-wise mean without the k lowest and k highest values.
+
+    Parameters
+    ----------
+    f : int, optional
+        Drop k = f values at each end: withstands f Byzantine clients.
+    beta : float, optional
+        Drop k = floor(beta * n) values at each end, n the clients admitted in the round; 0.2 where neither is given.
+    nonfinite : {"reject", "raise"}
+        What becomes of a client whose update holds a NaN or an infinity: left out, or an error.
+
+    Raises
+    ------
+    ValueError
+        If both are given, or out of range; in a round, if not n > 2k.
+
+    Notes
+    -----
+    Breakdown point k/n. O(n log n) per coordinate. k = 0 is the mean.
+
+    References
+    ----------
+    Yin et al., "Byzantine-Robust Distributed Learning: Towards Optimal Statistical Rates", ICML 2018.
+
+    Examples
+    --------
+    >>> import numpy as np, robustagg as ra
+    >>> ra.TrimmedMean(f=1)(np.array([[1.0], [2.0], [3.0], [900.0]]))
+    array([2.5])
+    """
+
+    f: int | None = None
+    beta: float | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.f is not None and self.beta is not None:
+            raise errors.exclusive("f", "beta")
+        if self.f is not None and not (isinstance(self.f, int) and not isinstance(self.f, bool) and self.f >= 0):
+            raise errors.out_of_range("f", self.f, "an integer of at least 0")
+        if self.beta is not None and not 0 <= self.beta < 0.5:
+            raise errors.out_of_range("beta", self.beta, "at least 0 and below 0.5")
+
+    def trimmed(self, n: int) -> int:
+        """How many values are dropped at each end of n."""
+        if self.f is not None:
+            return self.f
+        return math.floor((0.2 if self.beta is None else self.beta) * n + 1e-9)  # 0.2 * 15 is 3, not 2.9999
+
+    def check(self, round: Round) -> None:
+        super().check(round)
+        n = len(round.kept)
+        if n <= 2 * self.trimmed(n):
+            raise errors.too_few_clients("TrimmedMean", n, f"more than 2f = {2 * self.trimmed(n)} clients")
+
+    def combine(self, block: Rows, note: Any, verdict: Verdict) -> Array:
+        return kernels.active().trimmed_mean(block, self.trimmed(len(block)))
