@@ -1,0 +1,210 @@
+"""The primitives in Numba: as fast as Python gets without a compiler at hand. See :mod:`robustagg.kernels.interface`.
+
+Python splits the columns over threads of its own. Numba's ``parallel=True`` would abort under two calling threads
+(numba #9288); these kernels may be called from any number of them, and after a fork.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robustagg import kernels
+from robustagg.errors import NonFinite
+from robustagg.kernels.interface import Array, Detection, Rows
+from robustagg.kernels.numba import loops, networks
+from robustagg.kernels.numba.lanes import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, LANES
+from robustagg.kernels.numba.regression import CLIP, HIERARCHICAL, MEDIAN_POINT, NO_RESCALE, PAPER, SEPARATE
+from robustagg.kernels.numpy import beta_reputation, compute_dtype, decayed_score
+
+__all__ = [
+    "beta_reputation",
+    "confidence",
+    "decayed_score",
+    "detect",
+    "finite",
+    "median",
+    "rectified_mean",
+    "rectify",
+    "repeated_median",
+    "trimmed_mean",
+    "weighted_mean",
+]
+
+KINDS = {"float32": FLOAT32, "float64": FLOAT64, "float16": FLOAT16, "uint16": BFLOAT16}
+INTERCEPTS = {"separate": SEPARATE, "hierarchical": HIERARCHICAL, "median_point": MEDIAN_POINT}
+RESCALES = {"paper": PAPER, "clip": CLIP}
+WORTH_A_THREAD = 2**18  # values and comparisons of a thread's share; less takes less time than starting it
+
+
+# --- columns to threads ---------------------------------------------------------------------------------------------
+
+
+def each_part(rows: Rows, cost: int, kernel: Callable[[Array, int, int, int], Any]) -> list[Any]:
+    """Run kernel(addresses, kind, lo, hi) over all columns, in threads if it is worth it; `cost` is that of a column."""
+    rows = [row if row.flags.aligned else row.copy() for row in rows]
+    addresses = np.array([row.ctypes.data for row in rows], np.uintp)
+    d = rows[0].size
+    threads = max(1, min(kernels.num_threads(), d * cost // WORTH_A_THREAD, -(-d // LANES)))
+    edges = [min(-(-d * part // (threads * LANES)) * LANES, d) for part in range(threads + 1)]
+    run = partial(kernel, addresses, KINDS[rows[0].dtype.name])
+    if threads == 1:
+        return [run(0, d)]
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(run, edges[:-1], edges[1:]))
+
+
+def sweep(rows: Rows, cost: int, kernel: Callable[..., bool], *arguments: object) -> None:
+    """Run a compiled kernel over all columns of finite rows."""
+    if not all(each_part(rows, cost, lambda *part: kernel(*part, *arguments))):
+        raise NonFinite
+
+
+def regression_plan(n: int, dtype: np.dtype[Any]) -> tuple[tuple[networks.Network, ...], Array, int]:
+    """Networks, reciprocals of the differences of ranks (-n < j - i < n), and the cost of a column."""
+    plan = networks.middle(n - 1), networks.middle(n), networks.sorting(n, 0, n)
+    steps = np.arange(1 - n, n)
+    steps[n - 1] = 1  # no rank is compared with itself
+    return plan, (1 / steps).astype(dtype), n * (n + len(plan[0]))
+
+
+def rescale_code(rescale: str, value_range: float | None) -> tuple[int, float]:
+    return (NO_RESCALE, 0.0) if value_range is None else (RESCALES[rescale], float(value_range))
+
+
+def confidence_bounds(n: int, interval_width: float) -> NDArray[np.float64]:
+    """A.5, A.6: Z sqrt(2/M) sqrt(1 - h_i); times tau, the largest residual of full confidence."""
+    x = np.arange(n) - (n - 1) / 2
+    return interval_width * np.sqrt(2 / n) * np.sqrt(1 - 1 / n - x**2 / (x**2).sum())
+
+
+# --- the primitives -------------------------------------------------------------------------------------------------
+
+
+def finite(rows: Rows) -> NDArray[np.bool_]:
+    like = np.empty(0, compute_dtype(rows))
+
+    def part(addresses: Array, kind: int, lo: int, hi: int) -> NDArray[np.bool_]:
+        flags = np.ones(len(rows), np.bool_)
+        loops.finite(addresses, kind, lo, hi, like, flags)
+        return flags
+
+    return np.logical_and.reduce(each_part(rows, len(rows), part))
+
+
+def weighted_mean(rows: Rows, weights: NDArray[np.float64]) -> Array:
+    out = np.empty(rows[0].size, compute_dtype(rows))
+    sweep(rows, len(rows), loops.weighted_mean, weights, out)
+    return out
+
+
+def order_mean(rows: Rows, low: int, high: int) -> Array:
+    """The mean of the values of ranks low to high - 1."""
+    network = networks.sorting(len(rows), low, high)
+    out = np.empty(rows[0].size, compute_dtype(rows))
+    sweep(rows, len(rows) + len(network), loops.trimmed_mean, network, low, high, out)
+    return out
+
+
+def median(rows: Rows) -> Array:
+    n = len(rows)
+    return order_mean(rows, (n - 1) // 2, n // 2 + 1)
+
+
+def trimmed_mean(rows: Rows, k: int) -> Array:
+    n = len(rows)
+    return order_mean(rows, k, n - k) if k else weighted_mean(rows, np.full(n, 1 / n))
+
+
+def repeated_median(rows: Rows, intercept: str) -> tuple[Array, Array]:
+    slope, start = (np.empty(rows[0].size, compute_dtype(rows)) for _ in range(2))
+    plan, inverse, cost = regression_plan(len(rows), slope.dtype)
+    sweep(rows, cost, loops.repeated_median, INTERCEPTS[intercept], plan, inverse, slope, start)
+    return slope, start
+
+
+def detect(
+    rows: Rows,
+    *,
+    value_range: float | None,
+    rescale: str,
+    intercept: str,
+    interval_width: float,
+    confidence_threshold: float,
+    scale_floor: float,
+) -> Detection:
+    n, d = len(rows), rows[0].size
+    rejected = np.zeros((n, -(-d // 8)), np.uint8)
+    if n < 3:
+        return Detection(rejected, median(rows), np.zeros(n, np.int64))
+    middle = np.empty(d, compute_dtype(rows))
+    model = (*rescale_code(rescale, value_range), INTERCEPTS[intercept], float(scale_floor))
+    plan, inverse, cost = regression_plan(n, middle.dtype)
+    bounds = confidence_bounds(n, interval_width)
+
+    def part(*columns: Any) -> NDArray[np.int64] | None:
+        counts = np.zeros(n, np.int64)
+        good = loops.detect(
+            *columns, model, confidence_threshold, plan, inverse, bounds, rejected, middle, counts
+        )
+        return counts if good else None
+
+    parts = each_part(rows, cost, part)
+    if any(counts is None for counts in parts):
+        raise NonFinite
+    return Detection(rejected, middle, np.sum(parts, axis=0, dtype=np.int64))
+
+
+def confidence(
+    rows: Rows,
+    *,
+    value_range: float | None,
+    rescale: str,
+    intercept: str,
+    interval_width: float,
+    scale_floor: float,
+) -> Array:
+    n = len(rows)
+    out = np.ones((n, rows[0].size), compute_dtype(rows))
+    if n < 3:
+        if not finite(rows).all():
+            raise NonFinite
+        return out
+    model = (*rescale_code(rescale, value_range), INTERCEPTS[intercept], float(scale_floor))
+    plan, inverse, cost = regression_plan(n, out.dtype)
+    sweep(rows, cost, loops.confidence, model, plan, inverse, confidence_bounds(n, interval_width), out)
+    return out
+
+
+def rectify(
+    rows: Rows,
+    rejected: NDArray[np.uint8],
+    median: Array,
+    *,
+    value_range: float | None,
+    rescale: str,
+) -> Array:
+    n = len(rows)
+    out = np.empty((n, rows[0].size), compute_dtype(rows))
+    code = rescale_code(rescale, value_range if n >= 3 else None)
+    sweep(rows, 4 * n, loops.rectify, rejected, median, *code, out)
+    return out
+
+
+def rectified_mean(
+    rows: Rows,
+    rejected: NDArray[np.uint8],
+    median: Array,
+    weights: NDArray[np.float64],
+    *,
+    value_range: float | None,
+    rescale: str,
+) -> Array:
+    code = rescale_code(rescale, value_range if len(rows) >= 3 else None)
+    sweep(rows, 4 * len(rows), loops.rectified_mean, rejected, median, weights, *code)
+    return median

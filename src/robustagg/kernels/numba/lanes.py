@@ -1,0 +1,119 @@
+"""What the compiled kernels are made of: rows staged as groups of columns, and comparator networks run over them.
+
+Lanes are coordinates: 64 columns lie side by side in a (n, 64) group, and every operation on the n values of a column
+is an inner loop over the 64 that LLVM turns into vector instructions. A column's result depends on the column alone.
+
+Numba's cache notices changes in the file of the cached function only: after an edit here, touch the files that import it.
+"""
+
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator"
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import carray, njit, types
+from numba.extending import intrinsic
+
+LANES = 64
+TILE = 2**17  # values of a tile of groups, staged together so that each row is read in long runs
+
+FLOAT32, FLOAT64, FLOAT16, BFLOAT16 = range(4)  # kinds of rows
+
+HALF_UNIT = np.float32(2.0**112)  # float16 bits in a float32's place are too small by this factor
+
+jit = njit(nogil=True, cache=True, error_model="numpy")
+
+
+# --- rows to groups of columns --------------------------------------------------------------------------------------
+
+
+@intrinsic
+def pointer(context, address, dtype):
+    """The address, an integer, as a pointer to values of the dtype."""
+    result = types.CPointer(dtype.dtype)
+
+    def generate(context, builder, signature, arguments) -> Any:
+        return builder.inttoptr(arguments[0], context.get_value_type(result))
+
+    return result(address, dtype), generate
+
+
+@jit
+def load(address, kind, start, stop, out):
+    """Widen the values start to stop of a row into out and pad with zeros; return whether all of them are finite."""
+    width = stop - start
+    out[width:] = 0
+    if kind == FLOAT32:
+        singles = carray(pointer(address + 4 * start, np.float32), width)
+        for k in range(width):
+            out[k] = singles[k]
+    elif kind == FLOAT64:
+        doubles = carray(pointer(address + 8 * start, np.float64), width)
+        for k in range(width):
+            out[k] = doubles[k]
+    else:
+        halves = carray(pointer(address + 2 * start, np.uint16), width)
+        bits = out.view(np.uint32)
+        if kind == BFLOAT16:
+            for k in range(width):
+                bits[k] = np.uint32(halves[k]) << np.uint32(16)
+        else:
+            for k in range(width):
+                half = np.uint32(halves[k])
+                bits[k] = (half & np.uint32(0x8000)) << np.uint32(16) | (half & np.uint32(0x7FFF)) << np.uint32(13)
+            for k in range(width):
+                value = out[k] * HALF_UNIT
+                out[k] = value if abs(value) < 65536 else np.inf
+    bad = False
+    for k in range(len(out)):
+        bad |= out[k] - out[k] != 0
+    return not bad
+
+
+@jit
+def load_tile(addresses, kind, start, stop, tile):
+    """Widen the columns start to stop of all rows into tile (groups, n, LANES); return whether all are finite."""
+    good = True
+    for i in range(len(addresses)):
+        for group in range((stop - start + LANES - 1) // LANES):
+            first = start + group * LANES
+            good &= load(addresses[i], kind, first, min(first + LANES, stop), tile[group, i])
+    return good
+
+
+@jit
+def new_tile(n, width, like):
+    """An empty tile for up to `width` columns of n values."""
+    groups = max(1, min(16, TILE // (n * LANES), (width + LANES - 1) // LANES))
+    return np.empty((groups, n, LANES), like.dtype)
+
+
+# --- order ----------------------------------------------------------------------------------------------------------
+
+
+@jit
+def exchange(network, w):
+    """Run a comparator network over the rows of w (n, LANES)."""
+    for c in range(len(network)):
+        low, high = network[c, 0], network[c, 1]
+        for k in range(LANES):
+            a, b = w[low, k], w[high, k]
+            less = a < b
+            w[low, k] = a if less else b
+            w[high, k] = b if less else a
+
+
+@jit
+def halfway(a, b):
+    """(a + b) / 2 without overflow."""
+    a, b = np.float64(a), np.float64(b)
+    return a + (b - a) * 0.5 if (a < 0) == (b < 0) else (a + b) * 0.5
+
+
+@jit
+def median_of(network, w, n, out):
+    """Medians of the first n rows of w, which lose their order, into out (LANES,)."""
+    exchange(network, w)
+    for k in range(LANES):
+        out[k] = halfway(w[(n - 1) // 2, k], w[n // 2, k])

@@ -1,0 +1,213 @@
+"""The compiled kernels: each works on the columns lo to hi, lo a multiple of 64, without the interpreter lock.
+
+Those that read rows return False when they met a NaN or an infinity, and leave nothing useful then. Sums are float64,
+in client order.
+"""
+
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator"
+from __future__ import annotations
+
+import numpy as np
+
+from robustagg.kernels.numba.lanes import LANES, exchange, jit, load, load_tile, new_tile
+from robustagg.kernels.numba.regression import CLIP, HUGE, PAPER, SHRINK, SORTED, centre, clip, confidence_of, line, pull_extremes
+
+@jit
+def finite(addresses, kind, lo, hi, like, flags):
+    buffer = np.empty(1024, like.dtype)
+    for i in range(len(addresses)):
+        for start in range(lo, hi, len(buffer)):
+            if not load(addresses[i], kind, start, min(start + len(buffer), hi), buffer):
+                flags[i] = False
+                break
+    return True
+
+
+@jit
+def weighted_mean(addresses, kind, lo, hi, weights, out):
+    buffer, total = np.empty(1024, out.dtype), np.empty(1024)
+    largest = np.finfo(out.dtype).max
+    for start in range(lo, hi, len(buffer)):
+        stop = min(start + len(buffer), hi)
+        total[:] = 0
+        for i in range(len(addresses)):
+            if not load(addresses[i], kind, start, stop, buffer):
+                return False
+            for k in range(len(buffer)):
+                total[k] += weights[i] * buffer[k]
+        for k in range(stop - start):
+            out[start + k] = max(-largest, min(total[k], largest))
+    return True
+
+
+@jit
+def trimmed_mean(addresses, kind, lo, hi, network, low, high, out):
+    """Mean of the ranks low to high - 1, which the network puts in their places."""
+    tile = new_tile(len(addresses), hi - lo, out)
+    total, unit = np.empty(LANES), np.empty(LANES)
+    for start in range(lo, hi, tile.shape[0] * LANES):
+        stop = min(start + tile.shape[0] * LANES, hi)
+        if not load_tile(addresses, kind, start, stop, tile):
+            return False
+        for first in range(start, stop, LANES):
+            w = tile[(first - start) // LANES]
+            exchange(network, w)
+            for k in range(LANES):
+                unit[k] = SHRINK[0] if max(-w[low, k], w[high - 1, k]) > HUGE[0] else 1.0
+                total[k] = 0
+            for i in range(low, high):
+                for k in range(LANES):
+                    total[k] += w[i, k] * unit[k]
+            for k in range(min(LANES, stop - first)):
+                mean = total[k] / (high - low) / unit[k]
+                out[first + k] = max(w[low, k], min(w[high - 1, k], mean))
+    return True
+
+
+@jit
+def repeated_median(addresses, kind, lo, hi, intercept, networks, inverse, slope, start):
+    n = len(addresses)
+    tile = new_tile(n, hi - lo, slope)
+    z, slopes, w = np.empty_like(tile[0]), np.empty_like(tile[0]), np.empty_like(tile[0])
+    unit, beta, alpha = np.empty(LANES), np.empty(LANES), np.empty(LANES)
+    largest = np.finfo(slope.dtype).max
+    for begin in range(lo, hi, tile.shape[0] * LANES):
+        stop = min(begin + tile.shape[0] * LANES, hi)
+        if not load_tile(addresses, kind, begin, stop, tile):
+            return False
+        for first in range(begin, stop, LANES):
+            ranked = tile[(first - begin) // LANES]
+            exchange(networks[SORTED], ranked)
+            centre(ranked, z, unit)
+            line(z, networks, inverse, intercept, slopes, w, beta, alpha)
+            for k in range(min(LANES, stop - first)):
+                origin = alpha[k] + ranked[(n - 1) // 2, k] * unit[k]
+                slope[first + k] = max(-largest, min(beta[k] / unit[k], largest))
+                start[first + k] = max(-largest, min(origin / unit[k], largest))
+    return True
+
+
+# --- detection ------------------------------------------------------------------------------------------------------
+
+
+@jit
+def detect(addresses, kind, lo, hi, model, threshold, networks, inverse, bounds, rejected, median, counts):
+    n = len(addresses)
+    tile = new_tile(n, hi - lo, median)
+    groups, lanes = np.empty((4, n, LANES), median.dtype), np.empty((4, LANES))
+    bad = np.empty((n, LANES), np.uint8)
+    for begin in range(lo, hi, tile.shape[0] * LANES):
+        stop = min(begin + tile.shape[0] * LANES, hi)
+        if not load_tile(addresses, kind, begin, stop, tile):
+            return False
+        for first in range(begin, stop, LANES):
+            y = tile[(first - begin) // LANES]
+            confidence_of(y, model, networks, inverse, bounds, groups, lanes)
+            mark(y, groups[0], groups[2], threshold, bad)
+            pack(bad, first // 8, rejected, counts)
+            for k in range(min(LANES, stop - first)):
+                median[first + k] = lanes[0, k]
+    return True
+
+
+@jit
+def mark(y, ranked, confidence, threshold, bad):
+    """bad = 1 where the confidence of the value's rank is below the threshold."""
+    bad[:] = 0
+    for rank in range(len(y)):
+        found = False
+        for k in range(LANES):
+            found |= confidence[rank, k] < threshold
+        if found:
+            for i in range(len(y)):
+                for k in range(LANES):
+                    bad[i, k] |= (y[i, k] == ranked[rank, k]) & (confidence[rank, k] < threshold)
+
+
+@jit
+def pack(bad, byte, rejected, counts):
+    """Write the bits of a group and count them, eight lanes at a time."""
+    words = bad.view(np.uint64)
+    for i in range(len(bad)):
+        for b in range(min(LANES // 8, rejected.shape[1] - byte)):
+            rejected[i, byte + b] = words[i, b] * np.uint64(0x0102040810204080) >> np.uint64(56)
+            counts[i] += words[i, b] * np.uint64(0x0101010101010101) >> np.uint64(56)
+
+
+@jit
+def confidence(addresses, kind, lo, hi, model, networks, inverse, bounds, out):
+    n = len(addresses)
+    tile = new_tile(n, hi - lo, out)
+    groups, lanes = np.empty((4, n, LANES), out.dtype), np.empty((4, LANES))
+    for begin in range(lo, hi, tile.shape[0] * LANES):
+        stop = min(begin + tile.shape[0] * LANES, hi)
+        if not load_tile(addresses, kind, begin, stop, tile):
+            return False
+        for first in range(begin, stop, LANES):
+            y = tile[(first - begin) // LANES]
+            confidence_of(y, model, networks, inverse, bounds, groups, lanes)
+            for rank in range(n):
+                for i in range(n):
+                    for k in range(min(LANES, stop - first)):
+                        if y[i, k] == groups[0, rank, k]:
+                            out[i, first + k] = groups[2, rank, k]
+    return True
+
+
+# --- what detection leaves ------------------------------------------------------------------------------------------
+
+
+@jit
+def rectify_group(y, first, rejected, median, rescale, value_range, lanes):
+    """Rescale y, whose first column is `first`, and replace what was rejected by the median."""
+    lanes[0] = 0
+    for k in range(min(LANES, len(median) - first)):
+        lanes[0, k] = median[first + k]
+    if rescale == PAPER:
+        pull_extremes(y, value_range, lanes[1], lanes[2], lanes[3])
+    elif rescale == CLIP:
+        clip(y, value_range, lanes[0], lanes[1], lanes[2])
+    for i in range(len(y)):
+        for b in range(min(LANES // 8, rejected.shape[1] - first // 8)):
+            bits = rejected[i, first // 8 + b]
+            if bits:
+                for k in range(8):
+                    if bits >> k & 1:
+                        y[i, 8 * b + k] = lanes[0, 8 * b + k]
+
+
+@jit
+def rectify(addresses, kind, lo, hi, rejected, median, rescale, value_range, out):
+    tile = new_tile(len(addresses), hi - lo, out)
+    lanes = np.empty((4, LANES))
+    for begin in range(lo, hi, tile.shape[0] * LANES):
+        stop = min(begin + tile.shape[0] * LANES, hi)
+        if not load_tile(addresses, kind, begin, stop, tile):
+            return False
+        for first in range(begin, stop, LANES):
+            y = tile[(first - begin) // LANES]
+            rectify_group(y, first, rejected, median, rescale, value_range, lanes)
+            for i in range(len(y)):
+                out[i, first : min(first + LANES, stop)] = y[i, : stop - first]
+    return True
+
+
+@jit
+def rectified_mean(addresses, kind, lo, hi, rejected, median, weights, rescale, value_range):
+    tile = new_tile(len(addresses), hi - lo, median)
+    lanes, total = np.empty((4, LANES)), np.empty(LANES)
+    largest = np.finfo(median.dtype).max
+    for begin in range(lo, hi, tile.shape[0] * LANES):
+        stop = min(begin + tile.shape[0] * LANES, hi)
+        if not load_tile(addresses, kind, begin, stop, tile):
+            return False
+        for first in range(begin, stop, LANES):
+            y = tile[(first - begin) // LANES]
+            rectify_group(y, first, rejected, median, rescale, value_range, lanes)
+            total[:] = 0
+            for i in range(len(y)):
+                for k in range(LANES):
+                    total[k] += weights[i] * y[i, k]
+            for k in range(min(LANES, stop - first)):
+                median[first + k] = max(-largest, min(total[k], largest))
+    return True

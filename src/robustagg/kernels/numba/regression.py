@@ -1,0 +1,176 @@
+"""Part A of the reputation rule on one group of columns: rescale, repeated-median line, confidence.
+
+Arrays named y, z, w, ranked, slopes and result are groups (n, LANES); the others hold a float64 per lane.
+"""
+
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator"
+from __future__ import annotations
+
+import numpy as np
+
+from robustagg.kernels.numba.lanes import LANES, exchange, halfway, jit, median_of
+
+NO_RESCALE, PAPER, CLIP = range(3)
+SEPARATE, HIERARCHICAL, MEDIAN_POINT = range(3)
+OTHERS, MIDDLE, SORTED = range(3)  # networks: the middle of n - 1 values, the middle of n values, all n values in order
+
+# Index 0 is for float64, 1 for float32.
+HUGE = 2.0**500, 2.0**100  # columns beyond it are computed on after scaling by SHRINK, an exact power of two,
+SHRINK = 2.0**-600, 2.0**-64  # lest squares and differences overflow
+TINY = 2.0**-1022, 2.0**-126  # below it lie the subnormal numbers, which are slow
+
+
+# --- A.1: rescale ---------------------------------------------------------------------------------------------------
+
+
+@jit
+def extremes(y, low, high):
+    low[:] = y[0]
+    high[:] = y[0]
+    for i in range(1, len(y)):
+        for k in range(LANES):
+            low[k] = y[i, k] if y[i, k] < low[k] else low[k]
+            high[k] = y[i, k] if y[i, k] > high[k] else high[k]
+
+
+@jit
+def pull_extremes(y, value_range, low, high, sigma):
+    """Where a column spans more than the range, move its maxima down and its minima up by the standard deviation."""
+    extremes(y, low, high)
+    any_wide = False
+    for k in range(LANES):
+        any_wide |= high[k] / 2 - low[k] / 2 > value_range / 2
+    if not any_wide:
+        return
+    standard_deviation(y, low, high, sigma)
+    for k in range(LANES):
+        if not high[k] / 2 - low[k] / 2 > value_range / 2:
+            low[k], high[k] = -np.inf, np.inf  # equal to no value
+    for i in range(len(y)):
+        for k in range(LANES):
+            value = np.float64(y[i, k])
+            moved = high[k] - sigma[k] if value == high[k] else value
+            y[i, k] = low[k] + sigma[k] if value == low[k] else moved
+
+
+@jit
+def standard_deviation(y, low, high, sigma):
+    unit, mean = np.empty(LANES), np.zeros(LANES)
+    for k in range(LANES):
+        unit[k] = SHRINK[0] if max(-low[k], high[k]) > HUGE[0] else 1.0
+    for i in range(len(y)):
+        for k in range(LANES):
+            mean[k] += y[i, k] * unit[k]
+    for k in range(LANES):
+        mean[k] /= len(y)
+        sigma[k] = 0
+    for i in range(len(y)):
+        for k in range(LANES):
+            difference = y[i, k] * unit[k] - mean[k]
+            sigma[k] += difference * difference
+    for k in range(LANES):
+        sigma[k] = np.sqrt(sigma[k] / len(y)) / unit[k]
+
+
+@jit
+def clip(y, value_range, middle, low, high):
+    """Where a column spans more than the range, clip it to half the range on either side of its median."""
+    extremes(y, low, high)
+    for k in range(LANES):
+        if high[k] / 2 - low[k] / 2 > value_range / 2:
+            low[k], high[k] = middle[k] - value_range / 2, middle[k] + value_range / 2
+    for i in range(len(y)):
+        for k in range(LANES):
+            y[i, k] = max(low[k], min(np.float64(y[i, k]), high[k]))
+
+
+# --- A.3: the repeated-median line ----------------------------------------------------------------------------------
+
+
+@jit
+def centre(ranked, z, unit):
+    """z = (ranked - lower middle) * unit, the unit a power of two that keeps squares and differences finite."""
+    n, single = len(ranked), int(ranked.itemsize == 4)
+    for k in range(LANES):
+        unit[k] = SHRINK[single] if max(-ranked[0, k], ranked[n - 1, k]) > HUGE[single] else 1.0
+    for i in range(n):
+        for k in range(LANES):
+            value = ranked[i, k] * unit[k] - ranked[(n - 1) // 2, k] * unit[k]
+            z[i, k] = value if abs(value) >= TINY[single] else 0
+
+
+@jit
+def line(z, networks, inverse, intercept, slopes, w, slope, start):
+    """Siegel's line through the sorted columns of z, eqs. 1 to 3, into slope and start (LANES,)."""
+    n = len(z)
+    slopes[0] = 0
+    for i in range(n if n > 1 else 0):
+        for j in range(n - 1):
+            other = j + (j >= i)
+            step = inverse[n - 1 + other - i]
+            for k in range(LANES):
+                w[j, k] = (z[other, k] - z[i, k]) * step
+        median_of(networks[OTHERS], w, n - 1, slopes[i])
+    w[:n] = slopes
+    median_of(networks[MIDDLE], w, n, slope)
+    if intercept == MEDIAN_POINT:
+        for k in range(LANES):
+            start[k] = halfway(z[(n - 1) // 2, k], z[n // 2, k]) - slope[k] * ((n - 1) / 2)
+        return
+    for i in range(n):
+        for k in range(LANES):
+            w[i, k] = z[i, k] - i * (slopes[i, k] if intercept == SEPARATE else slope[k])
+    median_of(networks[MIDDLE], w, n, start)
+
+
+# --- A.4 to A.7: residuals and confidence ---------------------------------------------------------------------------
+
+
+@jit
+def confidence_of_ranks(ranked, z, networks, bounds, scale_floor, slope, start, result, w):
+    """Confidence of each rank into result; slope and start describe the line, and start is used up."""
+    n = len(z)
+    for i in range(n):
+        for k in range(LANES):
+            result[i, k] = w[i, k] = abs(z[i, k] - start[k] - slope[k] * i)
+    tau = start
+    median_of(networks[MIDDLE], w, n, tau)
+    for k in range(LANES):
+        tau[k] = 1.4826 * (1 + 5 / (n - 1)) * tau[k] + scale_floor[k]
+    for i in range(n):
+        for k in range(LANES):
+            bound = bounds[i] * tau[k]
+            result[i, k] = bound / result[i, k] if result[i, k] > bound else 1.0
+    for i in range(1, n):  # equal values share the highest confidence of their ranks
+        share(ranked, result, i, i - 1)
+    for i in range(n - 2, -1, -1):
+        share(ranked, result, i, i + 1)
+
+
+@jit
+def share(ranked, result, i, j):
+    for k in range(LANES):
+        better = result[i, k] if result[i, k] > result[j, k] else result[j, k]
+        result[i, k] = better if ranked[i, k] == ranked[j, k] else result[i, k]
+
+
+@jit
+def confidence_of(y, model, networks, inverse, bounds, groups, lanes):
+    """Rescale y in place; leave the sorted column in groups[0], its ranks' confidences in groups[2], its median in lanes[0]."""
+    rescale, value_range, intercept, scale_floor = model
+    ranked, z, result, w = groups[0], groups[1], groups[2], groups[3]
+    middle, unit, slope, start = lanes[0], lanes[1], lanes[2], lanes[3]
+    if rescale == PAPER:
+        pull_extremes(y, value_range, lanes[1], lanes[2], lanes[3])
+    ranked[:] = y
+    median_of(networks[SORTED], ranked, len(y), middle)
+    if rescale == CLIP:
+        for k in range(LANES):  # as the caller will know it
+            middle[k] = y.dtype.type(middle[k])
+        clip(y, value_range, middle, lanes[1], lanes[2])
+        clip(ranked, value_range, middle, lanes[1], lanes[2])
+    centre(ranked, z, unit)
+    line(z, networks, inverse, intercept, result, w, slope, start)
+    for k in range(LANES):
+        unit[k] *= scale_floor
+    confidence_of_ranks(ranked, z, networks, bounds, unit, slope, start, result, w)
