@@ -1,0 +1,97 @@
+"""The ledger's file: an SQLite database of our own format, and transactions on it.
+
+It keeps SQLite's rollback journal, not its write-ahead log: at rest a ledger is a single file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from robustagg import errors
+
+AnyPath: TypeAlias = "str | os.PathLike[str]"
+
+APPLICATION_ID = 0x5261_4C67  # "RaLg"
+VERSION = 1
+BUSY_TIMEOUT = 30.0  # seconds to wait for another process's transaction
+
+# `client` has no declared type: so SQLite keeps 1 and "1" apart.
+SCHEMA = (
+    "CREATE TABLE parameters (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
+    "CREATE TABLE state (stamp TEXT NOT NULL, round INTEGER)",
+    """CREATE TABLE clients (
+        row INTEGER PRIMARY KEY, client NOT NULL UNIQUE, last_round INTEGER NOT NULL, memory BLOB NOT NULL
+    )""",
+    """CREATE TABLE rounds (
+        round INTEGER PRIMARY KEY, finished TEXT NOT NULL, rule TEXT NOT NULL, clients INTEGER NOT NULL,
+        admitted INTEGER NOT NULL
+    )""",
+    """CREATE TABLE observations (
+        round INTEGER NOT NULL, client NOT NULL, admitted INTEGER NOT NULL, accepted INTEGER NOT NULL,
+        rejected INTEGER NOT NULL, observed REAL NOT NULL, reputation REAL NOT NULL, weight REAL NOT NULL,
+        reason TEXT NOT NULL, PRIMARY KEY (round, client)
+    ) WITHOUT ROWID""",
+    f"PRAGMA application_id = {APPLICATION_ID}",
+    f"PRAGMA user_version = {VERSION}",
+)
+
+
+@contextmanager
+def transaction(path: AnyPath, mode: str, *statements: str) -> Iterator[sqlite3.Connection]:
+    """A connection in the transaction that the last statement begins: committed at the end, or undone."""
+    uri = f"{Path(path).absolute().as_uri()}?mode={mode}"
+    try:
+        connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None)
+        with closing(connection):
+            for statement in statements:
+                connection.execute(statement)
+            yield connection
+            connection.execute("COMMIT")
+    except sqlite3.OperationalError as fault:
+        raise errors.unusable_ledger(path, fault) from fault
+    except sqlite3.DatabaseError as fault:
+        if type(fault) is sqlite3.DatabaseError:  # its subclasses tell of bugs, not of files
+            raise errors.damaged_ledger(path, fault) from fault
+        raise
+
+
+@contextmanager
+def reading(path: AnyPath) -> Iterator[sqlite3.Connection]:
+    """A consistent view of a ledger. Creates nothing.
+
+    Not by SQLite's read-only mode, which stops at the journal that a killed writer has left: here the
+    half-written round is undone first.
+    """
+    if not os.path.exists(path):
+        raise errors.no_ledger(path)
+    with transaction(path, "rw", "PRAGMA query_only = ON", "BEGIN") as connection:
+        if is_blank(connection, path):
+            raise errors.not_a_ledger(path)
+        yield connection
+
+
+def is_blank(connection: sqlite3.Connection, path: AnyPath) -> bool:
+    """Whether the file holds nothing at all; an error if it holds anything but a ledger that we can read."""
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (objects,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if application == APPLICATION_ID and version > VERSION:
+        raise errors.newer_ledger(path, version, VERSION)
+    if application != APPLICATION_ID and (application or version or objects):
+        raise errors.not_a_ledger(path)
+    return not objects
+
+
+def initialise(connection: sqlite3.Connection, parameters: Mapping[str, Any]) -> None:
+    """Make a blank file a ledger of no rounds."""
+    for statement in SCHEMA:
+        connection.execute(statement)
+    lines = [(name, json.dumps(value)) for name, value in parameters.items()]
+    connection.executemany("INSERT INTO parameters VALUES (?, ?)", lines)
+    connection.execute("INSERT INTO state VALUES ('', NULL)")
