@@ -7,7 +7,8 @@ from robustagg.kernels import set_num_threads, use_backend
 from robustagg.protocol import Result
 from robustagg.rules.base import Rule
 from robustagg.rules.coordinatewise import Mean, Median, TrimmedMean
-from robustagg.rules.reputation import Reputation, confidence, rectify, repeated_median
+from robustagg.rules.reputation import Reputation
+from robustagg.rules.steps import confidence, rectify, repeated_median
 
 __all__ = [
     "BackendUnavailable",

@@ -1,9 +1,9 @@
 """Any framework's tensors in, rows for the kernels out, and the result back as what the caller sent.
 
 An update is a *tree*: a tensor, or nested mappings, lists and tuples of tensors. The trees of all clients have one
-structure; each leaf of it is a block, so nothing is stacked or copied. Dict keys are visited in sorted order, so that the
-order in which a client's framework lists its layers changes no bit. Integer leaves (a BatchNorm's step counter, say) are
-no part of the vote: the result holds the lower median of the admitted clients' values.
+structure; each leaf of it is a block, so nothing is stacked or copied. Dict keys are visited in sorted order, so
+that the order in which a client's framework lists its layers changes no bit. Integer leaves (a BatchNorm's step
+counter, say) are no part of the vote: the result holds the lower median of the admitted clients' values.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ class Leaf:
     shape: tuple[int, ...]
     wrap: Wrap
     """From a flat array of the compute dtype (or of integers) to a tensor like the clients'."""
+    references: list[Array] = field(default_factory=list)
+    """Rows that belong to no client."""
 
     @property
     def counts(self) -> bool:
@@ -59,7 +61,13 @@ class Updates:
     def blocks(self, kept: Sequence[int]) -> Iterator[Rows]:
         for leaf in self.leaves:
             if leaf.counts:
-                yield from _contiguous([leaf.rows[i] for i in kept])
+                yield from _contiguous([*(leaf.rows[i] for i in kept), *leaf.references])
+
+    def with_references(self, trees: Mapping[str, Any]) -> Updates:
+        """The source with further rows in every block, one of each named tree."""
+        extra = [_matched(self.leaves, name, tree, self.clients[0]) for name, tree in trees.items()]
+        leaves = [replace(leaf, references=list(rows)) for leaf, *rows in zip(self.leaves, *extra, strict=True)]
+        return replace(self, leaves=leaves)
 
     def notes(self) -> list[Any]:
         return []
@@ -188,22 +196,31 @@ def _leaves(clients: Sequence[Client], trees: Sequence[Any]) -> list[Leaf]:
     first = [(path, *_flat(clients[0], path, tensor)) for path, tensor in _walk(trees[0])]
     leaves = [Leaf(path, [row], shape, wrap) for path, row, shape, wrap in first]
     for client, tree in zip(clients[1:], trees[1:], strict=True):
-        branches = list(_walk(tree))
-        if [path for path, _ in branches] != [leaf.path for leaf in leaves]:
-            theirs, ours = dict(branches).keys(), {leaf.path for leaf in leaves}
-            raise errors.other_structure(client, sorted(ours - theirs, key=str), sorted(theirs - ours, key=str), clients[0])
-        for leaf, (path, tensor) in zip(leaves, branches, strict=True):
-            row, shape, _ = _flat(client, path, tensor)
-            if shape != leaf.shape:
-                raise errors.ragged(client, path, shape, clients[0], leaf.shape)
-            if row.dtype != leaf.rows[0].dtype:
-                raise errors.mixed_dtypes(client, path, dtype_name(row), clients[0], dtype_name(leaf.rows[0]))
+        for leaf, row in zip(leaves, _matched(leaves, client, tree, clients[0]), strict=True):
             leaf.rows.append(row)
     if not any(leaf.counts for leaf in leaves):
         if leaves:
             raise errors.only_integers(clients[0], leaves[0].rows[0].dtype)
-        leaves.append(Leaf(("",), [np.empty(0, np.float32)] * len(trees), (0,), lambda flat: flat))  # a model without tensors
+        empty = [np.empty(0, np.float32)] * len(trees)  # a model without tensors is still a block of no coordinates
+        leaves.append(Leaf(("",), empty, (0,), lambda flat: flat))
     return leaves
+
+
+def _matched(leaves: Sequence[Leaf], client: Client, tree: Any, reference: Client) -> list[Array]:
+    """A tree's rows in the order of the leaves; raises where it differs from them in structure, shape or dtype."""
+    branches = list(_walk(tree))
+    if [path for path, _ in branches] != [leaf.path for leaf in leaves]:
+        theirs, ours = {path for path, _ in branches}, {leaf.path for leaf in leaves}
+        raise errors.other_structure(client, sorted(ours - theirs, key=str), sorted(theirs - ours, key=str), reference)
+    rows = []
+    for leaf, (path, tensor) in zip(leaves, branches, strict=True):
+        row, shape, _ = _flat(client, path, tensor)
+        if shape != leaf.shape:
+            raise errors.ragged(client, path, shape, reference, leaf.shape)
+        if row.dtype != leaf.rows[0].dtype:
+            raise errors.mixed_dtypes(client, path, dtype_name(row), reference, dtype_name(leaf.rows[0]))
+        rows.append(row)
+    return rows
 
 
 def _contiguous(rows: Rows) -> Iterator[Rows]:

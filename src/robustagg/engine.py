@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from robustagg import errors, kernels
 from robustagg.kernels.interface import Array, Rows
-from robustagg.protocol import NON_FINITE, Client, Floats, Result, Round, Verdict
+from robustagg.protocol import NON_FINITE, Block, Client, Floats, Result, Round, Verdict
 
 if TYPE_CHECKING:
     from robustagg.rules.base import Rule
@@ -35,13 +35,22 @@ class Notes(Protocol):
 class Source(Protocol):
     """Where the clients' updates are."""
 
-    clients: tuple[Client, ...]
-    d: int
-    excluded: Mapping[int, str]
-    """Clients whose update cannot be read, and why not."""
+    @property
+    def clients(self) -> tuple[Client, ...]: ...
+
+    @property
+    def d(self) -> int:
+        """Coordinates of the model."""
+
+    @property
+    def excluded(self) -> Mapping[int, str]:
+        """Indices of the clients whose update cannot be read, and why not."""
 
     def blocks(self, kept: Sequence[int]) -> Iterator[Rows]:
         """The same coordinates of the kept clients, block after block, in the same cut at every call."""
+
+    def with_references(self, trees: Mapping[str, Any]) -> Source:
+        """The source with further rows in every block, one of each named tree."""
 
     def notes(self) -> Notes: ...
 
@@ -57,12 +66,19 @@ def run(
 ) -> Result:
     """One round of `rule` over `source`."""
     round = Round(
-        _round_number(number, rule.last_round), source.clients, source.d, _sample_counts(sample_counts, source.clients), {}, extras or {}
+        number=_round_number(number, rule.last_round),
+        clients=source.clients,
+        d=source.d,
+        sample_counts=_sample_counts(sample_counts, source.clients),
+        extras=extras or {},
     ).without(source.excluded)
+    references = rule.references(round)
+    if references:
+        source = source.with_references(references)
     try:
         verdict, update = _attempt(rule, source, round)
     except errors.NonFinite:
-        round = round.without(_non_finite(rule, source, round))
+        round = round.without(_non_finite(rule, source, round, tuple(references)))
         verdict, update = _attempt(rule, source, round)
     result = result_of(rule, verdict, round, update)
     rule.commit(verdict, round)
@@ -72,12 +88,12 @@ def run(
 def _attempt(rule: Rule, source: Source, round: Round) -> tuple[Verdict, Any]:
     kept = round.kept
     rule.check(round)
-    notes: Iterable[Any] | None = None
-    verdict = None
+    notes: Notes | None = None
+    verdict: Verdict | None = None
     while rule.observes and (verdict is None or verdict.again):
         evidence, notes = None, source.notes()
-        for block in source.blocks(kept):
-            seen, note = rule.observe(block, verdict)
+        for block in _placed(source.blocks(kept)):
+            seen, note = rule.observe(block, round, verdict)
             evidence = seen if evidence is None else evidence + seen
             notes.append(note)
         verdict = rule.decide(evidence, round)
@@ -85,17 +101,28 @@ def _attempt(rule: Rule, source: Source, round: Round) -> tuple[Verdict, Any]:
         verdict = rule.decide(None, round)
     sink = source.sink(kept)
     remembered = iter(notes) if notes is not None else None
-    for block in source.blocks(kept):
+    for block in _placed(source.blocks(kept)):
         sink.add(rule.combine(block, None if remembered is None else next(remembered), verdict))
     return verdict, sink.result()
 
 
-def _non_finite(rule: Rule, source: Source, round: Round) -> dict[int, str]:
-    """Which clients sent a NaN or an infinity."""
-    finite = np.ones(len(round.kept), np.bool_)
-    for block in source.blocks(round.kept):
-        finite &= kernels.active().finite(block)
-    guilty = [i for i, whole in zip(round.kept, finite, strict=True) if not whole]
+def _placed(blocks: Iterator[Rows]) -> Iterator[Block]:
+    start = 0
+    for rows in blocks:
+        yield Block(rows, start)
+        start += rows[0].size
+
+
+def _non_finite(rule: Rule, source: Source, round: Round, references: Sequence[str]) -> dict[int, str]:
+    """Which clients sent a NaN or an infinity; a reference vector with one is the caller's mistake."""
+    kept = round.kept
+    finite = np.ones(len(kept) + len(references), np.bool_)
+    for rows in source.blocks(kept):
+        finite &= kernels.active().finite(rows)
+    for name, whole in zip(references, finite[len(kept) :], strict=True):
+        if not whole:
+            raise errors.non_finite_reference(name)
+    guilty = [i for i, whole in zip(kept, finite[: len(kept)], strict=True) if not whole]
     if rule.nonfinite == "raise":
         raise errors.non_finite_clients([round.clients[i] for i in guilty])
     return dict.fromkeys(guilty, NON_FINITE)

@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 
-class NonFinite(Exception):  # noqa: N818 - a signal between layers, not an error that users see
+class NonFinite(Exception):
     """A kernel met a NaN or an infinity. The engine finds out whose it is and runs the round again without them."""
 
 
-class BackendUnavailable(ImportError):  # noqa: N818 - reads as a sentence where it is raised
+class BackendUnavailable(ImportError):
     """A compute backend was asked for by name and cannot be loaded."""
 
 
-class InvalidLedger(ValueError):  # noqa: N818
+class InvalidLedger(ValueError):
     """A file is not a ledger, or not one that this rule may continue."""
 
 
@@ -105,7 +105,9 @@ def only_integers(client: object, dtype: object) -> TypeError:
     return TypeError(f"client {client!r}: the update holds integers only ({dtype}); convert it to a floating dtype")
 
 
-def mixed_dtypes(client: object, path: Sequence[object], dtype: object, reference: object, expected: object) -> TypeError:
+def mixed_dtypes(
+    client: object, path: Sequence[object], dtype: object, reference: object, expected: object
+) -> TypeError:
     return TypeError(f"client {client!r}{_at(path)}: dtype {dtype}, but client {reference!r} sent {expected}")
 
 
@@ -115,14 +117,20 @@ def ragged(
     return ValueError(f"client {client!r}{_at(path)}: shape {shape}, but client {reference!r} sent {expected}")
 
 
-def other_structure(client: object, missing: Sequence[object], extra: Sequence[object], reference: object) -> ValueError:
-    names = [f"lacks {'.'.join(map(str, path))!r}" for path in list(missing)[:3]]  # type: ignore[arg-type]
-    names += [f"adds {'.'.join(map(str, path))!r}" for path in list(extra)[:3]]  # type: ignore[arg-type]
+def other_structure(
+    client: object, missing: Sequence[Sequence[object]], extra: Sequence[Sequence[object]], reference: object
+) -> ValueError:
+    names = [f"lacks {'.'.join(map(str, path))!r}" for path in missing[:3]]
+    names += [f"adds {'.'.join(map(str, path))!r}" for path in extra[:3]]
     return ValueError(f"client {client!r}: not the structure of client {reference!r}: {', '.join(names)}")
 
 
 def non_finite_clients(clients: Sequence[object]) -> ValueError:
     return ValueError(f"NaN or infinite values in the update of {_listed(clients)}")
+
+
+def non_finite_reference(name: str) -> ValueError:
+    return ValueError(f"NaN or infinite values in {name}")
 
 
 def nobody_admitted(reasons: Iterable[tuple[object, str]]) -> ValueError:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from robustagg import errors
+from robustagg.kernels.interface import Rows
 
 Client: TypeAlias = int | str
 Floats: TypeAlias = NDArray[np.float64]
@@ -58,6 +59,14 @@ class Round:
         return round
 
 
+class Block(NamedTuple):
+    """The same coordinates of all admitted clients, and of the reference vectors that a rule has asked for."""
+
+    rows: Rows
+    start: int
+    """Index of its first coordinate in the model."""
+
+
 @dataclass(frozen=True)
 class Standing:
     """What a rule with a memory knows of each of a round's n clients, the excluded ones included."""
@@ -92,8 +101,8 @@ class Result:
     clients : tuple of int or str
         The n clients, in the order given.
     weights : (n,) float64
-        Each client's share of the update; sums to 1, zero for who is not admitted. For rules that choose per coordinate
-        (median, trimmed mean) the admitted clients' equal say.
+        Each client's share of the update; sums to 1, zero for who is not admitted. For rules that choose per
+        coordinate (median, trimmed mean) the admitted clients' equal say.
     admitted : (n,) bool
         Whether the client took part at all.
     reasons : tuple of str
@@ -121,7 +130,13 @@ class Result:
     def to_dict(self) -> dict[str, Any]:
         """Everything but the update, ready for :func:`json.dumps`."""
         columns = {name: None if value is None else value.tolist() for name, value in self._columns().items()}
-        return {"rule": self.rule, "round": self.round, "clients": list(self.clients), **columns, "reasons": list(self.reasons)}
+        return {
+            "rule": self.rule,
+            "round": self.round,
+            "clients": list(self.clients),
+            **columns,
+            "reasons": list(self.reasons),
+        }
 
     def __str__(self) -> str:
         formats = {"accepted": "d", "rejected": "d", "observed": ".4f", "reputation": ".4f", "weights": ".4f"}
@@ -130,13 +145,18 @@ class Result:
         lines = [
             [
                 str(client),
-                *("yes" if v[i] is np.True_ else "no" if v[i] is np.False_ else format(v[i], formats[k]) for k, v in columns.items()),
+                *(
+                    "yes" if v[i] is np.True_ else "no" if v[i] is np.False_ else format(v[i], formats[k])
+                    for k, v in columns.items()
+                ),
                 self.reasons[i],
             ]
             for i, client in enumerate(self.clients[:SHOWN])
         ]
         widths = [max(map(len, column)) for column in zip(header, *lines, strict=True)]
-        table = ["  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in [header, *lines]]
+        table = [
+            "  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in [header, *lines]
+        ]
         if len(self.clients) > SHOWN:
             table.append(f"… and {len(self.clients) - SHOWN} more clients")
         return "\n".join([f"{self.rule}, round {self.round}", *table])

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import lru_cache
+from functools import cache
 from typing import cast
 
 from robustagg import errors
@@ -37,7 +37,7 @@ _forced: ContextVar[str | None] = ContextVar("robustagg_backend", default=None)
 _threads: int | None = None
 
 
-@lru_cache(maxsize=None)
+@cache
 def _load(name: str) -> Kernels:
     if name not in BACKENDS:
         raise errors.unknown_backend(name, BACKENDS)
@@ -47,7 +47,7 @@ def _load(name: str) -> Kernels:
         raise errors.backend_unavailable(name, cause) from cause
 
 
-@lru_cache(maxsize=None)
+@cache
 def _fastest() -> str:
     return next(name for name in BACKENDS if _loads(name))
 

@@ -1,8 +1,9 @@
 """What a backend provides: the primitives, documented once for all of them.
 
-Rows are a list of n one-dimensional C-contiguous arrays of one length d (zero included) and one dtype: float32, float64, float16, or
-uint16 for the bits of bfloat16. float64 is computed in float64, everything else in float32 (the NumPy backend,
-being the specification, computes in float64 throughout); arrays of results have that *compute dtype*.
+Rows are a list of n one-dimensional C-contiguous arrays of one length d (zero included) and one dtype: float32,
+float64, float16, or uint16 for the bits of bfloat16. float64 is computed in float64, everything else in float32
+(the NumPy backend, being the specification, computes in float64 throughout); arrays of results have that *compute
+dtype*.
 
 Callers have checked shapes and parameters. Kernels never write to rows. A NaN or an infinity in a row raises
 :class:`robustagg.errors.NonFinite`. A coordinate's result depends on its own column only, so the bits do not depend
@@ -42,7 +43,7 @@ class Kernels(Protocol):
         """(d,): sum of weights[i] * rows[i], in float64 and client order; the weights sum to 1. O(nd)."""
 
     def median(self, rows: Rows) -> Array:
-        """(d,): coordinate-wise median; of an even count, the mean of the two middle values. O(n log n) per coordinate."""
+        """(d,): coordinate-wise median; of an even count, the mean of the two middle. O(n log n) per coordinate."""
 
     def trimmed_mean(self, rows: Rows, k: int) -> Array:
         """(d,): coordinate-wise mean without the k lowest and k highest values, n > 2k. O(n log n) per coordinate."""
@@ -58,7 +59,7 @@ class Kernels(Protocol):
         confidence_threshold: float,
         scale_floor: float,
     ) -> Detection:
-        """Part A of the reputation rule: which values lie off the repeated-median line. O(n^2) per coordinate or less."""
+        """Part A of the reputation rule: which values lie off the line. At most O(n^2) per coordinate."""
 
     def rectified_mean(
         self,
@@ -70,7 +71,7 @@ class Kernels(Protocol):
         value_range: float | None,
         rescale: str,
     ) -> Array:
-        """(d,): weighted mean with each rejected value replaced by the median. Overwrites and returns `median`. O(nd)."""
+        """(d,): weighted mean, each rejected value replaced by the median. Overwrites and returns `median`."""
 
     def rectify(
         self,
@@ -84,7 +85,7 @@ class Kernels(Protocol):
         """(n, d): the rescaled values, the rejected ones replaced by the median. O(nd)."""
 
     def repeated_median(self, rows: Rows, intercept: str) -> tuple[Array, Array]:
-        """((d,), (d,)): slope and intercept of Siegel's line through each sorted column. O(n^2) per coordinate or less."""
+        """((d,), (d,)): slope and intercept of the line through each sorted column. O(n^2) per coordinate."""
 
     def confidence(
         self,
@@ -96,7 +97,7 @@ class Kernels(Protocol):
         interval_width: float,
         scale_floor: float,
     ) -> Array:
-        """(n, d): the confidence C of each value, equal values sharing the highest. O(n^2) per coordinate or less."""
+        """(n, d): the confidence C of each value, equal values sharing the highest. At most O(n^2) per coordinate."""
 
     def beta_reputation(
         self,

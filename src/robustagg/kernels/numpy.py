@@ -115,8 +115,7 @@ def rescaled(y: NDArray[np.float64], value_range: NDArray[np.float64] | None, re
         middle = median_of(y)
         return np.where(wide, np.clip(y, middle - value_range / 2, middle + value_range / 2), y)
     sigma = y.std(axis=0)
-    y = np.where(wide & (y == highest), highest - sigma, np.where(wide & (y == lowest), lowest + sigma, y))
-    return y
+    return np.where(wide & (y == highest), highest - sigma, np.where(wide & (y == lowest), lowest + sigma, y))
 
 
 def line(y: NDArray[np.float64], intercept: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from robustagg import arrays, engine, errors
-from robustagg.kernels.interface import Array, Rows
-from robustagg.protocol import Client, Floats, Result, Round, Verdict
+from robustagg.kernels.interface import Array
+from robustagg.protocol import Block, Client, Floats, Result, Round, Verdict
 
 NONFINITE = ("reject", "raise")
 
@@ -53,10 +53,11 @@ class Rule(ABC):
         Parameters
         ----------
         updates : (n, d) array, iterable of n updates, or mapping from client to update
-            An update is a flat tensor, or nested dicts, lists and tuples of tensors (a state dict); all of one structure and
-            dtype: float16, bfloat16, float32 or float64, from NumPy, torch, or anything with the array protocol, DLPack or the buffer
-            protocol. Integer tensors inside a structure are not aggregated: the result holds their lower median.
-            Nothing is written to them, and contiguous host tensors are not copied.
+            An update is a flat tensor, or nested dicts, lists and tuples of tensors (a state dict); all of one
+            structure and dtype: float16, bfloat16, float32 or float64, from NumPy, torch, or anything with the
+            array protocol, DLPack or the buffer protocol. Integer tensors inside a structure are not aggregated:
+            the result holds their lower median. Nothing is written to them, and contiguous host tensors are not
+            copied.
         clients : iterable of n str or int, optional
             Who sent what; defaults to 0 ... n - 1, or to the keys of the mapping.
         sample_counts : sequence of n numbers, or mapping from client to number, optional
@@ -110,7 +111,9 @@ class Rule(ABC):
     def _check_state(self, state: Mapping[str, Any]) -> None:
         if state.get("rule") != type(self).__name__:
             raise errors.other_rule(type(self).__name__, state.get("rule"))
-        differences = [(k, state["parameters"].get(k), v) for k, v in self.parameters.items() if state["parameters"].get(k) != v]
+        differences = [
+            (k, state["parameters"].get(k), v) for k, v in self.parameters.items() if state["parameters"].get(k) != v
+        ]
         if differences:
             raise errors.other_parameters(differences)
 
@@ -123,7 +126,11 @@ class Rule(ABC):
         for name in round.extras.keys() - self.extras:
             raise errors.unknown_argument(type(self).__name__, name)
 
-    def observe(self, block: Rows, verdict: Verdict | None) -> tuple[Any, Any]:
+    def references(self, round: Round) -> Mapping[str, Any]:
+        """Trees, by name, whose rows every block shall hold after the clients' rows."""
+        return {}
+
+    def observe(self, block: Block, round: Round, verdict: Verdict | None) -> tuple[Any, Any]:
         """(evidence, note) of one block; `verdict` is the previous pass's, if there was one."""
         raise NotImplementedError
 
@@ -133,7 +140,7 @@ class Rule(ABC):
         return Verdict(np.full(m, 1 / m), ["equal weight"] * m)
 
     @abstractmethod
-    def combine(self, block: Rows, note: Any, verdict: Verdict) -> Array:
+    def combine(self, block: Block, note: Any, verdict: Verdict) -> Array:
         """The block's coordinates of the result."""
 
     def commit(self, verdict: Verdict, round: Round) -> None:

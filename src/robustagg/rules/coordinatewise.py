@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from robustagg import errors, kernels
-from robustagg.kernels.interface import Array, Rows
-from robustagg.protocol import Round, Verdict
+from robustagg.kernels.interface import Array
+from robustagg.protocol import Block, Round, Verdict
 from robustagg.rules.base import Rule, shares
 
 
@@ -47,8 +47,8 @@ class Mean(Rule):
         m = len(round.kept)
         return Verdict(shares(np.ones(m), counts), ["equal weight" if counts is None else "weighted by samples"] * m)
 
-    def combine(self, block: Rows, note: Any, verdict: Verdict) -> Array:
-        return kernels.active().weighted_mean(block, verdict.weights)
+    def combine(self, block: Block, note: Any, verdict: Verdict) -> Array:
+        return kernels.active().weighted_mean(block.rows, verdict.weights)
 
 
 @dataclass(eq=False)
@@ -75,8 +75,8 @@ class Median(Rule):
     array([1.5, 2. ])
     """
 
-    def combine(self, block: Rows, note: Any, verdict: Verdict) -> Array:
-        return kernels.active().median(block)
+    def combine(self, block: Block, note: Any, verdict: Verdict) -> Array:
+        return kernels.active().median(block.rows)
 
 
 @dataclass(eq=False)
@@ -136,5 +136,5 @@ class TrimmedMean(Rule):
         if n <= 2 * self.trimmed(n):
             raise errors.too_few_clients("TrimmedMean", n, f"more than 2f = {2 * self.trimmed(n)} clients")
 
-    def combine(self, block: Rows, note: Any, verdict: Verdict) -> Array:
-        return kernels.active().trimmed_mean(block, self.trimmed(len(block)))
+    def combine(self, block: Block, note: Any, verdict: Verdict) -> Array:
+        return kernels.active().trimmed_mean(block.rows, self.trimmed(len(block.rows)))

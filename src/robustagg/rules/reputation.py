@@ -1,19 +1,19 @@
-"""The reputation rule of Chu et al. (NDSS 2023), and its three steps as functions of their own."""
+"""The reputation rule of Chu et al. (NDSS 2023)."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from robustagg import arrays, engine, errors, kernels, ledger
-from robustagg.kernels.interface import Array, Detection, Rows
-from robustagg.protocol import Floats, Round, Standing, Verdict
+from robustagg import engine, errors, kernels, ledger
+from robustagg.kernels.interface import Array, Detection
+from robustagg.protocol import Block, Floats, Round, Standing, Verdict
 from robustagg.rules.base import Rule, shares
 
 INTERCEPTS = ("separate", "hierarchical", "median_point")
@@ -25,13 +25,15 @@ NORMALIZATIONS = ("minmax", "sum")
 class Reputation(Rule):
     r"""Reputation-weighted mean of updates whose outlying coordinates were rectified.
 
-    Per coordinate, a repeated-median line through the sorted values; a value whose residual is too large for the line,
+    Per coordinate, a repeated-median line through the sorted values; a value whose residual is too large for the
+    line,
 
     .. math:: C_i = \min\bigl(1, Z\sqrt{2/M}\,\sqrt{1-h_i}\;\tau/|r_i|\bigr) < \delta,
 
     is replaced by the median. Per client, the counts of accepted and rejected coordinates are an observation
-    :math:`R = (\kappa P + Wa) / (\kappa P + (1-\kappa) Q + W)` of a Beta reputation; the score is the observations' mean,
-    decayed with age. The update is the mean of the rectified updates, weighted by the min-max normalised scores.
+    :math:`R = (\kappa P + Wa) / (\kappa P + (1-\kappa) Q + W)` of a Beta reputation; the score is the observations'
+    mean, decayed with age. The update is the mean of the rectified updates, weighted by the min-max normalised
+    scores.
 
     Parameters
     ----------
@@ -58,8 +60,8 @@ class Reputation(Rule):
     normalize : {"minmax", "sum"}
         Whether the least reputable client gets no weight, or each its score.
     nonfinite : {"reject", "raise"}
-        What becomes of a client whose update holds a NaN or an infinity: left out with the worst possible observation,
-        or an error.
+        What becomes of a client whose update holds a NaN or an infinity: left out with the worst possible
+        observation, or an error.
 
     Raises
     ------
@@ -68,14 +70,14 @@ class Reputation(Rule):
 
     Notes
     -----
-    What it promises: it stops crude and over-trained attackers among clients with similar data. It measures extremeness, not
-    malice; quiet attackers near the centre evade it, and with ``normalize="minmax"`` the least reputable client has weight 0 be it
-    honest. The share of values rejected on clean Gaussian data grows with the number of clients
-    (0.3 % at 10, 10 % at 100); `interval_width` scaled with its square root keeps it level.
+    What it promises: it stops crude and over-trained attackers among clients with similar data. It measures
+    extremeness, not malice; quiet attackers near the centre evade it, and with ``normalize="minmax"`` the least
+    reputable client has weight 0 be it honest. The share of values rejected on clean Gaussian data grows with the
+    number of clients (0.3 % at 10, 10 % at 100); `interval_width` scaled with its square root keeps it level.
 
-    With one or two clients no regression is possible and every value is accepted. float64 is computed in float64, all else in
-    float32; counts are exact. Same bits for any number of threads and any cut into blocks. Memory beyond the updates: a bit per
-    value and two vectors.
+    With one or two clients no regression is possible and every value is accepted. float64 is computed in float64,
+    all else in float32; counts are exact. Same bits for any number of threads and any cut into blocks. Memory
+    beyond the updates: a bit per value and two vectors.
 
     References
     ----------
@@ -127,15 +129,17 @@ class Reputation(Rule):
 
     # --- the three verbs ---
 
-    def observe(self, block: Rows, verdict: Verdict | None) -> tuple[NDArray[np.int64], Detection]:
-        detection = kernels.active().detect(block, confidence_threshold=self.confidence_threshold, **self.line)
+    def observe(self, block: Block, round: Round, verdict: Verdict | None) -> tuple[NDArray[np.int64], Detection]:
+        detection = kernels.active().detect(block.rows, confidence_threshold=self.confidence_threshold, **self.line)
         return detection.counts, detection
 
     def decide(self, evidence: NDArray[np.int64], round: Round) -> Verdict:
         rejected = np.full(len(round.clients), round.d, np.int64)
         rejected[round.kept] = evidence
         accepted = round.d - rejected
-        observed = kernels.active().beta_reputation(accepted, rejected, self.positive_weight, self.prior, self.prior_weight)
+        observed = kernels.active().beta_reputation(
+            accepted, rejected, self.positive_weight, self.prior, self.prior_weight
+        )
         reputation = self._ledger.score(round.clients, observed, round.number)
         normalized = self._normalized(reputation[round.kept])
         return Verdict(
@@ -144,9 +148,9 @@ class Reputation(Rule):
             Standing(accepted, rejected, observed, reputation),
         )
 
-    def combine(self, block: Rows, note: Detection, verdict: Verdict) -> Array:
+    def combine(self, block: Block, note: Detection, verdict: Verdict) -> Array:
         return kernels.active().rectified_mean(
-            block, note.rejected, note.median, verdict.weights, value_range=self.value_range, rescale=self.rescale
+            block.rows, note.rejected, note.median, verdict.weights, value_range=self.value_range, rescale=self.rescale
         )
 
     def commit(self, verdict: Verdict, round: Round) -> None:
@@ -181,14 +185,15 @@ class Reputation(Rule):
     def save(self, path: str | Path) -> None:
         """Write the memory, and the last round's record, to a ledger: an SQLite file, made where there is none.
 
-        One transaction: after a crash the file holds the round before or the round after, never a half. Saved after every
-        round, the file is a complete audit trail; rounds that were never saved count in the memory but have no record.
+        One transaction: after a crash the file holds the round before or the round after, never a half. Saved after
+        every round, the file is a complete audit trail; rounds that were never saved count in the memory but have
+        no record.
 
         Raises
         ------
         InvalidLedger
-            If the file is no ledger, was written with other parameters, or has been continued by someone else since this rule was
-            loaded from or saved to it.
+            If the file is no ledger, was written with other parameters, or has been continued by someone else since
+            this rule was loaded from or saved to it.
         """
         ledger.save(path, self.parameters, self._ledger, self._record())
 
@@ -213,142 +218,8 @@ class Reputation(Rule):
         if self._last is None:
             return None
         result = engine.result_of(self, *self._last)
-        return ledger.RoundRecord(
-            result.round,
-            result.rule,
-            result.clients,
-            result.admitted,
-            result.accepted,
-            result.rejected,
-            result.observed,
-            result.reputation,
-            result.weights,
-            result.reasons,
-        )
-
-
-# --- the steps on their own -----------------------------------------------------------------------------------------
-
-
-def repeated_median(updates: Any, intercept: str = Reputation.intercept) -> tuple[Any, Any]:
-    """Siegel's repeated-median line through the sorted values of each coordinate, against their ranks 0 ... n - 1.
-
-    Parameters
-    ----------
-    updates : (n, d) array or n flat tensors
-        As :meth:`Rule.aggregate` takes them.
-    intercept : {"separate", "hierarchical", "median_point"}
-        How the intercept is found.
-
-    Returns
-    -------
-    slope, intercept : (d,)
-        Of the kind and dtype of the updates.
-
-    Notes
-    -----
-    Breakdown point 1/2. "separate" and "hierarchical" are :func:`scipy.stats.siegelslopes` of the sorted columns.
-
-    References
-    ----------
-    Siegel, "Robust regression using repeated medians", Biometrika 69, 1982.
-
-    Examples
-    --------
-    >>> import numpy as np, robustagg as ra
-    >>> ra.repeated_median(np.array([[1.0], [2.0], [3.0], [4.0], [900.0]]))
-    (array([1.]), array([1.]))
-    """
-    Reputation(intercept=intercept)
-    leaf = arrays.flat(updates)
-    slope, start = kernels.active().repeated_median(leaf.rows, intercept)
-    return leaf.wrap(slope), leaf.wrap(start)
-
-
-def confidence(
-    updates: Any,
-    *,
-    value_range: float | None = Reputation.value_range,
-    interval_width: float = Reputation.interval_width,
-    intercept: str = Reputation.intercept,
-    rescale: str = Reputation.rescale,
-    scale_floor: float = Reputation.scale_floor,
-) -> NDArray[Any]:
-    """The confidence of each value: how well it agrees with its coordinate's repeated-median line.
-
-    Parameters
-    ----------
-    updates : (n, d) array or n flat tensors
-        As :meth:`Rule.aggregate` takes them.
-    value_range, interval_width, intercept, rescale, scale_floor
-        As :class:`Reputation` takes them.
-
-    Returns
-    -------
-    (n, d) array
-        Confidences in [0, 1], float64 for float64 updates, else float32.
-
-    Examples
-    --------
-    >>> import numpy as np, robustagg as ra
-    >>> ra.confidence(np.array([[0.1], [0.2], [0.3], [0.4], [1.9]])).round(2).T
-    array([[1., 1., 1., 1., 0.]])
-    """
-    rule = Reputation(
-        value_range=value_range, interval_width=interval_width, intercept=intercept, rescale=rescale, scale_floor=scale_floor
-    )
-    return kernels.active().confidence(arrays.flat(updates).rows, **rule.line)
-
-
-def rectify(
-    updates: Any,
-    *,
-    value_range: float | None = Reputation.value_range,
-    interval_width: float = Reputation.interval_width,
-    confidence_threshold: float = Reputation.confidence_threshold,
-    intercept: str = Reputation.intercept,
-    rescale: str = Reputation.rescale,
-    scale_floor: float = Reputation.scale_floor,
-) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """The rescaled updates with each outlying value replaced by its coordinate's median.
-
-    Parameters
-    ----------
-    updates : (n, d) array or n flat tensors
-        As :meth:`Rule.aggregate` takes them.
-    value_range, interval_width, confidence_threshold, intercept, rescale, scale_floor
-        As :class:`Reputation` takes them.
-
-    Returns
-    -------
-    rectified : (n, d) array
-        float64 for float64 updates, else float32.
-    rejected : (n, d) bool array
-        Which values were replaced.
-
-    Examples
-    --------
-    >>> import numpy as np, robustagg as ra
-    >>> rectified, rejected = ra.rectify(np.array([[0.1], [0.2], [0.3], [0.4], [1.9]]))
-    >>> rectified.T, rejected.T
-    (array([[0.1, 0.2, 0.3, 0.4, 0.3]]), array([[False, False, False, False,  True]]))
-    """
-    rule = Reputation(
-        value_range=value_range,
-        interval_width=interval_width,
-        confidence_threshold=confidence_threshold,
-        intercept=intercept,
-        rescale=rescale,
-        scale_floor=scale_floor,
-    )
-    rows = arrays.flat(updates).rows
-    kernel = kernels.active()
-    note = kernel.detect(rows, confidence_threshold=confidence_threshold, **rule.line)
-    rejected = np.unpackbits(note.rejected, axis=1, count=rows[0].size, bitorder="little").view(np.bool_)
-    return kernel.rectify(rows, note.rejected, note.median, value_range=value_range, rescale=rescale), rejected
-
-
-# --- helpers --------------------------------------------------------------------------------------------------------
+        names = {field.name for field in fields(ledger.RoundRecord)} & vars(result).keys()
+        return ledger.RoundRecord(**{name: getattr(result, name) for name in names})
 
 
 def _reasons(normalized: Floats, rejected: NDArray[np.int64], round: Round) -> list[str]:
@@ -367,14 +238,22 @@ def _reasons(normalized: Floats, rejected: NDArray[np.int64], round: Round) -> l
 def _check_parameters(rule: Reputation) -> None:
     positive = ("interval_width", "prior_weight")
     conditions = [
-        ("value_range", rule.value_range is None or _finite(rule.value_range) and rule.value_range > 0, "positive, or None"),
+        (
+            "value_range",
+            rule.value_range is None or (_finite(rule.value_range) and rule.value_range > 0),
+            "positive, or None",
+        ),
         *[(name, _finite(value := getattr(rule, name)) and value > 0, "positive and finite") for name in positive],
-        ("confidence_threshold", _finite(rule.confidence_threshold) and 0 < rule.confidence_threshold <= 1, "above 0 and at most 1"),
+        (
+            "confidence_threshold",
+            _finite(rule.confidence_threshold) and 0 < rule.confidence_threshold <= 1,
+            "above 0 and at most 1",
+        ),
         ("positive_weight", _finite(rule.positive_weight) and 0 < rule.positive_weight < 1, "between 0 and 1"),
         ("prior", _finite(rule.prior) and 0 <= rule.prior <= 1, "at least 0 and at most 1"),
         ("decay", _finite(rule.decay) and rule.decay >= 0, "at least 0 and finite"),
         ("scale_floor", _finite(rule.scale_floor) and rule.scale_floor >= 0, "at least 0 and finite"),
-        ("window", rule.window is None or type(rule.window) is int and rule.window >= 1, "an integer of at least 1, or None"),
+        ("window", rule.window is None or _whole(rule.window), "an integer of at least 1, or None"),
     ]
     for name, holds, allowed in conditions:
         if not holds:
@@ -384,5 +263,9 @@ def _check_parameters(rule: Reputation) -> None:
             raise errors.not_one_of(name, getattr(rule, name), options)
 
 
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
 def _finite(value: Any) -> bool:
-    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
