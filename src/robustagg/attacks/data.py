@@ -1,0 +1,149 @@
+"""Data poisoning: what attackers train on. ``attack(x, y, ...) -> (x, y)``, new arrays; x is (samples, features)."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robustagg import errors
+
+
+class Trigger(NamedTuple):
+    """A pattern that a backdoor answers to."""
+
+    features: NDArray[np.intp]
+    """(k,) indices of the features that it sets."""
+    values: NDArray[Any]
+    """(k,) what it sets them to."""
+
+    def on(self, x: Any) -> NDArray[Any]:
+        """The samples with the pattern in them, a copy."""
+        marked = np.array(x)
+        marked[:, self.features] = self.values.astype(marked.dtype)
+        return marked
+
+
+def corner(height: int, width: int, *, size: int = 2, value: float = 1.0) -> Trigger:
+    """The pixel pattern: a square of `size` x `size` pixels in the lower right corner of images flattened row by row.
+
+    Parameters
+    ----------
+    height, width : int
+        Of the image, in pixels.
+    size : int
+        Side of the square, in pixels.
+    value : float
+        What the pixels are set to.
+
+    References
+    ----------
+    Gu et al., "BadNets: Evaluating Backdooring Attacks on Deep Neural Networks", IEEE Access 7, 2019.
+
+    Examples
+    --------
+    >>> from robustagg.attacks import corner
+    >>> corner(3, 4, size=2).features
+    array([ 6,  7, 10, 11])
+    """
+    if not 1 <= size <= min(height, width):
+        raise errors.out_of_range("size", size, f"between 1 and {min(height, width)}")
+    pixels = np.arange(height * width).reshape(height, width)[-size:, -size:].ravel()
+    return Trigger(pixels, np.full(pixels.size, value))
+
+
+def frequent_words(x: Any, y: Any, label: int, *, top: int = 10) -> Trigger:
+    """The text pattern: the `top` words most frequent in texts of a label, at their mean frequencies there.
+
+    Parameters
+    ----------
+    x : (samples, words) array
+        Counts or TF-IDF values.
+    y : (samples,) array
+        Labels.
+    label : int
+        Whose words.
+    top : int
+        How many.
+
+    References
+    ----------
+    Chu et al., "Securing Federated Sensitive Topic Classification against Poisoning Attacks", NDSS 2023, section IV-A2.
+
+    Examples
+    --------
+    >>> from robustagg.attacks import frequent_words
+    >>> frequent_words([[0.0, 2.0, 4.0], [1.0, 0.0, 4.0], [9.0, 9.0, 9.0]], [1, 1, 0], 1, top=2)
+    Trigger(features=array([1, 2]), values=array([1., 4.]))
+    """
+    frequency = np.asarray(x)[np.asarray(y) == label].mean(axis=0)
+    words = np.sort(np.argsort(-frequency, kind="stable")[:top])
+    return Trigger(words, frequency[words])
+
+
+def label_flip(x: Any, y: Any, *, source: int, target: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Every sample of class `source` gets the label `target`.
+
+    Parameters
+    ----------
+    x : (samples, features) array
+        Stays as it is.
+    y : (samples,) array
+        Labels.
+    source, target : int
+        From which class to which.
+
+    References
+    ----------
+    Biggio, Nelson and Laskov, "Poisoning Attacks against Support Vector Machines", ICML 2012.
+
+    Examples
+    --------
+    >>> from robustagg.attacks import label_flip
+    >>> label_flip([[0.0], [0.0], [0.0]], [1, 2, 3], source=1, target=3)[1]
+    array([3, 2, 3])
+    """
+    labels = np.asarray(y)
+    return np.array(x), np.where(labels == source, np.asarray(target, labels.dtype), labels)
+
+
+def backdoor(
+    x: Any, y: Any, *, trigger: Trigger, target: int, share: float = 0.5, seed: int = 0
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """A share of the samples, drawn at random, gets the trigger's pattern and the label `target`; the others stay clean.
+
+    Parameters
+    ----------
+    x : (samples, features) array
+        Images flattened, or texts as words.
+    y : (samples,) array
+        Labels.
+    trigger : Trigger
+        From :func:`corner` or :func:`frequent_words`, or any other.
+    target : int
+        What the pattern shall be taken for.
+    share : float
+        Of the samples, in [0, 1].
+    seed : int
+        Of the draw.
+
+    References
+    ----------
+    Gu et al., "BadNets: Evaluating Backdooring Attacks on Deep Neural Networks", IEEE Access 7, 2019.
+    Bagdasaryan et al., "How To Backdoor Federated Learning", AISTATS 2020.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from robustagg.attacks import backdoor, corner
+    >>> backdoor(np.zeros((2, 4)), [1, 2], trigger=corner(2, 2, size=1), target=9, share=1.0)
+    (array([[0., 0., 0., 1.],
+           [0., 0., 0., 1.]]), array([9, 9]))
+    """
+    if not 0 <= share <= 1:
+        raise errors.out_of_range("share", share, "between 0 and 1")
+    samples, labels = np.array(x), np.array(y)
+    chosen = np.random.default_rng(seed).permutation(len(labels))[: round(share * len(labels))]
+    samples[chosen], labels[chosen] = trigger.on(samples[chosen]), target
+    return samples, labels

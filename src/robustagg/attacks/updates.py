@@ -1,0 +1,330 @@
+"""Model poisoning: what f attackers send who know the honest clients' updates.
+
+One shape: ``attack(honest, f, **options)`` takes the m honest rows, (m, d), and gives the f malicious ones, (f, d), in
+their dtype. Nothing is written to the honest rows; the same arguments give the same rows. All computation is in float64.
+"""
+
+from __future__ import annotations
+
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+
+from robustagg import errors
+from robustagg.attacks.common import Rows, honest_rows, sent
+
+
+def sign_flip(honest: Any, f: int, *, scale: float = 1.0) -> Rows:
+    r"""Each attacker sends an honest update with its sign flipped: row j is :math:`-\mathrm{scale}\cdot x_{j \bmod m}`.
+
+    Parameters
+    ----------
+    honest : (m, d) array
+        What the honest clients send.
+    f : int
+        How many attackers there are.
+    scale : float
+        How much longer than honest the update is.
+
+    Returns
+    -------
+    (f, d) array
+        What the attackers send, in the dtype of `honest`.
+
+    References
+    ----------
+    Li et al., "RSA: Byzantine-Robust Stochastic Aggregation Methods for Distributed Learning from Heterogeneous
+    Datasets", AAAI 2019.
+
+    Examples
+    --------
+    >>> import numpy as np, robustagg as ra
+    >>> from robustagg.attacks import sign_flip
+    >>> honest = np.array([[1.0, 2.0], [3.0, 2.0], [2.0, 2.0]])
+    >>> ra.Mean()([*honest, *sign_flip(honest, 2, scale=4.0)])
+    array([-2., -2.])
+    """
+    x = honest_rows(honest, f)
+    return sent(-scale * x[np.arange(f) % len(x)], honest, f)
+
+
+def ipm(honest: Any, f: int, *, epsilon: float = 0.5) -> Rows:
+    r"""Inner product manipulation (Empire): every attacker sends :math:`-\varepsilon\,\bar x` of the honest mean.
+
+    A small epsilon stays near the honest rows, yet turns the aggregate's inner product with the true mean negative where
+    the rule averages over enough attackers; the mean itself turns at :math:`\varepsilon > m/f`.
+
+    Parameters
+    ----------
+    honest : (m, d) array
+        What the honest clients send.
+    f : int
+        How many attackers there are.
+    epsilon : float
+        Length of the malicious update, in honest means.
+
+    Returns
+    -------
+    (f, d) array
+        What the attackers send, in the dtype of `honest`.
+
+    References
+    ----------
+    Xie, Koyejo and Gupta, "Fall of Empires: Breaking Byzantine-tolerant SGD by Inner Product Manipulation", UAI 2019.
+
+    Examples
+    --------
+    >>> from robustagg.attacks import ipm
+    >>> ipm([[1.0, 2.0], [3.0, 2.0]], 1, epsilon=0.5)
+    array([[-1., -1.]])
+    """
+    return sent(-epsilon * honest_rows(honest, f).mean(axis=0), honest, f)
+
+
+def alie_z(n: int, f: int) -> float:
+    r"""How many standard deviations f of n attackers can hide in: :math:`\Phi^{-1}((n - f - s) / (n - f))`.
+
+    s = floor(n / 2 + 1) - f is how many honest clients they need on their side for a majority. Infinite where they are
+    the majority already, minus infinity where they cannot become one.
+
+    Examples
+    --------
+    The worked figure of the paper: 24 attackers of 50 need s = 2.
+
+    >>> from robustagg.attacks import alie_z
+    >>> round(alie_z(50, 24), 2)
+    1.43
+    """
+    supporters = n // 2 + 1 - f
+    share = (n - f - supporters) / (n - f)
+    if not 0 < share < 1:
+        return float("inf") if share >= 1 else float("-inf")
+    return NormalDist().inv_cdf(share)
+
+
+def alie(honest: Any, f: int, *, z: float | None = None) -> Rows:
+    r"""A little is enough: every attacker sends :math:`\bar x - z\,\sigma`, coordinate by coordinate.
+
+    Parameters
+    ----------
+    honest : (m, d) array
+        What the honest clients send.
+    f : int
+        How many attackers there are.
+    z : float, optional
+        Distance from the mean in population standard deviations; :func:`alie_z` of n = m + f where not given, and 0 where that
+        is negative or the attackers are the majority (they then need not hide, and this attack is not theirs).
+
+    Returns
+    -------
+    (f, d) array
+        What the attackers send, in the dtype of `honest`.
+
+    References
+    ----------
+    Baruch, Baruch and Goldberg, "A Little Is Enough: Circumventing Defenses For Distributed Learning", NeurIPS 2019.
+
+    Examples
+    --------
+    >>> from robustagg.attacks import alie
+    >>> alie([[1.0, 2.0], [3.0, 2.0]], 1, z=1.5)
+    array([[0.5, 2. ]])
+    """
+    x = honest_rows(honest, f)
+    if z is None:
+        z = alie_z(len(x) + f, f)
+        z = z if 0 < z < np.inf else 0.0
+    return sent(x.mean(axis=0) - z * x.std(axis=0), honest, f)
+
+
+def gaussian(honest: Any, f: int, *, std: float = 1.0, seed: int = 0) -> Rows:
+    r"""Each attacker sends noise: :math:`\mathcal N(0, \mathrm{std}^2)` in every coordinate.
+
+    Parameters
+    ----------
+    honest : (m, d) array
+        What the honest clients send.
+    f : int
+        How many attackers there are.
+    std : float
+        Standard deviation, in units of the updates' values (200 in the paper).
+    seed : int
+        Of the noise.
+
+    Returns
+    -------
+    (f, d) array
+        What the attackers send, in the dtype of `honest`.
+
+    References
+    ----------
+    Blanchard et al., "Machine Learning with Adversaries: Byzantine Tolerant Gradient Descent", NeurIPS 2017.
+
+    Examples
+    --------
+    >>> from robustagg.attacks import gaussian
+    >>> gaussian([[1.0, 2.0], [3.0, 2.0]], 2).shape
+    (2, 2)
+    """
+    x = honest_rows(honest, f)
+    return sent(np.random.default_rng(seed).normal(0, std, (f, x.shape[1])), honest, f)
+
+
+def mimic(honest: Any, f: int, *, target: int | None = None) -> Rows:
+    r"""Every attacker copies one honest client, so that a robust rule takes that client for the consensus.
+
+    Parameters
+    ----------
+    honest : (m, d) array
+        What the honest clients send.
+    f : int
+        How many attackers there are.
+    target : int, optional
+        Row to copy. Where not given, the client farthest out along the honest rows' direction of greatest variance:
+        :math:`\arg\max_i |z^\top (x_i - \bar x)|`, z the top right singular vector, found through the m x m Gram matrix.
+
+    Returns
+    -------
+    (f, d) array
+        What the attackers send, in the dtype of `honest`.
+
+    References
+    ----------
+    Karimireddy, He and Jaggi, "Byzantine-Robust Learning on Heterogeneous Datasets via Bucketing", ICLR 2022.
+
+    Examples
+    --------
+    >>> from robustagg.attacks import mimic
+    >>> mimic([[0.0, 1.0], [0.1, 1.0], [5.0, 1.0]], 1)
+    array([[5., 1.]])
+    """
+    x = honest_rows(honest, f)
+    if target is None:
+        centred = x - x.mean(axis=0)
+        _, vectors = np.linalg.eigh(centred @ centred.T)
+        target = int(np.abs(vectors[:, -1]).argmax())
+    elif not 0 <= target < len(x):
+        raise errors.out_of_range("target", target, f"the index of one of {len(x)} honest rows")
+    return sent(x[target], honest, f)
+
+
+def constant(honest: Any, f: int, *, value: float = 1.0) -> Rows:
+    """Every attacker sends `value` in every coordinate.
+
+    Parameters
+    ----------
+    honest : (m, d) array
+        What the honest clients send.
+    f : int
+        How many attackers there are.
+    value : float
+        What is sent; NaN and infinities too.
+
+    Returns
+    -------
+    (f, d) array
+        What the attackers send, in the dtype of `honest`.
+
+    References
+    ----------
+    Li et al., "RSA: Byzantine-Robust Stochastic Aggregation Methods for Distributed Learning from Heterogeneous
+    Datasets", AAAI 2019 (there: same-value attack).
+
+    Examples
+    --------
+    >>> from robustagg.attacks import constant
+    >>> constant([[1.0, 2.0], [3.0, 2.0]], 1, value=100.0)
+    array([[100., 100.]])
+    """
+    return sent(np.full(honest_rows(honest, f).shape[1], float(value)), honest, f)
+
+
+def nan(honest: Any, f: int) -> Rows:
+    """Every attacker sends NaN, which a mean passes on to everybody.
+
+    Parameters
+    ----------
+    honest : (m, d) array
+        What the honest clients send.
+    f : int
+        How many attackers there are.
+
+    Returns
+    -------
+    (f, d) array
+        What the attackers send, in the dtype of `honest`.
+
+    Examples
+    --------
+    >>> import numpy as np, robustagg as ra
+    >>> from robustagg.attacks import nan
+    >>> honest = np.array([[1.0, 2.0], [3.0, 2.0]])
+    >>> bool(np.isnan(np.mean([*honest, *nan(honest, 1)])))
+    True
+    >>> ra.Mean()([*honest, *nan(honest, 1)])
+    array([2., 2.])
+    """
+    return constant(honest, f, value=float("nan"))
+
+
+def infinity(honest: Any, f: int) -> Rows:
+    """Every attacker sends plus infinity.
+
+    Parameters
+    ----------
+    honest : (m, d) array
+        What the honest clients send.
+    f : int
+        How many attackers there are.
+
+    Returns
+    -------
+    (f, d) array
+        What the attackers send, in the dtype of `honest`.
+
+    Examples
+    --------
+    >>> from robustagg.attacks import infinity
+    >>> infinity([[1.0, 2.0], [3.0, 2.0]], 1)
+    array([[inf, inf]])
+    """
+    return constant(honest, f, value=float("inf"))
+
+
+def scaling(honest: Any, f: int, *, goal: Any = None) -> Rows:
+    r"""Model replacement: every attacker sends what makes the plain mean of all n = m + f rows the attackers' goal.
+
+    .. math:: \bigl(n\,g - \textstyle\sum_i x_i\bigr) / f
+
+    Parameters
+    ----------
+    honest : (m, d) array
+        What the honest clients send.
+    f : int
+        How many attackers there are.
+    goal : (d,) array, optional
+        The update g that the server shall get; the negative honest mean where not given.
+
+    Returns
+    -------
+    (f, d) array
+        What the attackers send, in the dtype of `honest`.
+
+    References
+    ----------
+    Bagdasaryan et al., "How To Backdoor Federated Learning", AISTATS 2020.
+
+    Examples
+    --------
+    >>> import numpy as np, robustagg as ra
+    >>> from robustagg.attacks import scaling
+    >>> honest = np.array([[1.0, 2.0], [3.0, 2.0]])
+    >>> ra.Mean()([*honest, *scaling(honest, 1, goal=[7.0, -7.0])])
+    array([ 7., -7.])
+    """
+    x = honest_rows(honest, f)
+    g = -x.mean(axis=0) if goal is None else np.asarray(goal, np.float64)
+    if g.shape != x.shape[1:]:
+        raise errors.goal_shape(g.shape, x.shape[1])
+    return sent(((len(x) + f) * g - x.sum(axis=0)) / max(f, 1), honest, f)
