@@ -12,7 +12,7 @@ from robustagg import errors
 from robustagg.ledger.histories import Rows, history
 from robustagg.protocol import Client, Floats
 
-_LAST_ROUND = 2**63 - 1  # what an int64 can hold
+_ROUNDS = 2**62  # so that differences of rounds fit in an int64
 
 
 class Ledger:
@@ -86,7 +86,7 @@ class Ledger:
         TypeError
             If `round` is not a non-negative integer.
         ValueError
-            If it is not later than the last completed round.
+            If it is not later than the last completed round, or 2**62 or more.
         """
         self._check_later(round)
         return self._history.score(self._find(clients), np.asarray(observed, np.float64), round)
@@ -191,8 +191,10 @@ class Ledger:
 
 
 def _checked_round(round: Any) -> int:
-    if isinstance(round, bool) or not isinstance(round, int) or not 0 <= round <= _LAST_ROUND:
+    if isinstance(round, bool) or not isinstance(round, int) or round < 0:
         raise errors.bad_round(round)
+    if round >= _ROUNDS:
+        raise errors.out_of_range("round", round, f"less than {_ROUNDS}")
     return round
 
 

@@ -170,9 +170,7 @@ def rounds(path: AnyPath) -> list[dict[str, Any]]:
 Stamps: TypeAlias = tuple[str | None, str]  # the one that a file had, and the one that it has now
 
 
-def _create(
-    path: AnyPath, parameters: Mapping[str, Any], ledger: Ledger, record: RoundRecord | None
-) -> Stamps | None:
+def _create(path: AnyPath, parameters: Mapping[str, Any], ledger: Ledger, record: RoundRecord | None) -> Stamps | None:
     """Save to a new file, which appears whole or not at all; None if someone else's appeared first."""
     draft = f"{os.fspath(path)}.{secrets.token_hex(4)}.draft"
     try:
@@ -186,9 +184,7 @@ def _create(
     return stamps
 
 
-def _update(
-    path: AnyPath, parameters: Mapping[str, Any], ledger: Ledger, record: RoundRecord | None
-) -> Stamps:
+def _update(path: AnyPath, parameters: Mapping[str, Any], ledger: Ledger, record: RoundRecord | None) -> Stamps:
     """Save to a file that may hold earlier rounds of this memory."""
     with transaction(path, "rwc", "PRAGMA synchronous = EXTRA", "BEGIN IMMEDIATE") as connection:
         replaced: str | None = None
