@@ -1,0 +1,65 @@
+"""Tasks, each in an environment of its own: ``nox -s lint``. Without a name: what every change must pass."""
+
+from __future__ import annotations
+
+import subprocess
+
+import nox
+
+nox.options.sessions = ["lint", "typecheck", "tests"]
+nox.options.default_venv_backend = "venv"
+
+
+def install(session: nox.Session, *packages: str, **options: object) -> None:
+    session.install("-c", "constraints.txt", *packages, **options)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style of Python and C++."""
+    install(session, "ruff", "clang-format")
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    native = session.run("git", "ls-files", "*.cpp", "*.hpp", external=True, silent=True)
+    session.run("clang-format", "--dry-run", "--Werror", *str(native).split())
+
+
+@nox.session
+def typecheck(session: nox.Session) -> None:
+    """mypy --strict."""
+    install(session, "mypy", "numpy", "rich", "typer")
+    session.run("mypy")
+
+
+@nox.session
+@nox.parametrize("backend", ["native", "numba", "numpy"])
+def tests(session: nox.Session, backend: str) -> None:
+    """The test suite with one backend as the default; the kernels' own tests cover every backend in each of them."""
+    install(session, "torch", "-e", ".[test]")
+    session.run("pytest", *session.posargs, env={"ROBUSTAGG_BACKEND": backend})
+
+
+@nox.session
+def sanitize(session: nox.Session) -> None:
+    """The native core under the address and undefined-behaviour sanitizers."""
+    install(session, "-C", "cmake.define.ROBUSTAGG_SANITIZE=ON", ".[test]")
+    runtime = subprocess.check_output(["g++", "-print-file-name=libasan.so"], text=True).strip()
+    # Python itself leaks by design, and is not linked with the runtime.
+    environment = {"LD_PRELOAD": runtime, "ASAN_OPTIONS": "detect_leaks=0", "ROBUSTAGG_BACKEND": "native"}
+    session.run("pytest", *session.posargs, env=environment)
+
+
+@nox.session
+def no_compiler(session: nox.Session) -> None:
+    """A machine without a compiler: the install succeeds, and the package works without its native core."""
+    missing = {"CC": "/nonexistent", "CXX": "/nonexistent"}
+    install(session, ".[test]", env=missing)
+    session.run("python", "-c", "import robustagg.kernels as k; assert k.available() == ('numba', 'numpy')")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """The benchmarks."""
+    install(session, ".[bench]")
+    session.run("pytest", "bench", *session.posargs)
