@@ -21,6 +21,13 @@ from numpy.typing import NDArray
 Array: TypeAlias = NDArray[Any]
 Rows: TypeAlias = Sequence[Array]
 
+GRAM_TILE = 8192
+"""Coordinates of one matrix of :meth:`Kernels.gram`. Sources cut blocks at multiples of it from a tensor's start, so
+that the same tiles arise however the updates are cut."""
+
+GRAM_LIMIT = 2.0**480
+"""Differences beyond this (3e144) count as this in :meth:`Kernels.gram`, lest sums of their squares overflow."""
+
 
 class Detection(NamedTuple):
     """What :meth:`Kernels.detect` leaves behind: a bit per value and a number per coordinate."""
@@ -47,6 +54,36 @@ class Kernels(Protocol):
 
     def trimmed_mean(self, rows: Rows, k: int) -> Array:
         """(d,): coordinate-wise mean without the k lowest and k highest values, n > 2k. O(n log n) per coordinate."""
+
+    def mean_around_median(self, rows: Rows, k: int) -> Array:
+        """(d,): coordinate-wise mean of the k values nearest the median, 1 <= k <= n.
+
+        The median of an even count is the mean of the two middle values. Of two values equally far from it the
+        smaller is the nearer; distances are compared as float64 has them. O(n log n) per coordinate.
+        """
+
+    def weighted_median(self, rows: Rows, weights: NDArray[np.float64]) -> Array:
+        """(d,): the least value y with W(y) >= W / 2, W(y) the weight of all values up to y and W that of all.
+
+        Where W(y) is exactly W / 2: the mean of y and the next value of positive weight. The weights are not
+        negative and not all zero; integers (sample counts) up to 2**53 in total are summed exactly, others in the
+        order of the sorted values. A client of weight zero has no say. O(n log n) per coordinate.
+        """
+
+    def gram(self, rows: Rows) -> NDArray[np.float64]:
+        """(ceil(d / GRAM_TILE), n + 1, n + 1): inner products of the centred rows, tile by tile.
+
+        Rows are centred on their coordinate-wise *lower* median c (the value of rank floor((n - 1) / 2)), so that
+        neither a large common offset nor an attacker's huge values cost the others' digits; c itself is the last
+        row. With z_i = x_i - c and z_n = c, clamped to +-GRAM_LIMIT, matrix t holds sum_k z_ik z_jk over the
+        coordinates k of tile t. Differences, products and sums in float64. O(n^2 d).
+        """
+
+    def mix(self, rows: Rows, matrix: NDArray[np.float64]) -> Array:
+        """(m, d): matrix (m, n) times the rows, each result as in :meth:`weighted_mean` but for weights of any sum.
+
+        Results beyond the largest finite number are clamped to it. O(mnd).
+        """
 
     def detect(
         self,

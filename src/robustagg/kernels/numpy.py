@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustagg.errors import NonFinite
-from robustagg.kernels.interface import Array, Detection, Rows
+from robustagg.kernels.interface import GRAM_LIMIT, GRAM_TILE, Array, Detection, Rows
 
 BLOCK_BYTES = 2**25  # of one (n, width) float64 temporary
 HUGE_EXPONENT = 400  # columns with values above 2**400 are scaled down by a power of two, lest their squares overflow
@@ -99,6 +99,61 @@ def trimmed_mean(rows: Rows, k: int) -> Array:
     for part, y in blocks(rows):
         kept = np.sort(y, axis=0)[k : n - k]
         out[part] = narrowed(mean_of(kept, np.full(len(kept), 1 / len(kept))), out.dtype)
+    return out
+
+
+def mean_around_median(rows: Rows, k: int) -> Array:
+    out = np.empty(rows[0].size, compute_dtype(rows))
+    for part, y in blocks(rows):
+        y, e = down_scaled(np.sort(y, axis=0))
+        middle = median_of(y)
+        columns = np.arange(y.shape[1])
+        low, high = np.zeros_like(columns), np.full_like(columns, len(y) - 1)
+        for _ in range(len(y) - k):  # the farther end goes; of two equally far, the larger
+            drop_low = middle - y[low, columns] > y[high, columns] - middle
+            low, high = low + drop_low, high - ~drop_low
+        kept = y[low + np.arange(k)[:, None], columns]
+        out[part] = narrowed(np.ldexp(mean_of(kept, np.full(k, 1 / k)), e), out.dtype)
+    return out
+
+
+def weighted_median(rows: Rows, weights: NDArray[np.float64]) -> Array:
+    out = np.empty(rows[0].size, compute_dtype(rows))
+    voters = np.flatnonzero(weights > 0)
+    half = weights.sum() / 2
+    for part, y in blocks(rows):
+        order = np.argsort(y[voters], axis=0, kind="stable")
+        ranked = np.take_along_axis(y[voters], order, axis=0)
+        reached = np.cumsum(weights[voters][order], axis=0)
+        low = (reached < half).sum(axis=0).clip(max=len(voters) - 1)  # rounding may leave the last sum below the half
+        high = (reached <= half).sum(axis=0).clip(max=len(voters) - 1)
+        out[part] = median_of(np.take_along_axis(ranked, np.stack([low, high]), axis=0))
+    return out
+
+
+# --- products -------------------------------------------------------------------------------------------------------
+
+
+def gram(rows: Rows) -> NDArray[np.float64]:
+    n, d = len(rows), rows[0].size
+    out = np.empty((-(-d // GRAM_TILE), n + 1, n + 1))
+    for tile, products in enumerate(out):
+        part = slice(tile * GRAM_TILE, (tile + 1) * GRAM_TILE)
+        y = np.stack([widened(row[part]) for row in rows])
+        if not np.isfinite(y).all():
+            raise NonFinite
+        centre = np.partition(y, (n - 1) // 2, axis=0)[(n - 1) // 2]
+        with np.errstate(over="ignore"):
+            z = np.vstack([y - centre, centre]).clip(-GRAM_LIMIT, GRAM_LIMIT)
+        products[:] = z @ z.T
+    return out
+
+
+def mix(rows: Rows, matrix: NDArray[np.float64]) -> Array:
+    out = np.empty((len(matrix), rows[0].size), compute_dtype(rows))
+    for part, y in blocks(rows):
+        for result, weights in zip(out, matrix, strict=True):
+            result[part] = narrowed(mean_of(y, weights), out.dtype)
     return out
 
 
