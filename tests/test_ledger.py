@@ -224,6 +224,12 @@ def test_looking_at_one_client() -> None:
         ledger.reputation("ada", 4)
 
 
+@pytest.mark.parametrize("window", [0, -1])
+def test_a_window_holds_at_least_one_round(window: int) -> None:
+    with pytest.raises(ValueError, match=f"window must be .* got {window}"):
+        Ledger(0.5, window)
+
+
 def test_an_empty_ledger() -> None:
     ledger = Ledger(0.5, None)
     assert (len(ledger), ledger.round) == (0, None)

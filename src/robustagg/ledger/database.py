@@ -78,14 +78,20 @@ def reading(path: AnyPath) -> Iterator[sqlite3.Connection]:
 
 def is_blank(connection: sqlite3.Connection, path: AnyPath) -> bool:
     """Whether the file holds nothing at all; an error if it holds anything but a ledger that we can read."""
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    (objects,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    if application == APPLICATION_ID and version > VERSION:
+    application, version, pages, page_size = (
+        connection.execute(f"PRAGMA {name}").fetchone()[0]
+        for name in ("application_id", "user_version", "page_count", "page_size")
+    )
+    if application != APPLICATION_ID:
+        (objects,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if application or version or objects:
+            raise errors.not_a_ledger(path)
+        return True
+    if version > VERSION:
         raise errors.newer_ledger(path, version, VERSION)
-    if application != APPLICATION_ID and (application or version or objects):
-        raise errors.not_a_ledger(path)
-    return not objects
+    if os.path.getsize(path) < pages * page_size:  # of a last page cut short, SQLite reads the rest as zeros
+        raise errors.damaged_ledger(path, f"it ends before its {pages} pages of {page_size} bytes")
+    return False
 
 
 def initialise(connection: sqlite3.Connection, parameters: Mapping[str, Any]) -> None:

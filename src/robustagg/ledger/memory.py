@@ -51,6 +51,8 @@ class Ledger:
     """
 
     def __init__(self, decay: float, window: int | None) -> None:
+        if window is not None and window < 1:
+            raise errors.out_of_range("window", window, "an integer of at least 1, or None")
         self.decay = decay
         self.window = window
         self.stamps: set[str] = set()

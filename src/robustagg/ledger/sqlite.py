@@ -209,7 +209,7 @@ def _update(path: AnyPath, parameters: Mapping[str, Any], ledger: Ledger, record
 def _parameters(connection: sqlite3.Connection, path: AnyPath) -> dict[str, Any]:
     try:
         return {name: json.loads(value) for name, value in connection.execute("SELECT * FROM parameters")}
-    except ValueError as fault:
+    except (TypeError, ValueError) as fault:
         raise errors.damaged_ledger(path, fault) from fault
 
 
