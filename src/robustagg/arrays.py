@@ -24,6 +24,7 @@ Path: TypeAlias = tuple[Any, ...]
 Wrap: TypeAlias = Callable[[Array], Any]
 
 FLOATING = ("float16", "bfloat16", "float32", "float64")
+NATIVE_FLOATS = frozenset(map(np.dtype, ("float16", "float32", "float64")))
 CONTIGUOUS_BLOCK = 2**20  # coordinates that are copied at a time where rows are strided
 
 
@@ -169,7 +170,9 @@ def _is_numbers(value: Any) -> bool:
 
 
 def _walk(tree: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
-    if isinstance(tree, Mapping):
+    if isinstance(tree, np.ndarray):
+        yield path, tree
+    elif isinstance(tree, Mapping):
         for key in sorted(tree, key=lambda key: (type(key).__name__, key)):
             yield from _walk(tree[key], (*path, key))
     elif isinstance(tree, (list, tuple)) and not _is_numbers(tree):
@@ -241,6 +244,8 @@ def dtype_name(row: Array) -> str:
 
 def _flat(client: Client, path: Path, tensor: Any) -> tuple[Array, tuple[int, ...], Wrap]:
     """A tensor as a row for the kernels (integers as int64), its shape, and the way back."""
+    if type(tensor) is np.ndarray and tensor.dtype in NATIVE_FLOATS and tensor.ndim:  # the common case, in a microsecond
+        return tensor.reshape(-1), tensor.shape, _numpy_wrap(tensor)
     try:
         host, name, wrap = _adapt(tensor)
     except (TypeError, ValueError, BufferError):
@@ -260,7 +265,7 @@ def _flat(client: Client, path: Path, tensor: Any) -> tuple[Array, tuple[int, ..
 def _adapt(tensor: Any) -> tuple[Array, str, Wrap]:
     """Host array, name of the dtype, and the way from a flat array to a tensor like this one."""
     if isinstance(tensor, np.ndarray):
-        return tensor, tensor.dtype.name, lambda flat: flat.astype(tensor.dtype, copy=False).reshape(tensor.shape)
+        return tensor, tensor.dtype.name, _numpy_wrap(tensor)
     torch = sys.modules.get("torch")  # a torch tensor cannot exist before torch is imported
     if torch is not None and isinstance(tensor, torch.Tensor):
         return _adapt_torch(torch, tensor)
@@ -273,6 +278,10 @@ def _adapt(tensor: Any) -> tuple[Array, str, Wrap]:
     else:
         host = np.asarray(memoryview(tensor))
     return host, host.dtype.name, lambda flat: _like(tensor, flat.astype(host.dtype, copy=False).reshape(host.shape))
+
+
+def _numpy_wrap(tensor: Array) -> Wrap:
+    return lambda flat: flat.astype(tensor.dtype, copy=False).reshape(tensor.shape)
 
 
 def _adapt_torch(torch: Any, tensor: Any) -> tuple[Array, str, Wrap]:

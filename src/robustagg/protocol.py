@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -35,12 +36,12 @@ class Round:
     extras: Mapping[str, Any] = field(default_factory=dict)
     """Further arguments of the call, for the rules that take some."""
 
-    @property
+    @cached_property
     def kept(self) -> list[int]:
         """Indices of the admitted clients, whose rows the rule gets."""
         return [i for i in range(len(self.clients)) if i not in self.excluded]
 
-    @property
+    @cached_property
     def admitted(self) -> NDArray[np.bool_]:
         """(n,) whether a client is admitted."""
         mask = np.ones(len(self.clients), np.bool_)
