@@ -13,6 +13,14 @@ constexpr std::size_t chunk = 64;  // widths of tiles are multiples of it: a wor
 
 inline std::size_t whole_chunks(std::size_t count) { return (count + chunk - 1) / chunk * chunk; }
 
+// Columns `begin` to `begin + chunk` of row i of the bits, of which the row's last word has fewer.
+inline std::uint64_t word_of_bits(const Bits& bits, std::size_t i, std::size_t begin) {
+    const std::size_t first = begin / 8;
+    std::uint64_t word = 0;
+    std::memcpy(&word, bits.bytes + i * bits.row_bytes + first, std::min(sizeof word, bits.row_bytes - first));
+    return word;
+}
+
 // How d columns are cut into tiles of `stride` columns. Results do not depend on it.
 struct Tiles {
     std::size_t d, stride;
