@@ -6,7 +6,7 @@ A text names the client and the numbers; whoever reads it at night should need n
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 
 class NonFinite(Exception):
@@ -262,3 +262,36 @@ def unknown_option(attack: str, option: str, known: Sequence[str]) -> ValueError
 
 def optional_package(package: str, extra: str) -> ImportError:
     return ImportError(f"this needs {package}, which is not installed: pip install 'robustagg[{extra}]'")
+
+
+# --- the command line -----------------------------------------------------------------------------------------------
+
+
+def not_an_assignment(text: str) -> ValueError:
+    return ValueError(f"{text!r} is not of the form NAME=VALUE")
+
+
+def unknown_parameter(rule: str, name: str, known: Mapping[str, object]) -> ValueError:
+    told = ", ".join(f"{name}={default}" for name, default in known.items())
+    return ValueError(f"the rule {rule} has no parameter {name!r}; it has {told}")
+
+
+def ledger_needed() -> ValueError:
+    return ValueError("the rule reputation remembers the clients: say where with --ledger, or choose another --rule")
+
+
+def ledger_unused(rule: str) -> ValueError:
+    return ValueError(f"the rule {rule} remembers nothing: leave out --ledger")
+
+
+def no_folder(path: object) -> ValueError:
+    return ValueError(f"there is no folder {path}")
+
+
+def bad_sample_counts(path: object, fault: str) -> ValueError:
+    return ValueError(f"{path} must hold a JSON object, client to number of samples: {fault}")
+
+
+def unrecorded(path: object, client: object | None, round: int | None) -> ValueError:
+    asked = [f"client {client!r}"] * (client is not None) + [f"round {round}"] * (round is not None)
+    return ValueError(f"the ledger {path} has no record of {' in '.join(asked)}")
