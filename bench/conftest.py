@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
+from measure import copy_bandwidth, machine
 from rich.console import Console
 from rich.table import Table
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from measure import copy_bandwidth, machine
 
 
 @pytest.hookimpl(trylast=True)
@@ -31,4 +25,4 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         spread = f"{stats.min * per:,.1f} - {stats.max * per:,.1f}"
         cells = (info["kernel"], info["by"], info["n"], info["threads"], f"{stats.median * per:,.1f}", spread)
         table.add_row(*map(str, cells), f"{rate / 1e9:.2f}", f"{rate / copy:.2f}")
-    Console(file=sys.stdout, width=120).print(table)
+    Console(width=120).print(table)

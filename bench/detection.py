@@ -1,8 +1,8 @@
 """Detection beside everything else that could do it: ``python bench/detection.py --out docs/images/detection``.
 
-For each n: the authors' method in torch (bench/authors.py), scipy.stats.siegelslopes (the line alone), robustagg's NumPy, Numba
-and native backends. Answers are compared first; then all sides are timed in turn, and medians quoted in ns per
-coordinate, beside the time that reading the values once would take. Writes OUT.json and OUT.png.
+For each n: the authors' method in torch (bench/authors.py), scipy.stats.siegelslopes (the line alone), robustagg's
+NumPy, Numba and native backends. Answers are compared first; then all sides are timed in turn, and medians quoted in
+ns per coordinate, beside the time that reading the values once would take. Writes OUT.json and OUT.png.
 """
 
 from __future__ import annotations

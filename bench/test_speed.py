@@ -1,4 +1,4 @@
-"""Speed of the kernels beside NumPy's and SciPy's: ``pytest bench/test_speed.py``. Each answer is checked, then timed."""
+"""Speed of the kernels beside NumPy's and SciPy's: ``pytest bench``. Each answer is checked, then timed."""
 
 from __future__ import annotations
 
