@@ -55,10 +55,10 @@ def transaction(path: AnyPath, mode: str, *statements: str) -> Iterator[sqlite3.
             connection.execute("COMMIT")
     except sqlite3.OperationalError as fault:
         raise errors.unusable_ledger(path, fault) from fault
-    except sqlite3.DatabaseError as fault:
-        if type(fault) is sqlite3.DatabaseError:  # its subclasses tell of bugs, not of files
-            raise errors.damaged_ledger(path, fault) from fault
+    except sqlite3.ProgrammingError:  # tells of a bug, not of the file
         raise
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as fault:
+        raise errors.damaged_ledger(path, fault) from fault
 
 
 @contextmanager

@@ -26,6 +26,9 @@ from robustagg.ledger.database import AnyPath, initialise, is_blank, reading, tr
 from robustagg.ledger.memory import Ledger
 from robustagg.protocol import Client, Floats
 
+ROUND = ("round", "finished", "rule", "clients", "admitted")
+OBSERVATION = ("round", "client", "admitted", "accepted", "rejected", "observed", "reputation", "weight", "reason")
+
 _REMEMBER = """INSERT INTO clients VALUES (?, ?, ?, ?) ON CONFLICT (row)
     DO UPDATE SET last_round = excluded.last_round, memory = excluded.memory"""
 
@@ -149,9 +152,8 @@ def history(path: AnyPath, client: Client | None = None, round: int | None = Non
     # The key is (round, client): a client's lines are looked up round by round, not searched for among all.
     rounds = "SELECT round FROM rounds" if round is None else ":round"
     clients = "" if client is None else "AND client = :client"
-    query = f"SELECT * FROM observations WHERE round IN ({rounds}) {clients} ORDER BY round, client"
-    with reading(path) as connection:
-        lines = _dicts(connection.execute(query, {"round": round, "client": client}))
+    where = f"WHERE round IN ({rounds}) {clients} ORDER BY round, client"
+    lines = _select(path, "observations", OBSERVATION, where, {"round": round, "client": client})
     return [{**line, "admitted": bool(line["admitted"])} for line in lines]
 
 
@@ -163,8 +165,7 @@ def rounds(path: AnyPath) -> list[dict[str, Any]]:
     FileNotFoundError, InvalidLedger, OSError
         As :func:`load`.
     """
-    with reading(path) as connection:
-        return _dicts(connection.execute("SELECT * FROM rounds ORDER BY round"))
+    return _select(path, "rounds", ROUND, "ORDER BY round", {})
 
 
 Stamps: TypeAlias = tuple[str | None, str]  # the one that a file had, and the one that it has now
@@ -254,6 +255,9 @@ def _write_record(connection: sqlite3.Connection, record: RoundRecord) -> None:
     connection.executemany("INSERT INTO observations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", lines)
 
 
-def _dicts(cursor: sqlite3.Cursor) -> list[dict[str, Any]]:
-    names = [column[0] for column in cursor.description]
-    return [dict(zip(names, line, strict=True)) for line in cursor]
+def _select(
+    path: AnyPath, table: str, columns: Sequence[str], where: str, values: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    with reading(path) as connection:
+        lines = connection.execute(f"SELECT {', '.join(columns)} FROM {table} {where}", values)
+        return [dict(zip(columns, line, strict=True)) for line in lines]
