@@ -54,6 +54,12 @@ def down_scaled(y: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np
     return np.ldexp(y, -e), e
 
 
+def up_scaled(values: NDArray[np.float64], e: NDArray[np.int32]) -> NDArray[np.float64]:
+    """Undo it: values * 2**e, clamped to the largest finite numbers."""
+    largest = np.ldexp(np.finfo(np.float64).max, -e)
+    return np.ldexp(np.clip(values, -largest, largest), e)
+
+
 # --- the cheap rules ------------------------------------------------------------------------------------------------
 
 
@@ -66,8 +72,7 @@ def mean_of(y: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.
     scaled, e = down_scaled(y)
     for weight, row in zip(weights, scaled, strict=True):
         total += weight * row
-    largest = np.ldexp(np.finfo(np.float64).max, -e)
-    return np.ldexp(np.clip(total, -largest, largest), e)
+    return up_scaled(total, e)
 
 
 def weighted_mean(rows: Rows, weights: NDArray[np.float64]) -> Array:
@@ -267,8 +272,8 @@ def repeated_median(rows: Rows, intercept: str) -> tuple[Array, Array]:
     for part, y in blocks(rows):
         y, e = down_scaled(y)
         slope, start = line(np.sort(y, axis=0), intercept)
-        slopes[part] = narrowed(np.ldexp(slope, e), slopes.dtype)
-        intercepts[part] = narrowed(np.ldexp(start, e), slopes.dtype)
+        slopes[part] = narrowed(up_scaled(slope, e), slopes.dtype)
+        intercepts[part] = narrowed(up_scaled(start, e), slopes.dtype)
     return slopes, intercepts
 
 
@@ -287,8 +292,7 @@ def rectified(
     bad = np.unpackbits(bits, axis=1, count=y.shape[1], bitorder="little").view(bool)
     scaled, e = down_scaled(y)
     scaled = rescaled(scaled, None if value_range is None else np.ldexp(value_range, -e), rescale)
-    largest = np.ldexp(np.finfo(np.float64).max, -e)
-    return np.where(bad, median[part], np.ldexp(np.clip(scaled, -largest, largest), e))
+    return np.where(bad, median[part], up_scaled(scaled, e))
 
 
 def rectified_mean(
