@@ -66,7 +66,7 @@ class Updates:
 
     def with_references(self, trees: Mapping[str, Any]) -> Updates:
         """The source with further rows in every block, one of each named tree."""
-        extra = [_matched(self.leaves, name, tree, self.clients[0]) for name, tree in trees.items()]
+        extra = [matched(self.leaves, name, tree, self.clients[0]) for name, tree in trees.items()]
         leaves = [replace(leaf, references=list(rows)) for leaf, *rows in zip(self.leaves, *extra, strict=True)]
         return replace(self, leaves=leaves)
 
@@ -199,7 +199,7 @@ def _leaves(clients: Sequence[Client], trees: Sequence[Any]) -> list[Leaf]:
     first = [(path, *_flat(clients[0], path, tensor)) for path, tensor in _walk(trees[0])]
     leaves = [Leaf(path, [row], shape, wrap) for path, row, shape, wrap in first]
     for client, tree in zip(clients[1:], trees[1:], strict=True):
-        for leaf, row in zip(leaves, _matched(leaves, client, tree, clients[0]), strict=True):
+        for leaf, row in zip(leaves, matched(leaves, client, tree, clients[0]), strict=True):
             leaf.rows.append(row)
     if not any(leaf.counts for leaf in leaves):
         if leaves:
@@ -209,7 +209,7 @@ def _leaves(clients: Sequence[Client], trees: Sequence[Any]) -> list[Leaf]:
     return leaves
 
 
-def _matched(leaves: Sequence[Leaf], client: Client, tree: Any, reference: Client) -> list[Array]:
+def matched(leaves: Sequence[Leaf], client: Client, tree: Any, reference: Client) -> list[Array]:
     """A tree's rows in the order of the leaves; raises where it differs from them in structure, shape or dtype."""
     branches = list(_walk(tree))
     if [path for path, _ in branches] != [leaf.path for leaf in leaves]:

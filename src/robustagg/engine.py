@@ -47,7 +47,10 @@ class Source(Protocol):
         """Indices of the clients whose update cannot be read, and why not."""
 
     def blocks(self, kept: Sequence[int]) -> Iterator[Rows]:
-        """The same coordinates of the kept clients, block after block, in the same cut at every call."""
+        """The same coordinates of the kept clients, block after block, in the same cut at every call.
+
+        Raises :class:`errors.Unusable` where a client's update turns out not to be readable.
+        """
 
     def with_references(self, trees: Mapping[str, Any]) -> Source:
         """The source with further rows in every block, one of each named tree."""
@@ -75,17 +78,28 @@ def run(
     references = rule.references(round)
     if references:
         source = source.with_references(references)
-    try:
-        verdict, update = _attempt(rule, source, round)
-    except errors.NonFinite:
-        round = round.without(_non_finite(rule, source, round, tuple(references)))
-        verdict, update = _attempt(rule, source, round)
+    while True:
+        try:
+            verdict, update = _attempt(rule, source, round, tuple(references))
+            break
+        except errors.Unusable as found:  # each time at least one client fewer
+            round = round.without(found.reasons)
     result = result_of(rule, verdict, round, update)
     rule.commit(verdict, round)
     return result
 
 
-def _attempt(rule: Rule, source: Source, round: Round) -> tuple[Verdict, Any]:
+def _attempt(rule: Rule, source: Source, round: Round, references: Sequence[str]) -> tuple[Verdict, Any]:
+    try:
+        return _passes(rule, source, round)
+    except errors.NonFinite:
+        guilty = _non_finite(rule, source, round, references)
+        if not guilty:
+            raise
+        raise errors.Unusable(guilty) from None
+
+
+def _passes(rule: Rule, source: Source, round: Round) -> tuple[Verdict, Any]:
     kept = round.kept
     rule.check(round)
     notes: Notes | None = None

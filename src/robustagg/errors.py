@@ -13,6 +13,18 @@ class NonFinite(Exception):
     """A kernel met a NaN or an infinity. The engine finds out whose it is and runs the round again without them."""
 
 
+class Unusable(Exception):
+    """Clients' updates turned out to be unusable in the middle of a round. The engine begins it again without them."""
+
+    def __init__(self, reasons: Mapping[int, str]) -> None:
+        super().__init__(reasons)
+        self.reasons = reasons
+
+
+class Unreadable(Exception):
+    """A file is not what an update has to be; its text says why. Its client is left out, or the caller told."""
+
+
 class BackendUnavailable(ImportError):
     """A compute backend was asked for by name and cannot be loaded."""
 
@@ -295,3 +307,166 @@ def bad_sample_counts(path: object, fault: str) -> ValueError:
 def unrecorded(path: object, client: object | None, round: int | None) -> ValueError:
     asked = [f"client {client!r}"] * (client is not None) + [f"round {round}"] * (round is not None)
     return ValueError(f"the ledger {path} has no record of {' in '.join(asked)}")
+
+
+# --- files of updates -----------------------------------------------------------------------------------------------
+
+
+def bad_memory(size: object) -> ValueError:
+    return ValueError(f"max_memory must be a positive number of bytes, or a size like '512 MiB', got {size!r}")
+
+
+def too_little_memory(memory: int, least: int, clients: int) -> ValueError:
+    return ValueError(f"max_memory is {memory} bytes; a round of this model with {clients} clients needs {least}")
+
+
+def not_a_list_of_paths(paths: object) -> TypeError:
+    return TypeError(f"paths must be a list of paths, one for each client, got {paths!r}")
+
+
+def same_stem(stem: str, first: str, second: str) -> ValueError:
+    return ValueError(f"{first} and {second} would both be client {stem!r}; say who sent what with ids=")
+
+
+def unknown_output(path: object, known: Iterable[str]) -> ValueError:
+    return ValueError(f"cannot write {path}: its suffix must be one of {', '.join(known)}")
+
+
+def output_is_input(path: object) -> ValueError:
+    return ValueError(f"{path} is one of the clients' files, and would be overwritten")
+
+
+def single_tensor_only(path: object, tensors: int) -> ValueError:
+    return ValueError(f"cannot write {path}: a .npy file holds one tensor, and this model has {tensors}")
+
+
+def c_order_only(path: object, name: str) -> ValueError:
+    return ValueError(
+        f"cannot write {path}: tensor {shown(name)} is stored in Fortran order, which only .npz and .npy know"
+    )
+
+
+def unusable_file(client: object, path: str, fault: Unreadable) -> ValueError:
+    return ValueError(f"client {client!r}, file {path}: {fault}")
+
+
+def shown(value: object) -> str:
+    """What a stranger wrote, at a length that spares the reader."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def cannot_open(fault: Exception) -> Unreadable:
+    return Unreadable(f"cannot be read: {getattr(fault, 'strerror', None) or fault}")
+
+
+def not_regular() -> Unreadable:
+    return Unreadable("not a regular file")
+
+
+def file_changed() -> Unreadable:
+    return Unreadable("the file changed while it was in use")
+
+
+def file_truncated(offset: int) -> Unreadable:
+    return Unreadable(f"the file ends at byte {offset}, in the middle of its data")
+
+
+def unknown_format(suffix: str, known: Iterable[str]) -> Unreadable:
+    return Unreadable(f"unknown format {shown(suffix)}; known are {', '.join(known)}")
+
+
+def header_beyond_end(length: int, size: int) -> Unreadable:
+    return Unreadable(f"a header of {length} bytes in a file of {size}")
+
+
+def header_too_long(length: int, limit: int) -> Unreadable:
+    return Unreadable(f"a header of {length} bytes, where {limit} are allowed")
+
+
+def damaged_header(fault: object) -> Unreadable:
+    if isinstance(fault, Exception):
+        fault = f"{type(fault).__name__}: {fault}"
+    return Unreadable(f"damaged header ({str(fault)[:200]})")
+
+
+def bad_tensor_name(name: object) -> Unreadable:
+    return Unreadable(f"tensor name {shown(name)} is empty, too long, or not safe as a path")
+
+
+def duplicate_tensor(name: str) -> Unreadable:
+    return Unreadable(f"tensor {shown(name)} appears twice")
+
+
+def bad_tensor_shape(name: str, shape: object) -> Unreadable:
+    return Unreadable(f"tensor {shown(name)} has the impossible shape {shown(shape)}")
+
+
+def unsupported_dtype(name: str, dtype: str) -> Unreadable:
+    return Unreadable(f"tensor {shown(name)} has dtype {shown(dtype)}, which cannot be aggregated")
+
+
+def pickled(name: str) -> Unreadable:
+    return Unreadable(f"tensor {shown(name)} holds pickled Python objects, which are never loaded")
+
+
+def lying_size(name: str, expected: int, got: int) -> Unreadable:
+    return Unreadable(f"tensor {shown(name)} takes {expected} bytes by its shape and dtype, and {got} in the file")
+
+
+def misplaced_tensor(name: str, begin: int, end: int) -> Unreadable:
+    return Unreadable(f"tensor {shown(name)} begins at byte {begin} of the data, where the one before ends at {end}")
+
+
+def lying_total(expected: int, got: int) -> Unreadable:
+    return Unreadable(f"the header describes {expected} bytes of data, and {got} follow")
+
+
+def not_an_array(name: str) -> Unreadable:
+    return Unreadable(f"{shown(name)} is not an array in NumPy's format")
+
+
+def foreign_member(name: str) -> Unreadable:
+    return Unreadable(f"the archive holds {shown(name)}, which is not an array")
+
+
+def unreadable_member(name: str) -> Unreadable:
+    return Unreadable(f"tensor {shown(name)} is encrypted, or compressed by a method that NumPy does not use")
+
+
+def misplaced_member(name: str) -> Unreadable:
+    return Unreadable(f"tensor {shown(name)} lies outside of its place in the archive")
+
+
+def damaged_member(name: str, fault: Exception) -> Unreadable:
+    return Unreadable(f"tensor {shown(name)} cannot be decompressed: {fault}")
+
+
+def member_ends(name: str) -> Unreadable:
+    return Unreadable(f"tensor {shown(name)} has fewer bytes than its header says")
+
+
+def member_goes_on(name: str) -> Unreadable:
+    return Unreadable(f"tensor {shown(name)} has more bytes than its header says")
+
+
+def wrong_checksum(name: str) -> Unreadable:
+    return Unreadable(f"tensor {shown(name)} has the wrong checksum")
+
+
+def other_tensors(missing: Sequence[str], extra: Sequence[str]) -> Unreadable:
+    told = [f"lacks {shown(name)}" for name in missing[:3]] + [f"adds {shown(name)}" for name in extra[:3]]
+    return Unreadable(f"not the tensors that most clients sent: {', '.join(told)}")
+
+
+def other_shape(name: str, shape: tuple[int, ...], expected: tuple[int, ...]) -> Unreadable:
+    return Unreadable(f"tensor {shown(name)} has shape {shown(shape)}, where most clients sent {expected}")
+
+
+def other_dtype(name: str, dtype: str, expected: str) -> Unreadable:
+    return Unreadable(f"tensor {shown(name)} has dtype {dtype}, where most clients sent {expected}")
+
+
+def other_order(name: str, fortran: bool) -> Unreadable:
+    ours, theirs = ("Fortran", "C") if fortran else ("C", "Fortran")
+    return Unreadable(f"tensor {shown(name)} is stored in {ours} order, where most clients sent {theirs} order")

@@ -1,10 +1,17 @@
-"""Rounds over files that are larger than memory."""
+"""Rounds over files that are larger than memory: one file per client, block by block."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from os import PathLike
+from os import PathLike, fspath
+from pathlib import Path
 
+from robustagg import arrays, engine, errors
+from robustagg.files import budget
+from robustagg.files.output import Target, check
+from robustagg.files.progress import Progress
+from robustagg.files.source import Files
+from robustagg.files.survey import Entrants, survey
 from robustagg.protocol import Client, Result
 from robustagg.rules.base import Rule
 
@@ -23,5 +30,85 @@ def aggregate_files(
     strict: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Result:
-    """Aggregate one file per client, block by block."""
-    raise NotImplementedError
+    """Turn one round of clients' files into one file, without ever holding the updates in memory.
+
+    The same bits as ``rule.aggregate`` of the same tensors. The model is the most common structure (names, shapes
+    and dtypes of the tensors) among the files, of several the first; a client whose file has another one, is damaged
+    or not what it seems is left out, and the result says why. Nothing in a file is ever executed.
+
+    Parameters
+    ----------
+    rule : Rule
+        Any rule; its memory is that of its other rounds.
+    paths : iterable of n paths
+        Files of the formats .safetensors, .npz and .npy, told by their suffix.
+    out : path
+        The file to write, in the format of its suffix; replaced if there is one. It appears when it is complete, or
+        not at all. A .npy file is possible where the model is a single tensor.
+    ids : iterable of n str or int, optional
+        Who sent what; defaults to the files' names without suffix.
+    sample_counts : sequence of n numbers, or mapping from client to number, optional
+        Training samples of each client, for rules that weigh by them.
+    round : int, optional
+        Number of the round; defaults to the previous one plus 1.
+    max_memory : int or str
+        Bytes, or a size like "512 MiB", that the round may take in memory beyond Python and the libraries themselves.
+        What a rule must remember beyond it is kept in a temporary file beside `out`.
+    strict : bool
+        Whether a file that cannot be used is an error.
+    progress : callable, optional
+        Called with the bytes read so far and the bytes to be read in all, which may grow.
+
+    Returns
+    -------
+    Result
+        Its `update` is the path of the file written.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If something of this does not hold, if nobody's file can be used, or, with `strict`, if somebody's cannot; the
+        text names the client. The rule is then as it was before, and so is `out`.
+    OSError
+        If `out` cannot be written.
+
+    Notes
+    -----
+    Every file is read once per pass: once for mean, median and trimmed mean, twice for the reputation rule. A file that
+    fails or changes during a pass makes the round begin again without its client.
+    """
+    paths = _listed(paths)
+    entrants = Entrants(_clients(ids, paths), paths, strict)
+    out = Path(out)
+    check(out, paths)
+    memory = budget.parse(max_memory)
+    found = survey(entrants, budget.header_limit(memory))
+    voting = [tensor for tensor in found.tensors if tensor.counts]
+    if found.tensors and not voting:
+        raise errors.only_integers(entrants.clients[min(found.files)], found.tensors[0].dtype)
+    itemsize = max((tensor.storage.itemsize for tensor in voting), default=1)
+    plan = budget.divide(memory, len(found.files), itemsize, found.nbytes)
+    work = Progress(progress, found, passes=2 if rule.observes else 1)
+    with Target(out, found.tensors) as target, Files(entrants, found, plan, target, work) as source:
+        return engine.run(rule, source, sample_counts, round)
+
+
+def _listed(paths: Iterable[str | PathLike[str]]) -> tuple[str, ...]:
+    if isinstance(paths, (str, bytes, PathLike)):
+        raise errors.not_a_list_of_paths(paths)
+    listed = tuple(fspath(path) for path in paths)
+    if not listed:
+        raise errors.no_clients()
+    return listed
+
+
+def _clients(ids: Iterable[Client] | None, paths: Sequence[str]) -> tuple[Client, ...]:
+    if ids is not None:
+        return arrays.client_ids(ids, len(paths))
+    stems: dict[str, str] = {}
+    for path in paths:
+        stem = Path(path).stem
+        if stem in stems:
+            raise errors.same_stem(stem, stems[stem], path)
+        stems[stem] = path
+    return tuple(stems)

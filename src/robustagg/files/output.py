@@ -1,0 +1,110 @@
+"""The result, written block by block to a file that appears whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Protocol
+
+from robustagg import errors
+from robustagg.files import npy, safetensors
+from robustagg.files.tensors import Tensor, narrowed
+from robustagg.kernels.interface import Array
+
+if TYPE_CHECKING:
+    from robustagg.files.source import Files
+
+
+class Writer(Protocol):
+    """Writes tensors in any order, each in one go."""
+
+    def begin(self, k: int) -> None:
+        """Tensor k comes next."""
+
+    def write(self, values: Array) -> None: ...
+
+    def close(self) -> None:
+        """All tensors are written."""
+
+
+WRITERS: dict[str, Callable[[BinaryIO, tuple[Tensor, ...]], Writer]] = {
+    ".safetensors": safetensors.Writer,
+    ".npz": npy.ArchiveWriter,
+    ".npy": npy.Writer,
+}
+
+
+def check(path: Path, inputs: Sequence[str]) -> None:
+    """Whether a result can be written there at all; raises if not."""
+    if path.suffix.lower() not in WRITERS:
+        raise errors.unknown_output(path, WRITERS)
+    if not path.parent.is_dir():
+        raise errors.no_folder(path.parent)
+    if path.exists() and any(os.path.exists(other) and path.samefile(other) for other in inputs):
+        raise errors.output_is_input(path)
+
+
+class Target:
+    """A file under a name of its own until it is complete; left without that, it is deleted."""
+
+    def __init__(self, path: Path, tensors: tuple[Tensor, ...]) -> None:
+        if path.suffix.lower() == ".npy" and len(tensors) != 1:
+            raise errors.single_tensor_only(path, len(tensors))
+        if path.suffix.lower() == ".safetensors" and any(tensor.fortran for tensor in tensors):
+            raise errors.c_order_only(path, next(tensor.name for tensor in tensors if tensor.fortran))
+        self.path, self._tensors = path, tensors
+        self._partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+        self._file: BinaryIO = open(self._partial, "xb")  # noqa: SIM115 - see __exit__
+
+    def __enter__(self) -> Target:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._file.close()
+        self._partial.unlink(missing_ok=True)
+
+    def writer(self) -> Writer:
+        """Begin, or begin again."""
+        self._file.seek(0)
+        self._file.truncate()
+        return WRITERS[self.path.suffix.lower()](self._file, self._tensors)
+
+    def publish(self) -> None:
+        """Everything is on disk before the name is given, and the name is before anybody is told."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        os.replace(self._partial, self.path)
+        folder = os.open(self.path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+class Output:
+    """Takes the pieces of the result in the order of the cuts."""
+
+    def __init__(self, source: Files, kept: Sequence[int], target: Target) -> None:
+        self._source, self._kept, self._target = source, kept, target
+        self._writer = target.writer()
+        self._pieces = (piece for cut in source.cuts() for piece in cut.tolist())
+
+    def add(self, piece: Array) -> None:
+        if piece.size:
+            k, start, _ = next(self._pieces)
+            if start == 0:
+                self._writer.begin(k)
+            self._writer.write(narrowed(piece, self._source.tensors[k]))
+
+    def result(self) -> Path:
+        """Add what no piece has brought, and publish."""
+        for k, tensor in enumerate(self._source.tensors):
+            if tensor.size == 0 or not tensor.counts:
+                self._writer.begin(k)
+                for values in self._source.middles(self._kept, k):
+                    self._writer.write(values)
+        self._writer.close()
+        self._target.publish()
+        return self._target.path

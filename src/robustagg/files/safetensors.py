@@ -1,0 +1,119 @@
+"""The safetensors format: eight bytes of length, a JSON header, the tensors' bytes.
+
+Read and written here rather than by the safetensors package, which maps files into memory.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any, BinaryIO
+
+from robustagg import errors
+from robustagg.files.storage import File
+from robustagg.files.tensors import PLAIN, Contents, Tensor, checked, in_order
+from robustagg.kernels.interface import Array
+
+NAMES = {
+    "F64": "float64",
+    "F32": "float32",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "I64": "int64",
+    "I32": "int32",
+    "I16": "int16",
+    "I8": "int8",
+    "U64": "uint64",
+    "U32": "uint32",
+    "U16": "uint16",
+    "U8": "uint8",
+    "BOOL": "bool",
+}
+CODES = {name: code for code, name in NAMES.items()}
+
+
+def contents(file: File, limit: int) -> Contents:
+    """What the header says, once it is known to agree with the file's length; beyond `limit` bytes it is refused."""
+    with file.open() as handle:
+        length = int.from_bytes(handle.read(0, 8), "little")
+        if length > file.size - 8:
+            raise errors.header_beyond_end(length, file.size)
+        if length > limit:
+            raise errors.header_too_long(length, limit)
+        text = handle.read(8, length)
+    try:
+        header = json.loads(str(text, "utf-8"), object_pairs_hook=_without_duplicates)
+    except (ValueError, RecursionError) as fault:
+        raise errors.damaged_header(fault) from None
+    if not isinstance(header, dict):
+        raise errors.damaged_header("not an object")
+    header.pop("__metadata__", None)
+    found = [_entry(name, entry) for name, entry in header.items()]
+    _check_cover(found, file.size - 8 - length)
+    swapped = sys.byteorder == "big"
+    return in_order([(tensor, (PLAIN, swapped, 8 + length + begin, 0, 0, 0)) for tensor, begin in found])
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    unique: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in unique:
+            raise errors.duplicate_tensor(name)
+        unique[name] = value
+    return unique
+
+
+def _entry(name: str, entry: Any) -> tuple[Tensor, int]:
+    """A tensor and the first of its bytes, counted from the header's end."""
+    if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
+        raise errors.damaged_header(f"no dtype, shape and data_offsets for {errors.shown(name)}")
+    tensor = checked(name, NAMES.get(str(entry["dtype"]), str(entry["dtype"])), entry["shape"])
+    offsets = entry["data_offsets"]
+    if not isinstance(offsets, list) or len(offsets) != 2 or not all(type(k) is int for k in offsets):
+        raise errors.damaged_header(f"bad data_offsets of {errors.shown(name)}")
+    if offsets[1] - offsets[0] != tensor.nbytes:
+        raise errors.lying_size(name, tensor.nbytes, offsets[1] - offsets[0])
+    return tensor, offsets[0]
+
+
+def _check_cover(found: list[tuple[Tensor, int]], size: int) -> None:
+    """The tensors must fill the data: no overlap, no gap, nothing beyond the end."""
+    end = 0
+    for tensor, begin in sorted(found, key=lambda pair: (pair[1], pair[0].nbytes)):
+        if begin != end:
+            raise errors.misplaced_tensor(tensor.name, begin, end)
+        end += tensor.nbytes
+    if end != size:
+        raise errors.lying_total(end, size)
+
+
+class Writer:
+    """Writes tensors, each in one go, in any order."""
+
+    def __init__(self, file: BinaryIO, tensors: tuple[Tensor, ...]) -> None:
+        self._file, self._tensors, self._current = file, tensors, -1
+        header, self._offsets, end = {}, [0] * len(tensors), 0
+        order = sorted(range(len(tensors)), key=lambda k: (-tensors[k].storage.itemsize, tensors[k].name))
+        for k in order:  # widest dtype first, as the format's own library does, so that every tensor is aligned
+            tensor = tensors[k]
+            header[tensor.name] = {
+                "dtype": CODES[tensor.dtype],
+                "shape": tensor.shape,
+                "data_offsets": (end, end + tensor.nbytes),
+            }
+            self._offsets[k] = end
+            end += tensor.nbytes
+        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+        text += b" " * (-len(text) % 8)
+        self._begin = 8 + len(text)
+        file.write(len(text).to_bytes(8, "little") + text)
+
+    def begin(self, k: int) -> None:
+        """Tensor k comes next."""
+        self._file.seek(self._begin + self._offsets[k])
+
+    def write(self, values: Array) -> None:
+        self._file.write(values.astype(values.dtype.newbyteorder("<"), copy=False).data)
+
+    def close(self) -> None:
+        pass

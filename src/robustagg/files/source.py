@@ -1,0 +1,130 @@
+"""Clients' files as a source of blocks."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from robustagg import arrays, errors
+from robustagg.files.budget import Budget
+from robustagg.files.notes import Notes
+from robustagg.files.output import Output, Target
+from robustagg.files.progress import Progress
+from robustagg.files.readers import Cut, Reader, cuts, pieces_of
+from robustagg.files.survey import Entrants, Survey
+from robustagg.files.tensors import Tensor
+from robustagg.kernels.interface import Array, Rows
+from robustagg.protocol import Client
+
+PADDING = 192  # bytes between rows: a power of two apart, they would compete for the same lines of the cache
+MIDDLES = 8  # integers are read this many times narrower than the rest: they are sorted in wider copies
+
+
+class Files:
+    """All clients' updates on disk. Closes its temporary file on leaving a ``with`` block."""
+
+    def __init__(self, entrants: Entrants, found: Survey, budget: Budget, target: Target, progress: Progress) -> None:
+        self._entrants, self._found, self._budget = entrants, found, budget
+        self._target, self._progress = target, progress
+        self._notes: Notes | None = None
+        self._references: list[list[Array]] = []
+        widest = max((tensor.storage.itemsize for tensor in found.tensors if tensor.counts), default=1)
+        self._buffer = np.empty((len(found.files), budget.width * widest + PADDING), np.uint8)
+
+    def __enter__(self) -> Files:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._close_notes()
+
+    # --- what the engine calls ---
+
+    @property
+    def clients(self) -> tuple[Client, ...]:
+        return self._entrants.clients
+
+    @property
+    def d(self) -> int:
+        return sum(tensor.size for tensor in self.tensors if tensor.counts)
+
+    @property
+    def excluded(self) -> Mapping[int, str]:
+        return self._found.excluded
+
+    def blocks(self, kept: Sequence[int]) -> Iterator[Rows]:
+        readers = self._readers(kept)
+        self._progress.begin_pass(len(kept))
+        for cut in self.cuts():
+            rows = self._read(readers, cut)
+            at = 0
+            for k, start, stop in cut.tolist():
+                following = at + stop - start
+                yield [*(row[at:following] for row in rows), *(whole[k][start:stop] for whole in self._references)]
+                at = following
+        if not self.d:  # a model without coordinates is still a block
+            yield [np.empty(0, np.float32)] * (len(kept) + len(self._references))
+
+    def with_references(self, trees: Mapping[str, Any]) -> Files:
+        """The source with further rows in every block, one of each named tree."""
+        leaves = [
+            arrays.Leaf((t.name,), [np.empty(0, t.storage if t.counts else np.int64)], t.shape, lambda flat: flat)
+            for t in self.tensors
+        ]
+        source = copy.copy(self)
+        source._references = [
+            [np.ascontiguousarray(row) for row in arrays.matched(leaves, name, tree, self.clients[0])]
+            for name, tree in trees.items()
+        ]
+        return source
+
+    def notes(self) -> Notes:
+        self._close_notes()
+        self._notes = Notes(self._budget.notes, self._target.path.parent)
+        return self._notes
+
+    def sink(self, kept: Sequence[int]) -> Output:
+        return Output(self, kept, self._target)
+
+    # --- what its output calls ---
+
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        return self._found.tensors
+
+    def cuts(self) -> Iterator[Cut]:
+        """The pieces of tensors that blocks are made of, in their order."""
+        return cuts(self.tensors, self._budget.width)
+
+    def middles(self, kept: Sequence[int], k: int) -> Iterator[Array]:
+        """The lower median of integer tensor k, piece by piece."""
+        readers = self._readers(kept)
+        for cut in pieces_of(self.tensors, [k], self._budget.width // MIDDLES, tile=1):
+            rows = self._read(readers, cut).astype(np.int64)
+            middle = (len(rows) - 1) // 2
+            rows.partition(middle, axis=0)
+            yield rows[middle].astype(self.tensors[k].storage)
+
+    # --- reading ---
+
+    def _readers(self, kept: Sequence[int]) -> dict[int, Reader]:
+        return {i: Reader(self._found.files[i], self.tensors, self._found.places[i]) for i in kept}
+
+    def _read(self, readers: Mapping[int, Reader], cut: Cut) -> Array:
+        """One row per reader, valid until the next call."""
+        storage = self.tensors[cut[0, 0]].storage
+        nbytes = int((cut[:, 2] - cut[:, 1]).sum()) * storage.itemsize
+        rows: Array = self._buffer[: len(readers), :nbytes].view(storage)
+        for row, (i, reader) in zip(rows, readers.items(), strict=True):
+            try:
+                reader.read(cut, row)
+            except errors.Unreadable as fault:
+                raise errors.Unusable(self._entrants.refused(i, fault)) from None
+        self._progress.add(rows.nbytes)
+        return rows
+
+    def _close_notes(self) -> None:
+        if self._notes is not None:
+            self._notes.close()

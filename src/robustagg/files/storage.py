@@ -1,0 +1,114 @@
+"""A file that other people write, read with distrust.
+
+Explicit reads into buffers instead of a memory map: a file cut short under a mapping kills the process (SIGBUS), and
+mapped pages count as resident. A file is opened anew for every read, so that any number of clients fits into the
+limit on open files, and is known again by what the file system says about it.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from robustagg import errors
+
+
+class File:
+    """A regular file that must not change while it is in use. Whatever goes wrong is :class:`errors.Unreadable`."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        try:
+            self._identity = _identity(os.stat(path))  # before opening: to open a device may already do something
+        except (OSError, ValueError) as fault:
+            raise errors.cannot_open(fault) from None
+
+    @property
+    def size(self) -> int:
+        return self._identity.size
+
+    @contextmanager
+    def open(self) -> Iterator[Handle]:
+        try:
+            with io.FileIO(self.path, opener=_opener) as raw:
+                if _identity(os.fstat(raw.fileno())) != self._identity:
+                    raise errors.file_changed()
+                yield Handle(raw)
+        except OSError as fault:
+            raise errors.cannot_open(fault) from None
+
+
+class Handle:
+    """An open file."""
+
+    def __init__(self, raw: io.FileIO) -> None:
+        self._raw = raw
+
+    def read_into(self, offset: int, view: memoryview) -> None:
+        """Fill the view from the file's bytes at an offset."""
+        self._raw.seek(offset)
+        done = 0
+        while done < len(view):
+            count = self._raw.readinto(view[done:])
+            if not count:
+                raise errors.file_truncated(offset + done)
+            done += count
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Exactly `size` bytes."""
+        data = bytearray(size)
+        self.read_into(offset, memoryview(data))
+        return bytes(data)
+
+
+class Limited(io.RawIOBase):
+    """An open file as the standard library's parsers want it, which refuses to read a lot at once."""
+
+    def __init__(self, handle: Handle, size: int, limit: int) -> None:
+        self._handle, self._size, self._limit, self._at = handle, size, limit, 0
+
+    def seekable(self) -> bool:
+        return True
+
+    def readable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
+        if base + offset < 0:
+            raise OSError("seek before the beginning")
+        self._at = base + offset
+        return self._at
+
+    def read(self, size: int = -1) -> bytes:
+        left = max(0, self._size - self._at)
+        size = left if size < 0 else min(size, left)
+        if size > self._limit:
+            raise errors.header_too_long(size, self._limit)
+        data = self._handle.read(self._at, size)
+        self._at += size
+        return data
+
+
+def _opener(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # a pipe put in a file's place must not hang us
+
+
+class _Identity(NamedTuple):
+    device: int
+    inode: int
+    size: int
+    modified: int
+
+
+def _identity(status: os.stat_result) -> _Identity:
+    if not stat.S_ISREG(status.st_mode):
+        raise errors.not_regular()
+    return _Identity(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)

@@ -1,0 +1,104 @@
+"""What an update file holds, whatever its format."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robustagg import errors
+from robustagg.arrays import FLOATING
+from robustagg.kernels.interface import Array
+
+INTEGERS = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+
+PLAIN, STORED, DEFLATED = range(3)
+PLACE = np.dtype(
+    [
+        ("kind", np.uint8),
+        ("swapped", np.bool_),  # not in this machine's byte order
+        ("offset", np.int64),  # of the first byte in the file
+        ("packed", np.int64),  # bytes in the file, of a zip member
+        ("header", np.uint32),  # bytes before the data, in a zip member
+        ("checksum", np.uint32),  # of a zip member
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A named tensor, without its values."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    fortran: bool = False
+
+    @property
+    def storage(self) -> np.dtype[Any]:
+        """How values are held in memory: bfloat16 as its bits."""
+        return np.dtype(np.uint16 if self.dtype == "bfloat16" else self.dtype)
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        return self.size * self.storage.itemsize
+
+    @property
+    def counts(self) -> bool:
+        """Whether it takes part in the vote."""
+        return self.dtype in FLOATING
+
+
+class Contents(NamedTuple):
+    """A file's table of contents."""
+
+    tensors: tuple[Tensor, ...]
+    """In the order of their names."""
+    places: NDArray[np.void]
+    """Where each begins, of dtype PLACE."""
+
+
+def checked(name: str, dtype: str, shape: object, fortran: bool = False) -> Tensor:
+    """A tensor as a header describes it; raises where no honest header would say so."""
+    if not _is_plain(name):
+        raise errors.bad_tensor_name(name)
+    if dtype not in FLOATING and dtype not in INTEGERS:
+        raise errors.unsupported_dtype(name, dtype)
+    if not isinstance(shape, (tuple, list)) or not all(type(k) is int and 0 <= k < 2**63 for k in shape):
+        raise errors.bad_tensor_shape(name, shape)
+    tensor = Tensor(name, dtype, tuple(shape), fortran)
+    if len(shape) > 64 or tensor.nbytes >= 2**63:
+        raise errors.bad_tensor_shape(name, shape)
+    return tensor
+
+
+def _is_plain(name: str) -> bool:
+    """Whether a name can go into a zip archive, and be unpacked there without leaving the folder."""
+    if not name or len(name) > 1024 or not name.isprintable() or name.startswith("/") or "\\" in name:
+        return False
+    return ".." not in name.split("/")
+
+
+def in_order(found: list[tuple[Tensor, tuple[Any, ...]]]) -> Contents:
+    """The table of contents of what a reader has found: tensors, and their places as tuples."""
+    found.sort(key=lambda pair: pair[0].name)
+    for (tensor, _), (following, _) in pairwise(found):
+        if tensor.name == following.name:
+            raise errors.duplicate_tensor(tensor.name)
+    return Contents(tuple(tensor for tensor, _ in found), np.array([place for _, place in found], PLACE))
+
+
+def narrowed(values: Array, tensor: Tensor) -> Array:
+    """Values of the compute dtype as the tensor stores them."""
+    if tensor.dtype != "bfloat16":
+        return values.astype(tensor.storage, copy=False)
+    bits = values.view(np.uint32)  # to the nearest, ties to even
+    return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(np.uint16)
