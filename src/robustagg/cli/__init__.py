@@ -1,0 +1,20 @@
+"""The command line. Only this module is there without the ``cli`` extra, to say what to install."""
+
+from __future__ import annotations
+
+import signal
+import sys
+
+from robustagg import errors
+
+
+def main() -> None:
+    """Run ``robustagg``."""
+    try:
+        from robustagg.cli.app import app
+    except ModuleNotFoundError as missing:
+        if missing.name not in ("rich", "typer"):
+            raise
+        sys.exit(f"robustagg: {errors.optional_package(missing.name, 'cli')}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that unfinished files are removed
+    app(prog_name="robustagg")

@@ -1,0 +1,115 @@
+"""``robustagg aggregate``: one round over files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any, TypeAlias
+
+import typer
+
+from robustagg import Reputation, Result, Rule, aggregate_files, errors
+from robustagg.cli import arguments, screen
+from robustagg.ledger import check_parameters
+
+_FILES = "One file per client: .safetensors, .npz or .npy. The name without the suffix is the client's id."
+_LEDGER = "Keep reputations here; made if missing. For the rule reputation only."
+_RULES = "|".join(arguments.RULES)
+_PARAM = "A parameter of the rule, f=2 or window=none; repeatable. A ledger keeps those that it was made with."
+_ROUND = "Number of the round; without it, the ledger's last one plus 1."
+_IDS = "A client's id instead of its file's name; once per file, in the order of the files."
+_COUNTS = "JSON object, client to number of training samples, to weigh by."
+_STRICT = "Fail on an unusable file; otherwise its client is left out of the round."
+
+Files: TypeAlias = Annotated[list[Path], typer.Argument(help=_FILES, show_default=False)]
+Out: TypeAlias = Annotated[Path, typer.Option("--out", "-o", help="Write the update here.", **arguments.WRITTEN)]
+Ledger: TypeAlias = Annotated[Path | None, typer.Option("--ledger", "-l", help=_LEDGER, **arguments.WRITTEN)]
+RuleName: TypeAlias = Annotated[
+    str, typer.Option("--rule", "-r", metavar=_RULES, callback=arguments.known_rule, help="How to aggregate.")
+]
+Parameters: TypeAlias = Annotated[list[str] | None, typer.Option("--param", "-p", metavar="NAME=VALUE", help=_PARAM)]
+Round: TypeAlias = Annotated[int | None, typer.Option("--round", min=0, help=_ROUND)]
+Ids: TypeAlias = Annotated[list[str] | None, typer.Option("--id", help=_IDS)]
+Counts: TypeAlias = Annotated[Path | None, typer.Option("--sample-counts", exists=True, dir_okay=False, help=_COUNTS)]
+Memory: TypeAlias = Annotated[str, typer.Option("--max-memory", help="Memory to work in.")]
+Strict: TypeAlias = Annotated[bool, typer.Option("--strict", help=_STRICT)]
+
+
+def aggregate(
+    files: Files,
+    out: Out,
+    ledger: Ledger = None,
+    rule: RuleName = "reputation",
+    param: Parameters = None,
+    round: Round = None,
+    ids: Ids = None,
+    sample_counts: Counts = None,
+    max_memory: Memory = "1 GiB",
+    strict: Strict = False,
+    as_json: screen.Json = False,
+) -> None:
+    """Turn one round of clients' update files into one update.
+
+    With the rule reputation, the ledger remembers the clients from round to round. The update and the ledger's
+    new round appear when the round is complete; a round that fails or is stopped leaves both as they were.
+    """
+    values = arguments.rule_parameters(rule, param or ())
+    with arguments.usage():
+        if (rule == "reputation") != (ledger is not None):
+            raise errors.ledger_needed() if ledger is None else errors.ledger_unused(rule)
+    options = {
+        "ids": ids or None,
+        "round": round,
+        "strict": strict,
+        "max_memory": max_memory,
+        "sample_counts": None if sample_counts is None else arguments.sample_counts(sample_counts),
+    }
+    is_new = ledger is not None and not ledger.exists()
+    made = arguments.RULES[rule](**values) if ledger is None or is_new else _continued(ledger, values)
+    result = _aggregated(made, files, out, ledger, options)
+    if as_json:
+        screen.say_json({**result.to_dict(), "out": str(out), "ledger": None if ledger is None else str(ledger)})
+        return
+    _show(result)
+    screen.say(f"Update: {out}", *([] if ledger is None else [f"Ledger: {ledger}{' (new)' if is_new else ''}"]))
+
+
+def _continued(ledger: Path, values: dict[str, Any]) -> Reputation:
+    """The rule that a ledger remembers; what was asked for must not differ from its parameters."""
+    rule = Reputation.load(ledger)
+    check_parameters(ledger, {**rule.parameters, **values})
+    return rule
+
+
+def _aggregated(rule: Rule, files: list[Path], out: Path, ledger: Path | None, options: dict[str, Any]) -> Result:
+    """The round. The update appears once the ledger has taken the round: no file is left of a refused one."""
+    with screen.progress() as bars, TemporaryDirectory(prefix=f".{out.name}.", dir=out.absolute().parent) as folder:
+        bar = bars.add_task("Aggregating", note="")
+        draft = Path(folder) / out.name
+
+        def progress(done: int, total: int) -> None:
+            bars.update(bar, completed=done, total=total)
+
+        result = aggregate_files(rule, files, draft, progress=progress, **options)
+        if isinstance(rule, Reputation) and ledger is not None:
+            rule.save(ledger)
+        draft.replace(out)
+    return result
+
+
+def _show(result: Result) -> None:
+    admitted = int(result.admitted.sum())
+    screen.say(f"{result.rule}, round {result.round}: {admitted} of {len(result.clients)} clients admitted", "")
+    found = result.to_dict()
+    columns = {
+        "client": found["clients"],
+        "admitted": found["admitted"],
+        "accepted": found["accepted"],
+        "rejected": found["rejected"],
+        "reputation": found["reputation"],
+        "weight": found["weights"],
+        "reason": found["reasons"],
+    }
+    shown = {name: values for name, values in columns.items() if values is not None}
+    screen.table(list(shown), zip(*shown.values(), strict=True))
+    screen.say("")

@@ -1,0 +1,97 @@
+"""What is typed on the command line, turned into what the API takes; what does not fit is a usage error."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from robustagg import Mean, Median, Reputation, Rule, TrimmedMean, errors
+
+RULES: dict[str, type[Rule]] = {
+    "reputation": Reputation,
+    "mean": Mean,
+    "median": Median,
+    "trimmed-mean": TrimmedMean,
+}
+
+
+@contextmanager
+def usage() -> Iterator[None]:
+    """Errors in here are wrong usage."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def in_a_folder(path: Path | None) -> Path | None:
+    """A file that is going to be written: better refused now than after the work."""
+    if path is not None and not path.absolute().parent.is_dir():
+        raise typer.BadParameter(str(errors.no_folder(path.absolute().parent)))
+    return path
+
+
+WRITTEN: dict[str, Any] = {"dir_okay": False, "callback": in_a_folder}
+"""What every option for a file that is going to be written has."""
+
+PICTURE = "The picture: .png, .svg or .pdf."
+
+
+def known_rule(name: str) -> str:
+    with usage():
+        if name not in RULES:
+            raise errors.not_one_of("the rule", name, RULES)
+    return name
+
+
+def rule_parameters(rule: str, assignments: Sequence[str]) -> dict[str, Any]:
+    """The values of NAME=VALUE, ... for a rule, which is made once to see whether it takes them."""
+    defaults = {field.name: field.default for field in fields(RULES[rule])}
+    with usage():
+        values = assigned(assignments)
+        for name in values.keys() - defaults.keys():
+            raise errors.unknown_parameter(rule, name, defaults)
+        RULES[rule](**values)
+    return values
+
+
+def assigned(assignments: Sequence[str]) -> dict[str, Any]:
+    """NAME=VALUE, ... as a dict; dashes in names are underscores."""
+    values = {}
+    for assignment in assignments:
+        name, equals, text = map(str.strip, assignment.partition("="))
+        if not (name and equals and text):
+            raise errors.not_an_assignment(assignment)
+        values[name.replace("-", "_")] = _value(text)
+    return values
+
+
+def _value(text: str) -> Any:
+    if text.lower() == "none":
+        return None
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def sample_counts(path: Path) -> dict[str, float]:
+    """The JSON object, client to number of samples, in a file."""
+    try:
+        counts = json.loads(path.read_text("utf-8"))
+    except ValueError as fault:
+        raise errors.bad_sample_counts(path, str(fault)) from fault
+    if not isinstance(counts, dict):
+        raise errors.bad_sample_counts(path, "not an object")
+    for client, count in counts.items():
+        if type(count) not in (int, float):
+            raise errors.bad_sample_counts(path, f"{count!r} for client {client!r}")
+    return counts

@@ -1,0 +1,87 @@
+"""``robustagg ledger``: asking a ledger what happened, and why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, TypeAlias
+
+import typer
+
+from robustagg import errors
+from robustagg import ledger as ledgers
+from robustagg.cli import arguments, screen
+from robustagg.cli import plot as plots
+
+app = typer.Typer(no_args_is_help=True, help="Ask a ledger what happened, and why.")
+
+Ledger: TypeAlias = Annotated[Path, typer.Argument(help="The ledger's file.", show_default=False)]
+Client: TypeAlias = Annotated[str | None, typer.Option("--client", "-c", help="Only this client, round by round.")]
+Round: TypeAlias = Annotated[int | None, typer.Option("--round", "-r", help="Only this round, client by client.")]
+Out: TypeAlias = Annotated[
+    Path, typer.Option("--out", "-o", help="The picture, .png, .svg or .pdf.", **arguments.WRITTEN)
+]
+
+_COLUMNS = ("admitted", "accepted", "rejected", "reputation", "weight", "reason")
+
+
+@app.command()
+def show(ledger: Ledger, client: Client = None, round: Round = None, as_json: screen.Json = False) -> None:
+    """Show the rounds; with --client or --round, who was given which weight, and why."""
+    if client is None and round is None:
+        _overview(ledger, as_json)
+        return
+    lines = _lines(ledger, client, round)
+    if as_json:
+        screen.say_json({"ledger": str(ledger), "observations": lines})
+    elif client is not None and round is not None:
+        for line in lines:
+            screen.say(*_answer(line))
+    else:
+        key = "client" if client is None else "round"
+        header = (key, *_COLUMNS)
+        screen.table(header, ([line[name] for name in header] for line in lines))
+
+
+@app.command()
+def plot(ledger: Ledger, out: Out = Path("reputations.png"), as_json: screen.Json = False) -> None:
+    """Draw every client's reputation over the rounds."""
+    plots.reputations(ledgers.history(ledger), out)
+    if as_json:
+        screen.say_json({"ledger": str(ledger), "out": str(out)})
+    else:
+        screen.say(f"Picture: {out}")
+
+
+def _overview(ledger: Path, as_json: bool) -> None:
+    parameters, memory = ledgers.load(ledger)
+    rounds = ledgers.rounds(ledger)
+    if as_json:
+        screen.say_json({"ledger": str(ledger), "clients": len(memory), "parameters": parameters, "rounds": rounds})
+        return
+    screen.say(
+        f"{ledger}: {len(memory)} clients, {len(rounds)} rounds",
+        "Parameters: " + ", ".join(f"{name} {value}" for name, value in parameters.items()),
+        "",
+    )
+    header = ("round", "finished", "rule", "clients", "admitted")
+    screen.table(header, ([line[name] for name in header] for line in rounds))
+
+
+def _lines(ledger: Path, client: str | None, round: int | None) -> list[dict[str, Any]]:
+    """What the ledger holds on it; a client called 7 is the text "7", or else the number."""
+    lines = ledgers.history(ledger, client, round)
+    if not lines and client is not None and client.lstrip("-").isdecimal():
+        lines = ledgers.history(ledger, int(client), round)
+    if not lines:
+        raise errors.unrecorded(ledger, client, round)
+    return lines
+
+
+def _answer(line: dict[str, Any]) -> tuple[str, str]:
+    """Why was lima's weight 0 in round 7?"""
+    d = line["accepted"] + line["rejected"]
+    return (
+        f"In round {line['round']}, client {line['client']} had weight {line['weight']:.4f}: {line['reason']}.",
+        f"{line['accepted']} of {d} coordinates accepted: observed {line['observed']:.4f} in this round, "
+        f"reputation {line['reputation']:.4f}.",
+    )

@@ -1,0 +1,80 @@
+"""What all commands print with: tables and progress for people, JSON for machines.
+
+Results go to stdout, everything else to stderr. Names come from other people's files: what is not printable in them
+(escape sequences, say) is shown as an escape, never sent to the terminal.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Any, TypeAlias
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+
+_ENDLESS = 10_000  # columns: in a file or a pipe, a line of a table is a line
+
+
+def say(*lines: str) -> None:
+    """Lines of a result."""
+    for line in lines:
+        _console().print(printable(line), soft_wrap=True)
+
+
+def complain(error: Exception) -> None:
+    """Why it failed."""
+    _console(stderr=True).print(f"robustagg: {printable(str(error))}", soft_wrap=True)
+
+
+def say_json(value: Any) -> None:
+    """A result for machines."""
+    typer.echo(json.dumps(value, indent=2, allow_nan=False))
+
+
+def table(header: Sequence[str], lines: Iterable[Sequence[Any]]) -> None:
+    """A table of a result, the last column to be read as text; numbers to the right, floats with four places."""
+    cells = [list(line) for line in lines]
+    grid = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    for k, name in enumerate(header):
+        numbers = any(isinstance(line[k], (int, float)) and not isinstance(line[k], bool) for line in cells)
+        grid.add_column(name, justify="right" if numbers else "left", no_wrap=0 < k < len(header) - 1)
+    for line in cells:
+        grid.add_row(*map(_cell, line))
+    _console().print(grid)
+
+
+@contextmanager
+def progress() -> Iterator[Progress]:
+    """Bars that are there while something runs, on a terminal only."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"), TimeRemainingColumn())
+    console = _console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+        yield bars
+
+
+def printable(text: str) -> str:
+    """The text, with escapes in place of what a terminal might obey."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _console(stderr: bool = False) -> Console:
+    """Made for each use: the streams and the width are those of the moment."""
+    console = Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = _ENDLESS
+    return console
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.4f}" if isinstance(value, float) else printable(str(value))

@@ -1,0 +1,90 @@
+"""``robustagg simulate``: federated training under attack, rules side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import typer
+
+from robustagg import simulation
+from robustagg.cli import arguments, screen
+
+_DEFAULT = simulation.Settings()
+
+Attack: TypeAlias = Annotated[
+    str, typer.Option("--attack", "-a", help=f"What the attackers do: {', '.join(simulation.CHOICES)}.")
+]
+Payload: TypeAlias = Annotated[
+    str, typer.Option("--payload", help="What attackers send whose attack is when or as whom they do (on-off, say).")
+]
+Options: TypeAlias = Annotated[
+    list[str] | None, typer.Option("--option", metavar="NAME=VALUE", help="An argument of the attack; repeatable.")
+]
+Clients: TypeAlias = Annotated[int, typer.Option("--clients", "-n", help="How many clients.")]
+Attackers: TypeAlias = Annotated[float, typer.Option("--attackers", help="Share of the clients that attack.")]
+Rounds: TypeAlias = Annotated[int, typer.Option("--rounds", help="Rounds of training.")]
+Rules: TypeAlias = Annotated[
+    list[str], typer.Option("--rule", "-r", help=f"Repeatable: {', '.join(simulation.RULES)}.")
+]
+Alpha: TypeAlias = Annotated[
+    float, typer.Option("--alpha", help="How alike the clients' data are: 0.1 very skewed, 100 nearly even.")
+]
+Epochs: TypeAlias = Annotated[int, typer.Option("--epochs", help="A client's passes over its data in a round.")]
+Overtraining: TypeAlias = Annotated[
+    float, typer.Option("--overtraining", help="How many times as long attackers with poisoned data train.")
+]
+Seed: TypeAlias = Annotated[int, typer.Option("--seed", "-s", help="Of all draws.")]
+Target: TypeAlias = Annotated[float, typer.Option("--target-accuracy", help="Count the rounds until this is reached.")]
+Out: TypeAlias = Annotated[Path, typer.Option("--out", "-o", help=arguments.PICTURE, **arguments.WRITTEN)]
+
+
+def simulate(
+    attack: Attack = _DEFAULT.attack,
+    payload: Payload = _DEFAULT.payload,
+    option: Options = None,
+    clients: Clients = _DEFAULT.clients,
+    attackers: Attackers = _DEFAULT.attackers,
+    rounds: Rounds = _DEFAULT.rounds,
+    rule: Rules = list(_DEFAULT.rules),  # noqa: B006 - typer reads it, nobody writes to it
+    alpha: Alpha = _DEFAULT.alpha,
+    epochs: Epochs = _DEFAULT.epochs,
+    overtraining: Overtraining = _DEFAULT.overtraining,
+    seed: Seed = _DEFAULT.seed,
+    target_accuracy: Target = _DEFAULT.target_accuracy,
+    out: Out = Path("simulation.png"),
+    as_json: screen.Json = False,
+) -> None:
+    """Train a small network on handwritten digits, with attackers among the clients, once with each rule."""
+    with arguments.usage():
+        settings = simulation.Settings(
+            attack=attack,
+            payload=payload,
+            options=arguments.assigned(option or ()),
+            clients=clients,
+            attackers=attackers,
+            rounds=rounds,
+            rules=tuple(rule),
+            alpha=alpha,
+            epochs=epochs,
+            overtraining=overtraining,
+            seed=seed,
+            target_accuracy=target_accuracy,
+        )
+    finished = _run(settings)
+    simulation.picture(finished, out)
+    if as_json:
+        screen.say_json({**finished.to_dict(), "picture": str(out)})
+        return
+    screen.table(*finished.table())
+    screen.say("", *finished.words(), f"Picture: {out}")
+
+
+def _run(settings: simulation.Settings) -> simulation.Simulation:
+    with screen.progress() as bars:
+        running = {rule: bars.add_task(rule, total=settings.rounds, note="") for rule in settings.rules}
+
+        def progress(rule: str, record: simulation.RoundRecord) -> None:
+            bars.update(running[rule], completed=record.round, note=f"accuracy {record.accuracy:.3f}")
+
+        return simulation.simulate(settings, progress)
