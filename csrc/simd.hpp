@@ -66,6 +66,10 @@ inline Mask<T> operator|(Mask<T> a, Mask<T> b) {
     return {static_cast<decltype(a.bits)>(a.bits | b.bits)};
 }
 template <class T>
+inline Mask<T> operator^(Mask<T> a, Mask<T> b) {
+    return {static_cast<decltype(a.bits)>(a.bits ^ b.bits)};
+}
+template <class T>
 inline Mask<T> operator~(Mask<T> a) {
     return {static_cast<decltype(a.bits)>(~a.bits)};
 }
@@ -118,6 +122,10 @@ inline Mask<T> operator&(Mask<T> a, Mask<T> b) {
 template <class T>
 inline Mask<T> operator|(Mask<T> a, Mask<T> b) {
     return {a.lane | b.lane};
+}
+template <class T>
+inline Mask<T> operator^(Mask<T> a, Mask<T> b) {
+    return {a.lane ^ b.lane};
 }
 template <class T>
 inline Mask<T> operator~(Mask<T> a) {

@@ -1,0 +1,62 @@
+// What depends on n and the parameters alone: computed once per call, in double, kept in the compute type.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "kernels.hpp"
+#include "parallel.hpp"
+#include "simd.hpp"
+
+namespace ra::RA_ISA {
+
+template <class T>
+class Design {
+  public:
+    explicit Design(std::size_t n_) : n(static_cast<int>(n_)), memory_(1, size() * sizeof(T)) {
+        std::fill(table(), table() + size(), T(0));
+        for (int gap = 1; gap < n; ++gap) {
+            const T inverse = static_cast<T>(1.0 / gap);
+            from(0)[gap] = gap_from(0)[gap - 1] = inverse;
+            from(0)[-gap] = gap_from(0)[-gap] = -inverse;
+        }
+        from(0)[0] = std::numeric_limits<T>::quiet_NaN();
+    }
+
+    const int n;
+
+    // from(i)[j] = 1 / (j - i): a slope of row i is (y_j - y_i) * from(i)[j]. NaN for j = i, 0 in the vector after j = n.
+    T* from(int i) const { return table() + n - i; }
+    // gap_from(i)[k]: the same for the k-th of the other ranks, j = k or, from i on, k + 1.
+    T* gap_from(int i) const { return table() + 3 * n + lanes<T> - i; }
+
+  private:
+    std::size_t size() const { return 4 * static_cast<std::size_t>(n) + lanes<T>; }
+    T* table() const { return static_cast<T*>(memory_.of(0)); }
+
+    Scratch memory_;
+};
+
+// Steps 4 to 6 of the rule in one comparison: with tau = deviation * median |r| + floor, the confidence of rank i is
+// min(1, width[i] * tau / |r_i|), width[i] = Z sqrt(2 / n) sqrt(1 - h_i), h_i the leverage.
+template <class T>
+struct Widths {
+    Widths(std::size_t n, double interval_width, double scale_floor)
+        : deviation(static_cast<T>(1.4826 * (1.0 + 5.0 / static_cast<double>(n - 1)))),
+          floor(static_cast<T>(scale_floor)), memory(1, n * sizeof(T)), width(static_cast<T*>(memory.of(0))) {
+        const double count = static_cast<double>(n), centre = (count - 1) / 2;
+        const double spread = count * (count * count - 1) / 12;  // sum of (x - centre)^2
+        for (std::size_t i = 0; i < n; ++i) {
+            const double x = static_cast<double>(i) - centre;
+            const double leverage = 1 / count + x * x / spread;
+            width[i] = static_cast<T>(interval_width * std::sqrt(2 / count) * std::sqrt(1 - leverage));
+        }
+    }
+
+    T deviation, floor;
+    Scratch memory;
+    T* width;
+};
+
+}  // namespace ra::RA_ISA

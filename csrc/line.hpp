@@ -1,0 +1,36 @@
+// The repeated-median line of sorted columns, one in each lane: Siegel (1982).
+//     s_i = median over j != i of (y_j - y_i) / (j - i), slope = median s_i, and the intercept
+//     separate: median (y_i - i s_i);  hierarchical: median (y_i - i slope);  median_point: median(y) - slope (n - 1) / 2.
+// y must be free of values whose differences overflow, and should be small against its spread (see centre in column.hpp).
+#pragma once
+
+#include "arena.hpp"
+#include "design.hpp"
+
+namespace ra::RA_ISA {
+
+template <class T>
+struct Line {
+    Vec<T> slope, intercept;
+};
+
+// How the row medians are found. Which one pays at which n: see choose_path in line.cpp.
+enum class Path { automatic, networks, rows };
+
+template <class T>
+struct LineWork {
+    Vec<T>*s, *work;   // n each
+    T *column, *list;  // a column and slopes of one lane, and a vector more
+
+    LineWork(Arena& arena, std::size_t n)
+        : s(arena.take<Vec<T>>(n)), work(arena.take<Vec<T>>(n)), column(arena.take<T>(n + lanes<T>)),
+          list(arena.take<T>(n + lanes<T>)) {}
+};
+
+template <class T>
+Line<T> fit_line(const Design<T>& design, const Vec<T>* y, Intercept intercept, const LineWork<T>& memory);
+
+// For tests: makes every line be fitted this way where it can. Not for use while a kernel runs.
+void force_path(Path path);
+
+}  // namespace ra::RA_ISA
