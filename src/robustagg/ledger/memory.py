@@ -31,8 +31,6 @@ class Ledger:
 
     Attributes
     ----------
-    round : int or None
-        The last completed round.
     stamps : set of str
         The stamps of the files that hold an earlier state of this very memory. Kept by
         :func:`robustagg.ledger.save` and :func:`robustagg.ledger.load`; no part of the state.
@@ -65,6 +63,7 @@ class Ledger:
 
     @property
     def round(self) -> int | None:
+        """The last completed round."""
         return self._round
 
     def score(self, clients: Sequence[Client], observed: ArrayLike, round: int) -> Floats:

@@ -1,4 +1,4 @@
-"""The ledger on disk: the memory to continue from, and the audit trail to ask.
+"""The ledger on disk: the memory of a rule, to continue from.
 
 A save is one transaction: a process killed at any moment leaves the last complete round. Each save stamps the
 file with a fresh random word, and the memory remembers the stamps that it read or wrote: a file with another
@@ -11,48 +11,20 @@ import json
 import os
 import secrets
 import sqlite3
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timezone
-from itertools import repeat
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
-
-import numpy as np
-from numpy.typing import NDArray
 
 from robustagg import errors
 from robustagg.ledger.database import AnyPath, initialise, is_blank, reading, transaction
 from robustagg.ledger.memory import Ledger
-from robustagg.protocol import Client, Floats
+from robustagg.ledger.trail import RoundRecord, write_record
+from robustagg.protocol import Client
 
-ROUND = ("round", "finished", "rule", "clients", "admitted")
-OBSERVATION = ("round", "client", "admitted", "accepted", "rejected", "observed", "reputation", "weight", "reason")
+Stamps: TypeAlias = tuple[str | None, str]  # the one that a file had, and the one that it has now
 
 _REMEMBER = """INSERT INTO clients VALUES (?, ?, ?, ?) ON CONFLICT (row)
     DO UPDATE SET last_round = excluded.last_round, memory = excluded.memory"""
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")
-
-
-@dataclass(frozen=True)
-class RoundRecord:
-    """A finished round as the audit trail keeps it, with all of its n clients, the excluded ones included."""
-
-    round: int
-    rule: str
-    clients: Sequence[Client]
-    admitted: NDArray[np.bool_]
-    accepted: NDArray[np.int64]
-    rejected: NDArray[np.int64]
-    observed: Floats
-    reputation: Floats
-    weights: Floats
-    reasons: Sequence[str]
-    finished: str = field(default_factory=_now)
-    """UTC, ISO 8601."""
 
 
 def save(path: AnyPath, parameters: Mapping[str, Any], ledger: Ledger, record: RoundRecord | None) -> None:
@@ -103,11 +75,8 @@ def load(path: AnyPath) -> tuple[dict[str, Any], Ledger]:
     with reading(path) as connection:
         parameters = _parameters(connection, path)
         stamp, round = _state(connection, path)
-        kept = connection.execute("SELECT row, client, memory FROM clients ORDER BY row").fetchall()
-    rows, clients, packed = zip(*kept, strict=True) if kept else ((), (), ())
+        clients, packed = _memories(connection, path)
     try:
-        if rows != tuple(range(len(rows))):
-            raise ValueError("clients are missing")
         ledger = Ledger(parameters["decay"], parameters["window"])
         ledger.unpack(round, clients, packed)
     except (KeyError, TypeError, ValueError) as fault:
@@ -126,49 +95,6 @@ def check_parameters(path: AnyPath, parameters: Mapping[str, Any]) -> None:
     """
     with reading(path) as connection:
         _check_parameters(connection, path, parameters)
-
-
-def history(path: AnyPath, client: Client | None = None, round: int | None = None) -> list[dict[str, Any]]:
-    """What was observed and decided, client by client: why was lima's weight 0 in round 7?
-
-    Parameters
-    ----------
-    path : path
-    client : str or int, optional
-        This client only; 1 and ``"1"`` are two clients.
-    round : int, optional
-        This round only.
-
-    Returns
-    -------
-    list of dict
-        round, client, admitted, accepted, rejected, observed, reputation, weight, reason; oldest round first.
-
-    Raises
-    ------
-    FileNotFoundError, InvalidLedger, OSError
-        As :func:`load`.
-    """
-    # The key is (round, client): a client's lines are looked up round by round, not searched for among all.
-    rounds = "SELECT round FROM rounds" if round is None else ":round"
-    clients = "" if client is None else "AND client = :client"
-    where = f"WHERE round IN ({rounds}) {clients} ORDER BY round, client"
-    lines = _select(path, "observations", OBSERVATION, where, {"round": round, "client": client})
-    return [{**line, "admitted": bool(line["admitted"])} for line in lines]
-
-
-def rounds(path: AnyPath) -> list[dict[str, Any]]:
-    """The recorded rounds, oldest first: round, finished (UTC), rule, and numbers of clients and of admitted.
-
-    Raises
-    ------
-    FileNotFoundError, InvalidLedger, OSError
-        As :func:`load`.
-    """
-    return _select(path, "rounds", ROUND, "ORDER BY round", {})
-
-
-Stamps: TypeAlias = tuple[str | None, str]  # the one that a file had, and the one that it has now
 
 
 def _create(path: AnyPath, parameters: Mapping[str, Any], ledger: Ledger, record: RoundRecord | None) -> Stamps | None:
@@ -203,7 +129,7 @@ def _update(path: AnyPath, parameters: Mapping[str, Any], ledger: Ledger, record
         connection.execute("UPDATE state SET stamp = ?, round = ?", (stamp, ledger.round))
         _write_memory(connection, ledger, last)
         if record is not None:
-            _write_record(connection, record)
+            write_record(connection, record)
     return replaced, stamp
 
 
@@ -229,6 +155,18 @@ def _state(connection: sqlite3.Connection, path: AnyPath) -> tuple[str, int | No
     raise errors.damaged_ledger(path, "its state is missing")
 
 
+def _memories(connection: sqlite3.Connection, path: AnyPath) -> tuple[list[Client], list[bytes]]:
+    """Ids and packed memories in the order of their rows."""
+    clients: list[Client] = []
+    packed: list[bytes] = []
+    for row, client, memory in connection.execute("SELECT row, client, memory FROM clients ORDER BY row"):
+        if row != len(clients):
+            raise errors.damaged_ledger(path, f"client {len(clients)} is missing")
+        clients.append(client)
+        packed.append(memory)
+    return clients, packed
+
+
 def _write_memory(connection: sqlite3.Connection, ledger: Ledger, since: int | None) -> None:
     rows, clients, last, packed = ledger.pack(since)
     try:
@@ -241,23 +179,3 @@ def _is_unstorable(client: Client) -> bool:
     if isinstance(client, int):
         return not -(2**63) <= client < 2**63
     return any("\ud800" <= character <= "\udfff" for character in client)
-
-
-def _write_record(connection: sqlite3.Connection, record: RoundRecord) -> None:
-    admitted = record.admitted.tolist()
-    summary = (record.round, record.finished, record.rule, len(record.clients), sum(admitted))
-    connection.execute("INSERT INTO rounds VALUES (?, ?, ?, ?, ?)", summary)
-    numbers = (record.accepted, record.rejected, record.observed, record.reputation, record.weights)
-    columns = [record.clients, admitted, *(column.tolist() for column in numbers)]
-    # A reason may quote a file name that is no valid Unicode.
-    reasons = (reason.encode("utf-8", "backslashreplace").decode() for reason in record.reasons)
-    lines = zip(repeat(record.round, len(admitted)), *columns, reasons, strict=True)
-    connection.executemany("INSERT INTO observations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", lines)
-
-
-def _select(
-    path: AnyPath, table: str, columns: Sequence[str], where: str, values: Mapping[str, Any]
-) -> list[dict[str, Any]]:
-    with reading(path) as connection:
-        lines = connection.execute(f"SELECT {', '.join(columns)} FROM {table} {where}", values)
-        return [dict(zip(columns, line, strict=True)) for line in lines]
