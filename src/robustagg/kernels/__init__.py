@@ -67,7 +67,10 @@ def available() -> tuple[str, ...]:
 
 def active_name() -> str:
     """Name of the backend in force."""
-    return _forced.get() or os.environ.get("ROBUSTAGG_BACKEND") or _fastest()
+    name = _forced.get() or os.environ.get("ROBUSTAGG_BACKEND") or _fastest()
+    if name not in BACKENDS:
+        raise errors.unknown_backend(name, BACKENDS)
+    return name
 
 
 def active() -> Kernels:
