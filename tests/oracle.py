@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from robustagg.kernels import numpy as specification
 from tolerances import LINE, ROUNDED, flushed, unit
 
-
-# --- brute force: exact rational arithmetic, one column, written from the page -----------------------------------------
+# --- brute force: exact rational arithmetic, one column, written from the page ----------------------------------------
 
 
 def exact_line(y: list[Fraction], intercept: str) -> tuple[Fraction, Fraction]:
@@ -60,7 +59,7 @@ def exact_rescale(column: list[float], value_range: float) -> list[float]:
     return [v - sigma if v == top else v + sigma if v == bottom else v for v in column]
 
 
-# --- the specification's answer with the room that rounding needs -------------------------------------------------------
+# --- the specification's answer with the room that rounding needs -----------------------------------------------------
 
 
 def widened(rows: list[NDArray]) -> NDArray[np.float64]:

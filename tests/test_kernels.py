@@ -7,15 +7,16 @@ from functools import cache
 from itertools import product
 
 import numpy as np
-import oracle
 import pytest
-import zoo
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import siegelslopes
-from tolerances import LINE, ROUNDED, SUM, UNDECIDED, flushed, unit
 
+import oracle
+import zoo
 from robustagg.errors import NonFinite
 from robustagg.kernels import numpy as specification
+from robustagg.kernels.interface import GRAM_TILE
+from tolerances import LINE, ROUNDED, SUM, UNDECIDED, flushed, unit
 
 SIZES = (1, 2, 3, 4, 5, 15, 16, 17, 33, 64, 65, 100)
 LENGTHS = (0, 1, 7, 8, 63, 64, 65, 1000)
@@ -128,13 +129,68 @@ def test_median_and_trimmed_mean(backend, n, dtype):
 
 @pytest.mark.parametrize("dtype", zoo.DTYPES)
 @pytest.mark.parametrize("n", SIZES)
+def test_mixed_rows(backend, n, dtype):
+    rows, kinds = menagerie(n, dtype)
+    matrix = np.vstack([weights_of(n), -3 * weights_of(n), np.zeros(n)])
+    got, expected = backend.mix(rows, matrix), specification.mix(rows, matrix)
+    assert got.dtype == compute_dtype(dtype)
+    size = np.abs(oracle.widened(rows)).max(axis=0)
+    near = 3 * SUM * n * unit(got.dtype) * (size / 4) + flushed(got.dtype)
+    assert_array_equal(kinds[(np.abs(got / 4 - expected / 4) > near).any(axis=0)], [])
+    assert_array_equal(got[0], backend.weighted_mean(rows, matrix[0]))
+
+
+@pytest.mark.parametrize("dtype", zoo.DTYPES)
+@pytest.mark.parametrize("n", SIZES)
+def test_mean_around_median(backend, n, dtype):
+    rows, kinds = menagerie(n, dtype)
+    for k in {1, max(1, n // 2), n}:
+        got, expected = backend.mean_around_median(rows, k), specification.mean_around_median(rows, k)
+        assert got.dtype == compute_dtype(dtype)
+        near = ROUNDED * n * unit(got.dtype) * (np.abs(oracle.widened(rows)).max(axis=0) / 4) + flushed(got.dtype)
+        assert_array_equal(kinds[np.abs(got / 4 - expected / 4) > near], [])
+
+
+@pytest.mark.parametrize("dtype", zoo.DTYPES)
+@pytest.mark.parametrize("n", SIZES)
+def test_weighted_median(backend, n, dtype):
+    rows, kinds = menagerie(n, dtype)
+    rng = np.random.default_rng(n)
+    for weights in (np.ones(n), rng.integers(0, 4, n) + (np.arange(n) == 0), 2.0**40 * rng.integers(1, 4, n)):
+        weights = weights.astype(np.float64)
+        got, expected = backend.weighted_median(rows, weights), specification.weighted_median(rows, weights)
+        assert got.dtype == compute_dtype(dtype)
+        near = ROUNDED * unit(got.dtype) * (np.abs(expected) / 4) + flushed(got.dtype)
+        assert_array_equal(kinds[np.abs(got / 4 - expected / 4) > near], [])
+
+
+@pytest.mark.parametrize("dtype", zoo.DTYPES)
+@pytest.mark.parametrize("n", [n for n in SIZES if n <= 33])
+def test_gram(backend, n, dtype):
+    rows = zoo.rows_of(n, GRAM_TILE + 100, dtype)
+    got, expected = backend.gram(rows), specification.gram(rows)
+    assert got.shape == (2, n + 1, n + 1)
+    assert got.dtype == np.float64
+    assert_array_equal(got, got.transpose(0, 2, 1))
+    assert_allclose(got, expected, rtol=0, atol=GRAM_TILE * unit(np.float64) * expected.max())
+    rows, _ = menagerie(n, dtype)
+    size = np.sqrt(np.diagonal(specification.gram(rows)[0]))
+    assert_allclose(
+        backend.gram(rows)[0], specification.gram(rows)[0], rtol=0, atol=SUM * n * unit(np.float64) * size.max() ** 2
+    )
+
+
+@pytest.mark.parametrize("dtype", zoo.DTYPES)
+@pytest.mark.parametrize("n", SIZES)
 @pytest.mark.parametrize("intercept", INTERCEPTS)
 def test_repeated_median(backend, n, dtype, intercept):
     rows, kinds = menagerie(n, dtype)
     slope, start = backend.repeated_median(rows, intercept)
     assert slope.dtype == start.dtype == compute_dtype(dtype)
     with np.errstate(over="ignore", invalid="ignore"):  # the huge columns are compared in a smaller unit
-        y, e = specification.down_scaled(oracle.widened(rows) if dtype == "float64" else oracle.widened(rows) * 2.0**-32)
+        y, e = specification.down_scaled(
+            oracle.widened(rows) if dtype == "float64" else oracle.widened(rows) * 2.0**-32
+        )
     e = e if dtype == "float64" else e + 32
     ranked = np.sort(y, axis=0)
     expected = specification.line(ranked, intercept)
@@ -211,7 +267,13 @@ def test_any_length(backend, n, d):
     rejected, median, counts = backend.detect(rows, **DEFAULTS, confidence_threshold=THRESHOLD)
     assert backend.rectify(rows, rejected, median, value_range=2.0, rescale="paper").shape == (n, d)
     assert backend.rectified_mean(rows, rejected, median, weights_of(n), value_range=2.0, rescale="paper").shape == (d,)
-    for result in (backend.median(rows), backend.trimmed_mean(rows, 1), backend.weighted_mean(rows, weights_of(n))):
+    for result in (
+        backend.median(rows),
+        backend.trimmed_mean(rows, 1),
+        backend.weighted_mean(rows, weights_of(n)),
+        backend.mean_around_median(rows, 2),
+        backend.weighted_median(rows, weights_of(n)),
+    ):
         assert result.shape == (d,)
     assert [part.shape for part in backend.repeated_median(rows, "separate")] == [(d,), (d,)]
     assert backend.finite(rows).all()
@@ -248,6 +310,10 @@ def primitives(backend, n):
     return {
         "weighted_mean": lambda rows: backend.weighted_mean(rows, weights_of(n)),
         "median": backend.median,
+        "mix": lambda rows: backend.mix(rows, np.ones((2, n))),
+        "mean_around_median": lambda rows: backend.mean_around_median(rows, 1),
+        "weighted_median": lambda rows: backend.weighted_median(rows, weights_of(n)),
+        "gram": backend.gram,
         "trimmed_mean": lambda rows: backend.trimmed_mean(rows, (n - 1) // 2),
         "mean": lambda rows: backend.trimmed_mean(rows, 0),
         "detect": lambda rows: backend.detect(rows, **detect),

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from robustagg import kernels
 from robustagg.errors import NonFinite
 from robustagg.kernels.interface import Array, Detection, Rows
-from robustagg.kernels.numba import loops, networks
+from robustagg.kernels.numba import averages, detection, networks
 from robustagg.kernels.numba.lanes import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, LANES
 from robustagg.kernels.numba.regression import CLIP, HIERARCHICAL, MEDIAN_POINT, NO_RESCALE, PAPER, SEPARATE
-from robustagg.kernels.numpy import beta_reputation, compute_dtype, decayed_score
+from robustagg.kernels.numpy import beta_reputation, compute_dtype, decayed_score, gram  # BLAS does gram
 
 __all__ = [
     "beta_reputation",
@@ -28,12 +28,16 @@ __all__ = [
     "decayed_score",
     "detect",
     "finite",
+    "gram",
+    "mean_around_median",
     "median",
+    "mix",
     "rectified_mean",
     "rectify",
     "repeated_median",
     "trimmed_mean",
     "weighted_mean",
+    "weighted_median",
 ]
 
 KINDS = {"float32": FLOAT32, "float64": FLOAT64, "float16": FLOAT16, "uint16": BFLOAT16}
@@ -46,7 +50,7 @@ WORTH_A_THREAD = 2**18  # values and comparisons of a thread's share; less takes
 
 
 def each_part(rows: Rows, cost: int, kernel: Callable[[Array, int, int, int], Any]) -> list[Any]:
-    """Run kernel(addresses, kind, lo, hi) over all columns, in threads if it is worth it; `cost` is that of a column."""
+    """Run kernel(addresses, kind, lo, hi) over all columns, which cost `cost` each, in threads if that is worth it."""
     rows = [row if row.flags.aligned else row.copy() for row in rows]
     addresses = np.array([row.ctypes.data for row in rows], np.uintp)
     d = rows[0].size
@@ -67,7 +71,7 @@ def sweep(rows: Rows, cost: int, kernel: Callable[..., bool], *arguments: object
 
 def regression_plan(n: int, dtype: np.dtype[Any]) -> tuple[tuple[networks.Network, ...], Array, int]:
     """Networks, reciprocals of the differences of ranks (-n < j - i < n), and the cost of a column."""
-    plan = networks.middle(n - 1), networks.middle(n), networks.sorting(n, 0, n)
+    plan = networks.middle(n - 1), networks.middle(n), networks.sorting(n)
     steps = np.arange(1 - n, n)
     steps[n - 1] = 1  # no rank is compared with itself
     return plan, (1 / steps).astype(dtype), n * (n + len(plan[0]))
@@ -80,7 +84,7 @@ def rescale_code(rescale: str, value_range: float | None) -> tuple[int, float]:
 def confidence_bounds(n: int, interval_width: float) -> NDArray[np.float64]:
     """A.5, A.6: Z sqrt(2/M) sqrt(1 - h_i); times tau, the largest residual of full confidence."""
     x = np.arange(n) - (n - 1) / 2
-    return interval_width * np.sqrt(2 / n) * np.sqrt(1 - 1 / n - x**2 / (x**2).sum())
+    return np.asarray(interval_width * np.sqrt(2 / n) * np.sqrt(1 - 1 / n - x**2 / (x**2).sum()), np.float64)
 
 
 # --- the primitives -------------------------------------------------------------------------------------------------
@@ -91,40 +95,57 @@ def finite(rows: Rows) -> NDArray[np.bool_]:
 
     def part(addresses: Array, kind: int, lo: int, hi: int) -> NDArray[np.bool_]:
         flags = np.ones(len(rows), np.bool_)
-        loops.finite(addresses, kind, lo, hi, like, flags)
+        averages.finite(addresses, kind, lo, hi, like, flags)
         return flags
 
-    return np.logical_and.reduce(each_part(rows, len(rows), part))
+    return np.asarray(np.logical_and.reduce(each_part(rows, len(rows), part)))
 
 
-def weighted_mean(rows: Rows, weights: NDArray[np.float64]) -> Array:
-    out = np.empty(rows[0].size, compute_dtype(rows))
-    sweep(rows, len(rows), loops.weighted_mean, weights, out)
+def mix(rows: Rows, matrix: NDArray[np.float64]) -> Array:
+    out = np.empty((len(matrix), rows[0].size), compute_dtype(rows))
+    sweep(rows, len(rows) * len(matrix), averages.mix, matrix, out)
     return out
 
 
-def order_mean(rows: Rows, low: int, high: int) -> Array:
-    """The mean of the values of ranks low to high - 1."""
-    network = networks.sorting(len(rows), low, high)
-    out = np.empty(rows[0].size, compute_dtype(rows))
-    sweep(rows, len(rows) + len(network), loops.trimmed_mean, network, low, high, out)
+def weighted_mean(rows: Rows, weights: NDArray[np.float64]) -> Array:
+    out: Array = mix(rows, weights[None])[0]
     return out
 
 
 def median(rows: Rows) -> Array:
     n = len(rows)
-    return order_mean(rows, (n - 1) // 2, n // 2 + 1)
+    return mean_of_ranks(rows, (n - 1) // 2, n // 2 + 1)
 
 
 def trimmed_mean(rows: Rows, k: int) -> Array:
     n = len(rows)
-    return order_mean(rows, k, n - k) if k else weighted_mean(rows, np.full(n, 1 / n))
+    return mean_of_ranks(rows, k, n - k) if k else weighted_mean(rows, np.full(n, 1 / n))
+
+
+def mean_of_ranks(rows: Rows, low: int, high: int) -> Array:
+    network = networks.sorting(len(rows), low, high)
+    return order_statistic(rows, network, averages.mean_of_ranks, low, high)
+
+
+def mean_around_median(rows: Rows, k: int) -> Array:
+    return order_statistic(rows, networks.sorting(len(rows)), averages.mean_around_median, k)
+
+
+def weighted_median(rows: Rows, weights: NDArray[np.float64]) -> Array:
+    network = networks.sorting(len(rows))
+    return order_statistic(rows, network, averages.weighted_median, weights, weights.sum() / 2)
+
+
+def order_statistic(rows: Rows, network: networks.Network, kernel: Callable[..., bool], *arguments: object) -> Array:
+    out = np.empty(rows[0].size, compute_dtype(rows))
+    sweep(rows, len(rows) + len(network), kernel, network, *arguments, out)
+    return out
 
 
 def repeated_median(rows: Rows, intercept: str) -> tuple[Array, Array]:
     slope, start = (np.empty(rows[0].size, compute_dtype(rows)) for _ in range(2))
     plan, inverse, cost = regression_plan(len(rows), slope.dtype)
-    sweep(rows, cost, loops.repeated_median, INTERCEPTS[intercept], plan, inverse, slope, start)
+    sweep(rows, cost, detection.repeated_median, INTERCEPTS[intercept], plan, inverse, slope, start)
     return slope, start
 
 
@@ -149,9 +170,7 @@ def detect(
 
     def part(*columns: Any) -> NDArray[np.int64] | None:
         counts = np.zeros(n, np.int64)
-        good = loops.detect(
-            *columns, model, confidence_threshold, plan, inverse, bounds, rejected, middle, counts
-        )
+        good = detection.detect(*columns, model, confidence_threshold, plan, inverse, bounds, rejected, middle, counts)
         return counts if good else None
 
     parts = each_part(rows, cost, part)
@@ -177,7 +196,7 @@ def confidence(
         return out
     model = (*rescale_code(rescale, value_range), INTERCEPTS[intercept], float(scale_floor))
     plan, inverse, cost = regression_plan(n, out.dtype)
-    sweep(rows, cost, loops.confidence, model, plan, inverse, confidence_bounds(n, interval_width), out)
+    sweep(rows, cost, detection.confidence, model, plan, inverse, confidence_bounds(n, interval_width), out)
     return out
 
 
@@ -192,7 +211,7 @@ def rectify(
     n = len(rows)
     out = np.empty((n, rows[0].size), compute_dtype(rows))
     code = rescale_code(rescale, value_range if n >= 3 else None)
-    sweep(rows, 4 * n, loops.rectify, rejected, median, *code, out)
+    sweep(rows, 4 * n, detection.rectify, rejected, median, *code, out)
     return out
 
 
@@ -206,5 +225,5 @@ def rectified_mean(
     rescale: str,
 ) -> Array:
     code = rescale_code(rescale, value_range if len(rows) >= 3 else None)
-    sweep(rows, 4 * len(rows), loops.rectified_mean, rejected, median, weights, *code)
+    sweep(rows, 4 * len(rows), detection.rectified_mean, rejected, median, weights, *code)
     return median

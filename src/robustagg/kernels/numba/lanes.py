@@ -3,10 +3,10 @@
 Lanes are coordinates: 64 columns lie side by side in a (n, 64) group, and every operation on the n values of a column
 is an inner loop over the 64 that LLVM turns into vector instructions. A column's result depends on the column alone.
 
-Numba's cache notices changes in the file of the cached function only: after an edit here, touch the files that import it.
+Numba's cache notices changes in the file of the cached function only: after an edit here, touch the importing files.
 """
 
-# mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator"
+# mypy: disable-error-code="attr-defined, call-arg, no-untyped-call, no-untyped-def"
 from __future__ import annotations
 
 from typing import Any
@@ -20,9 +20,14 @@ TILE = 2**17  # values of a tile of groups, staged together so that each row is 
 
 FLOAT32, FLOAT64, FLOAT16, BFLOAT16 = range(4)  # kinds of rows
 
+# Index 0 is for float64, 1 for float32.
+HUGE = 2.0**500, 2.0**100  # columns beyond it are computed on after scaling by SHRINK, an exact power of two,
+SHRINK = 2.0**-600, 2.0**-64  # lest squares and differences overflow
+TINY = 2.0**-1022, 2.0**-126  # below it lie the subnormal numbers, which are slow
+
 HALF_UNIT = np.float32(2.0**112)  # float16 bits in a float32's place are too small by this factor
 
-jit = njit(nogil=True, cache=True, error_model="numpy")
+jit: Any = njit(nogil=True, cache=True, error_model="numpy")
 
 
 # --- rows to groups of columns --------------------------------------------------------------------------------------

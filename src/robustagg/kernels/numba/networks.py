@@ -32,8 +32,8 @@ def layers(n: int) -> Iterator[NDArray[np.uint32]]:
 
 
 @lru_cache(maxsize=64)
-def sorting(n: int, low: int, high: int) -> Network:
-    """The network that puts the values of ranks low to high - 1 of n in their places."""
+def sorting(n: int, low: int = 0, high: int | None = None) -> Network:
+    """The network that puts the values of ranks low to high - 1 of n (default: all) in their places."""
     wanted = np.zeros(n, bool)
     wanted[low:high] = True
     kept = [np.empty((0, 2), np.uint32)]

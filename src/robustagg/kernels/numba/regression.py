@@ -3,21 +3,16 @@
 Arrays named y, z, w, ranked, slopes and result are groups (n, LANES); the others hold a float64 per lane.
 """
 
-# mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator"
+# mypy: disable-error-code="no-untyped-def"
 from __future__ import annotations
 
 import numpy as np
 
-from robustagg.kernels.numba.lanes import LANES, exchange, halfway, jit, median_of
+from robustagg.kernels.numba.lanes import HUGE, LANES, SHRINK, TINY, halfway, jit, median_of
 
 NO_RESCALE, PAPER, CLIP = range(3)
 SEPARATE, HIERARCHICAL, MEDIAN_POINT = range(3)
 OTHERS, MIDDLE, SORTED = range(3)  # networks: the middle of n - 1 values, the middle of n values, all n values in order
-
-# Index 0 is for float64, 1 for float32.
-HUGE = 2.0**500, 2.0**100  # columns beyond it are computed on after scaling by SHRINK, an exact power of two,
-SHRINK = 2.0**-600, 2.0**-64  # lest squares and differences overflow
-TINY = 2.0**-1022, 2.0**-126  # below it lie the subnormal numbers, which are slow
 
 
 # --- A.1: rescale ---------------------------------------------------------------------------------------------------
@@ -156,7 +151,10 @@ def share(ranked, result, i, j):
 
 @jit
 def confidence_of(y, model, networks, inverse, bounds, groups, lanes):
-    """Rescale y in place; leave the sorted column in groups[0], its ranks' confidences in groups[2], its median in lanes[0]."""
+    """Rescale y in place and judge it.
+
+    Leaves the sorted columns in groups[0], the confidences of their ranks in groups[2], the medians in lanes[0].
+    """
     rescale, value_range, intercept, scale_floor = model
     ranked, z, result, w = groups[0], groups[1], groups[2], groups[3]
     middle, unit, slope, start = lanes[0], lanes[1], lanes[2], lanes[3]

@@ -1,67 +1,16 @@
-"""The compiled kernels: each works on the columns lo to hi, lo a multiple of 64, without the interpreter lock.
+"""The compiled kernels of the reputation rule: detection and what is made of it.
 
-Those that read rows return False when they met a NaN or an infinity, and leave nothing useful then. Sums are float64,
-in client order.
+Each kernel works on the columns lo to hi, lo a multiple of 64, without the interpreter lock, and returns False
+when it met a NaN or an infinity (and leaves nothing useful then).
 """
 
-# mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator"
+# mypy: disable-error-code="no-untyped-def"
 from __future__ import annotations
 
 import numpy as np
 
-from robustagg.kernels.numba.lanes import LANES, exchange, jit, load, load_tile, new_tile
-from robustagg.kernels.numba.regression import CLIP, HUGE, PAPER, SHRINK, SORTED, centre, clip, confidence_of, line, pull_extremes
-
-@jit
-def finite(addresses, kind, lo, hi, like, flags):
-    buffer = np.empty(1024, like.dtype)
-    for i in range(len(addresses)):
-        for start in range(lo, hi, len(buffer)):
-            if not load(addresses[i], kind, start, min(start + len(buffer), hi), buffer):
-                flags[i] = False
-                break
-    return True
-
-
-@jit
-def weighted_mean(addresses, kind, lo, hi, weights, out):
-    buffer, total = np.empty(1024, out.dtype), np.empty(1024)
-    largest = np.finfo(out.dtype).max
-    for start in range(lo, hi, len(buffer)):
-        stop = min(start + len(buffer), hi)
-        total[:] = 0
-        for i in range(len(addresses)):
-            if not load(addresses[i], kind, start, stop, buffer):
-                return False
-            for k in range(len(buffer)):
-                total[k] += weights[i] * buffer[k]
-        for k in range(stop - start):
-            out[start + k] = max(-largest, min(total[k], largest))
-    return True
-
-
-@jit
-def trimmed_mean(addresses, kind, lo, hi, network, low, high, out):
-    """Mean of the ranks low to high - 1, which the network puts in their places."""
-    tile = new_tile(len(addresses), hi - lo, out)
-    total, unit = np.empty(LANES), np.empty(LANES)
-    for start in range(lo, hi, tile.shape[0] * LANES):
-        stop = min(start + tile.shape[0] * LANES, hi)
-        if not load_tile(addresses, kind, start, stop, tile):
-            return False
-        for first in range(start, stop, LANES):
-            w = tile[(first - start) // LANES]
-            exchange(network, w)
-            for k in range(LANES):
-                unit[k] = SHRINK[0] if max(-w[low, k], w[high - 1, k]) > HUGE[0] else 1.0
-                total[k] = 0
-            for i in range(low, high):
-                for k in range(LANES):
-                    total[k] += w[i, k] * unit[k]
-            for k in range(min(LANES, stop - first)):
-                mean = total[k] / (high - low) / unit[k]
-                out[first + k] = max(w[low, k], min(w[high - 1, k], mean))
-    return True
+from robustagg.kernels.numba.lanes import LANES, exchange, jit, load_tile, new_tile
+from robustagg.kernels.numba.regression import CLIP, PAPER, SORTED, centre, clip, confidence_of, line, pull_extremes
 
 
 @jit

@@ -1,0 +1,107 @@
+"""Laws that hold in every backend whatever the values: found by Hypothesis, exact where the arithmetic is."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.testing import assert_array_equal
+
+from tolerances import ROUNDED, unit
+
+DTYPES = st.sampled_from([np.float32, np.float64])
+OPTIONS = {"interval_width": 2.0, "confidence_threshold": 0.1, "scale_floor": 1e-7}
+INTERCEPTS = st.sampled_from(["separate", "hierarchical", "median_point"])
+EXACT_RESCALES = st.sampled_from([(None, "paper"), (2.0, "clip")])  # the standard deviation depends on the order
+RESCALES = st.sampled_from([(None, "paper"), (2.0, "paper"), (2.0, "clip")])
+
+law = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def grids(least: int = 1) -> st.SearchStrategy[np.ndarray]:
+    """Matrices (n, d) of multiples of 1/64 up to 16: full of ties, and shifts of them are exact."""
+    shape = st.tuples(st.integers(least, 24), st.integers(1, 9))
+    few, many = st.integers(-4, 4), st.integers(-1024, 1024)
+    return shape.flatmap(lambda s: arrays(np.int64, s, elements=few | many)).map(lambda a: a / 64)
+
+
+def detect(backend, rows, rescale, intercept, factor=1.0):
+    value_range = None if rescale[0] is None else rescale[0] * factor
+    options = {**OPTIONS, "scale_floor": OPTIONS["scale_floor"] * factor}
+    return backend.detect(list(rows), value_range=value_range, rescale=rescale[1], intercept=intercept, **options)
+
+
+@law
+@given(grids(), DTYPES, EXACT_RESCALES, INTERCEPTS, st.randoms(use_true_random=False))
+def test_order_of_clients_does_not_matter(backend, matrix, dtype, rescale, intercept, random):
+    rows = matrix.astype(dtype)
+    order = list(range(len(rows)))
+    random.shuffle(order)
+    before, after = (detect(backend, r, rescale, intercept) for r in (rows, rows[order]))
+    assert_array_equal(after.rejected, before.rejected[order])
+    assert_array_equal(after.median, before.median)
+    assert_array_equal(after.counts, before.counts[order])
+    assert_array_equal(backend.median(list(rows[order])), backend.median(list(rows)))
+
+
+@law
+@given(grids(), DTYPES, EXACT_RESCALES, INTERCEPTS, st.integers(-1000, 1000))
+def test_shift_changes_no_decision(backend, matrix, dtype, rescale, intercept, shift):
+    rows = matrix.astype(dtype)
+    before, after = (detect(backend, r, rescale, intercept) for r in (rows, rows + dtype(shift)))
+    assert_array_equal(after.rejected, before.rejected)
+    assert_array_equal(after.median, before.median + dtype(shift))
+
+
+@law
+@given(grids(), DTYPES, RESCALES, INTERCEPTS, st.integers(-10, 20))
+def test_scale_changes_no_decision(backend, matrix, dtype, rescale, intercept, exponent):
+    factor = 2.0**exponent
+    rows = matrix.astype(dtype)
+    before = detect(backend, rows, rescale, intercept)
+    after = detect(backend, rows * dtype(factor), rescale, intercept, factor)
+    assert_array_equal(after.rejected, before.rejected)
+    assert_array_equal(after.median, before.median * dtype(factor))
+
+
+@law
+@given(grids(), DTYPES, RESCALES, INTERCEPTS, st.data())
+def test_result_stays_in_the_box(backend, matrix, dtype, rescale, intercept, data):
+    rows = matrix.astype(dtype)
+    n = len(rows)
+    weights = data.draw(arrays(np.float64, n, elements=st.floats(0, 1)))
+    weights = weights / weights.sum() if weights.sum() > 1e-9 else np.full(n, 1 / n)
+    rejected, median, _ = detect(backend, rows, rescale, intercept)
+    options = {"value_range": rescale[0], "rescale": rescale[1]}
+    values = backend.rectify(list(rows), rejected, median, **options)
+    mean = backend.rectified_mean(list(rows), rejected, median.copy(), weights, **options)
+    near = n * ROUNDED * unit(dtype) * np.abs(matrix).max(axis=0)
+    for result in (values, mean, median, backend.weighted_mean(list(rows), weights)):
+        assert (result >= matrix.min(axis=0) - near).all()
+        assert (result <= matrix.max(axis=0) + near).all()
+
+
+@law
+@given(grids(3), DTYPES, RESCALES, INTERCEPTS, st.data())
+def test_equal_values_are_treated_equally(backend, matrix, dtype, rescale, intercept, data):
+    rows = matrix.astype(dtype)
+    i, j = (data.draw(st.integers(0, len(rows) - 1)) for _ in range(2))
+    rows[i] = rows[j]
+    rejected, _, counts = detect(backend, rows, rescale, intercept)
+    assert_array_equal(rejected[i], rejected[j])
+    assert counts[i] == counts[j]
+
+
+@law
+@given(arrays(np.float64, st.integers(0, 70), elements=st.floats(-1e30, 1e30)), DTYPES, RESCALES, INTERCEPTS)
+def test_one_in_one_out(backend, row, dtype, rescale, intercept):
+    rows = [row.astype(dtype)]
+    rejected, median, counts = detect(backend, rows, rescale, intercept)
+    assert not rejected.any()
+    assert not counts.any()
+    slope, start = backend.repeated_median(rows, intercept)
+    assert not slope.any()
+    mean = backend.rectified_mean(rows, rejected, median.copy(), np.ones(1), value_range=2.0, rescale=rescale[1])
+    for result in (median, start, mean, backend.median(rows), backend.weighted_mean(rows, np.ones(1))):
+        assert_array_equal(result, rows[0])
