@@ -7,14 +7,30 @@ from robustagg.kernels import set_num_threads, use_backend
 from robustagg.protocol import Result
 from robustagg.rules.base import Rule
 from robustagg.rules.coordinatewise import Mean, Median, TrimmedMean
+from robustagg.rules.geometric import CenteredClipping, GeometricMedian
+from robustagg.rules.krum import Bulyan, Krum, MultiKrum
+from robustagg.rules.nearest import CGE, MoNNA
 from robustagg.rules.reputation import Reputation
+from robustagg.rules.spectral import CAF, DnC
 from robustagg.rules.steps import confidence, rectify, repeated_median
+from robustagg.rules.subsets import MDA, SMEA
 
 __all__ = [
+    "CAF",
+    "CGE",
+    "MDA",
+    "SMEA",
     "BackendUnavailable",
+    "Bulyan",
+    "CenteredClipping",
+    "DnC",
+    "GeometricMedian",
     "InvalidLedger",
+    "Krum",
     "Mean",
     "Median",
+    "MoNNA",
+    "MultiKrum",
     "Reputation",
     "Result",
     "Rule",

@@ -195,6 +195,29 @@ def too_few_clients(rule: str, admitted: int, condition: str) -> ValueError:
     return ValueError(f"{rule} needs {condition}; {admitted} clients are admitted in this round")
 
 
+# --- distance rules and pre-aggregation -----------------------------------------------------------------------------
+
+
+def reference_not_admitted(client: object) -> ValueError:
+    return ValueError(f"client {client!r}, the rule's reference, is not admitted in this round")
+
+
+def other_size(before: int, now: int) -> ValueError:
+    return ValueError(f"the model has {now} coordinates, but had {before} in the round before")
+
+
+def bad_pipeline(fault: str) -> TypeError:
+    return TypeError(f"a pipeline is pre-aggregations and then one rule: {fault}")
+
+
+def rows_without_clients(rule: str, member: str) -> ValueError:
+    return ValueError(f"{rule} must know whose row is whose, but the rows that {member} makes are no single client's")
+
+
+def file_is_no_state(path: object, fault: object) -> InvalidLedger:
+    return InvalidLedger(f"{path} does not hold the state of a rule: {fault}")
+
+
 # --- saved state ----------------------------------------------------------------------------------------------------
 
 

@@ -31,6 +31,11 @@ class Rule(ABC):
     extras: ClassVar[frozenset[str]] = frozenset()
     """Names of further arguments of :meth:`aggregate`."""
 
+    linear: ClassVar[bool] = False
+    """Whether the result is the verdict's weights, or coefficients, times the rows."""
+    by_client: ClassVar[bool] = False
+    """Whether the rule must know which client each row is of."""
+
     nonfinite: str = "reject"
 
     def __post_init__(self) -> None:

@@ -41,6 +41,7 @@ class Mean(Rule):
     """
 
     weighs_samples: ClassVar[bool] = True
+    linear: ClassVar[bool] = True
 
     def decide(self, evidence: Any, round: Round) -> Verdict:
         counts = round.counts()

@@ -96,6 +96,7 @@ class Reputation(Rule):
 
     observes: ClassVar[bool] = True
     weighs_samples: ClassVar[bool] = True
+    by_client: ClassVar[bool] = True
 
     value_range: float | None = 2.0
     interval_width: float = 2.0

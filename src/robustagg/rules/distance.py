@@ -1,0 +1,103 @@
+"""What distance rules have in common: they see the rows' geometry and weigh the clients by it."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robustagg import errors, kernels
+from robustagg.kernels.interface import Array, Rows
+from robustagg.protocol import Block, Floats, Round, Verdict
+from robustagg.rules.base import Rule
+from robustagg.rules.geometry import Geometry
+from robustagg.rules.gram import Gram
+
+
+@dataclass(frozen=True)
+class Combination(Verdict):
+    """A verdict whose result is not the weights times the rows, but other coefficients times the rows."""
+
+    coefficients: Floats = field(kw_only=True)
+    """One per row of a block, of any sum."""
+
+
+@dataclass(eq=False, kw_only=True)
+class DistanceRule(Rule):
+    """A rule that decides on the geometry of the rows. Its result is the weights times the rows."""
+
+    observes: ClassVar[bool] = True
+    linear: ClassVar[bool] = True
+
+    def observe(self, block: Block, round: Round, verdict: Verdict | None) -> tuple[Gram, None]:
+        return Gram.of(self.rows(block, round)), None
+
+    def rows(self, block: Block, round: Round) -> Rows:
+        """The rows whose geometry is judged: the admitted clients', then others."""
+        return block.rows
+
+    def decide(self, evidence: Gram, round: Round) -> Verdict:
+        return self.judge(evidence.geometry(), round)
+
+    @abstractmethod
+    def judge(self, geometry: Geometry, round: Round) -> Verdict:
+        """Weigh the admitted clients on the geometry of their rows."""
+
+    def combine(self, block: Block, note: Any, verdict: Verdict) -> Array:
+        return combined(block, verdict)
+
+
+@dataclass(eq=False, kw_only=True)
+class SelectionRule(DistanceRule):
+    """A rule whose result is the mean of the clients that it selects, weighted by their samples where given."""
+
+    weighs_samples: ClassVar[bool] = True
+
+    def judge(self, geometry: Geometry, round: Round) -> Verdict:
+        chosen, why = self.select(geometry, round)
+        return selection(chosen, why, round)
+
+    @abstractmethod
+    def select(self, geometry: Geometry, round: Round) -> tuple[NDArray[np.integer], Sequence[str]]:
+        """Indices of the chosen clients, and for each admitted client what spoke for it or against it."""
+
+
+def combined(block: Block, verdict: Verdict) -> Array:
+    """The verdict's coefficients, or weights, times the rows of a block."""
+    if not isinstance(verdict, Combination):
+        return kernels.active().weighted_mean(block.rows, verdict.weights)
+    return np.asarray(kernels.active().mix(block.rows, verdict.coefficients[None])[0])
+
+
+def selection(chosen: NDArray[np.integer], why: Sequence[str], round: Round) -> Verdict:
+    """The verdict that the chosen clients, and nobody else, make the result."""
+    m = len(round.kept)
+    mask = np.zeros(m)
+    mask[chosen] = 1
+    counts = round.counts()
+    weights = mask if counts is None else mask * (counts / max(counts.max(), 1e-300))
+    weights = weights if weights.sum() > 0 else mask  # chosen clients without a sample share equally
+    words = [f"{'selected' if mask[i] else 'not selected'}: {why[i]}" for i in range(m)]
+    return Verdict(weights / weights.sum(), words)
+
+
+def smallest(values: Floats, k: int) -> NDArray[np.integer]:
+    """Indices of the k smallest values, in ascending order of index; of equal values the first."""
+    return np.sort(np.argsort(values, kind="stable")[:k])
+
+
+def check_whole(name: str, value: object, least: int = 0) -> None:
+    """Raise unless a parameter is an integer of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise errors.out_of_range(name, value, f"an integer of at least {least}")
+
+
+def check_minority(rule: Rule, f: int, round: Round) -> None:
+    """Raise unless the honest clients are the majority: n > 2f."""
+    n = len(round.kept)
+    if n <= 2 * f:
+        raise errors.too_few_clients(type(rule).__name__, n, f"more than 2f = {2 * f} clients")

@@ -1,0 +1,74 @@
+"""What distance rules know of the rows: lengths and angles, in matrices of n x n numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robustagg.protocol import Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Geometry:
+    """Inner products of n rows less a common centre c, and of c, which comes last.
+
+    A vector built of the rows is written in *coordinates*: n + 1 numbers b, meaning
+    c + sum_i b_i (x_i - c) + b_n c. Its distances to the rows keep their digits wherever the rows lie.
+    """
+
+    products: Floats
+    """(n + 1, n + 1)."""
+
+    @property
+    def n(self) -> int:
+        return len(self.products) - 1
+
+    @cached_property
+    def distances(self) -> Floats:
+        """(n, n) squared distances between the rows; exactly 0 between equal rows."""
+        inner = self.products[:-1, :-1]
+        square = np.diagonal(inner)
+        return np.maximum(square[:, None] + square - 2 * inner, 0.0)
+
+    @cached_property
+    def inner(self) -> Floats:
+        """(n, n) inner products of the rows as they are, not centred."""
+        along = self.products[:-1, -1]
+        return np.asarray(self.products[:-1, :-1] + along[:, None] + along + self.products[-1, -1])
+
+    @property
+    def norms(self) -> Floats:
+        """(n,) lengths of the rows."""
+        return np.sqrt(np.maximum(np.diagonal(self.inner), 0.0))
+
+    def coordinates(self, weights: Floats) -> Floats:
+        """(n + 1,) coordinates of weights times rows; the weights may have any sum."""
+        return np.append(weights, weights.sum() - 1)
+
+    def distances_to(self, coordinates: Floats) -> Floats:
+        """(n,) distances, not squared, of the rows to a vector."""
+        image = self.products @ coordinates
+        square = np.diagonal(self.products)[:-1] - 2 * image[:-1] + coordinates @ image
+        return np.sqrt(np.maximum(square, 0.0))
+
+    def scatter(self, weights: Floats) -> Floats:
+        """(n, n) inner products of the rows less their mean under weights that sum to 1."""
+        inner = self.products[:-1, :-1]
+        image = inner @ weights
+        return np.asarray(inner - image[:, None] - image + weights @ image)
+
+    def part(self, rows: NDArray[np.integer] | list[int]) -> Geometry:
+        """The geometry of some of the rows."""
+        kept = np.append(rows, self.n)
+        return Geometry(self.products[np.ix_(kept, kept)])
+
+    def mixed(self, matrix: Floats) -> Geometry:
+        """The geometry of the (m, n) matrix times the rows."""
+        change = np.zeros((len(matrix) + 1, self.n + 1))
+        change[:-1, :-1] = matrix
+        change[:-1, -1] = matrix.sum(axis=1) - 1
+        change[-1, -1] = 1
+        return Geometry(change @ self.products @ change.T)
