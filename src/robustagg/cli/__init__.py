@@ -13,8 +13,9 @@ def main() -> None:
     try:
         from robustagg.cli.app import app
     except ModuleNotFoundError as missing:
-        if missing.name not in ("rich", "typer"):
+        package = str(missing.name).partition(".")[0]
+        if package not in ("rich", "typer"):
             raise
-        sys.exit(f"robustagg: {errors.optional_package(missing.name, 'cli')}")
+        sys.exit(f"robustagg: {errors.optional_package(package, 'cli')}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that unfinished files are removed
     app(prog_name="robustagg")

@@ -10,6 +10,7 @@ import typer
 
 from robustagg import Reputation, Result, Rule, aggregate_files, errors
 from robustagg.cli import arguments, screen
+from robustagg.files.output import check as check_output
 from robustagg.ledger import check_parameters
 
 _FILES = "One file per client: .safetensors, .npz or .npy. The name without the suffix is the client's id."
@@ -57,6 +58,7 @@ def aggregate(
     with arguments.usage():
         if (rule == "reputation") != (ledger is not None):
             raise errors.ledger_needed() if ledger is None else errors.ledger_unused(rule)
+        check_output(out, list(map(str, files)))
     options = {
         "ids": ids or None,
         "round": round,
