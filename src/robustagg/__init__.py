@@ -10,17 +10,22 @@ from robustagg.rules.coordinatewise import Mean, Median, TrimmedMean
 from robustagg.rules.geometric import CenteredClipping, GeometricMedian
 from robustagg.rules.krum import Bulyan, Krum, MultiKrum
 from robustagg.rules.nearest import CGE, MoNNA
+from robustagg.rules.pipeline import Pipeline
+from robustagg.rules.preaggregation import ARC, NNM, Bucketing, NormClipping
 from robustagg.rules.reputation import Reputation
 from robustagg.rules.spectral import CAF, DnC
 from robustagg.rules.steps import confidence, rectify, repeated_median
 from robustagg.rules.subsets import MDA, SMEA
 
 __all__ = [
+    "ARC",
     "CAF",
     "CGE",
     "MDA",
+    "NNM",
     "SMEA",
     "BackendUnavailable",
+    "Bucketing",
     "Bulyan",
     "CenteredClipping",
     "DnC",
@@ -31,6 +36,8 @@ __all__ = [
     "Median",
     "MoNNA",
     "MultiKrum",
+    "NormClipping",
+    "Pipeline",
     "Reputation",
     "Result",
     "Rule",

@@ -1,0 +1,174 @@
+"""What pre-aggregations are: matrices that mix the rows; one after the other, and on their own."""
+
+from __future__ import annotations
+
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+
+from robustagg import arrays, engine, kernels
+from robustagg.kernels.interface import Array, Rows
+from robustagg.protocol import Block, Client, Floats, Round, Verdict
+from robustagg.rules.base import Rule
+from robustagg.rules.geometry import Geometry
+from robustagg.rules.gram import Gram
+
+
+@dataclass(eq=False)
+class PreAggregation(ABC):
+    """Base of all pre-aggregations: a dataclass of parameters that decides how rows are mixed.
+
+    A member of :class:`Pipeline`, or called on its own: ``NNM(f=2)(updates)`` are the mixed updates.
+    """
+
+    keeps_clients: ClassVar[bool] = True
+    """Whether row i still speaks for client i."""
+    measures: ClassVar[bool] = True
+    """Whether the matrix depends on the rows' geometry."""
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The parameters by name."""
+        return asdict(self)
+
+    def __call__(self, updates: Any, clients: Iterable[Client] | None = None, round: int | None = None) -> Any:
+        """The mixed updates.
+
+        Parameters
+        ----------
+        updates, clients, round
+            As :meth:`Rule.aggregate` takes them.
+
+        Returns
+        -------
+        (m, d) array, or list of m updates
+            Of the kind and dtype of what came in: an array for an array, else a list. Clients whose update holds a NaN
+            or an infinity are left out.
+        """
+        rows = engine.run(Mixer(self), Apart(arrays.gather(updates, clients)), number=round).update
+        return stacked(rows) if hasattr(updates, "shape") else rows
+
+    def check(self, round: Round) -> None:  # noqa: B027 - most have nothing to check
+        """Whether this can be done to the rows of a round; raises if not."""
+
+    def after(self, round: Round) -> Round:
+        """The round as whoever gets the mixed rows sees it."""
+        return round
+
+    @abstractmethod
+    def mixing(self, geometry: Geometry | None, round: Round) -> Floats:
+        """The (m, n) matrix that makes m rows of n; `geometry` is None where it is not measured."""
+
+
+# --- members one after the other ------------------------------------------------------------------------------------
+
+
+def composed(members: Sequence[PreAggregation], geometry: Geometry | None, round: Round) -> tuple[Floats, Any]:
+    """The matrix of all members, and the geometry of the rows it makes; rows besides the clients' pass unchanged."""
+    matrix = np.eye(len(round.kept))
+    for member in members:
+        n = len(round.kept)
+        step = member.mixing(None if geometry is None else geometry.part(list(range(n))), round)
+        if geometry is not None:
+            geometry = geometry.mixed(extended(step, geometry.n))
+        matrix, round = step @ matrix, member.after(round)
+    return matrix, geometry
+
+
+def extended(matrix: Floats, n: int) -> Floats:
+    """The matrix for n rows, of which those that it says nothing of pass unchanged."""
+    m, k = matrix.shape
+    whole = np.zeros((m + n - k, n))
+    whole[:m, :k] = matrix
+    whole[m:, k:] = np.eye(n - k)
+    return whole
+
+
+def say(matrix: Floats) -> Floats:
+    """How much of each row that the matrix makes is each client's; every row sums to 1."""
+    return np.asarray(matrix / matrix.sum(axis=1, keepdims=True))
+
+
+# --- a pre-aggregation on its own -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Mixed(Verdict):
+    """A verdict on how to mix."""
+
+    matrix: Floats = field(kw_only=True)
+
+
+@dataclass(eq=False)
+class Mixer(Rule):
+    """Lets the engine run a pre-aggregation: the pieces of its result have m rows."""
+
+    member: PreAggregation
+
+    observes: ClassVar[bool] = True
+
+    def check(self, round: Round) -> None:
+        super().check(round)
+        self.member.check(round)
+
+    def observe(self, block: Block, round: Round, verdict: Verdict | None) -> tuple[Gram | int, None]:
+        return Gram.of(block.rows) if self.member.measures else 0, None
+
+    def decide(self, evidence: Any, round: Round) -> Verdict:
+        matrix, _ = composed([self.member], evidence.geometry() if self.member.measures else None, round)
+        weights = say(matrix).mean(axis=0)
+        return Mixed(weights, ["mixed"] * len(weights), matrix=matrix)
+
+    def combine(self, block: Block, note: Any, verdict: Verdict) -> Array:
+        assert isinstance(verdict, Mixed)
+        return kernels.active().mix(block.rows, verdict.matrix)
+
+
+class Apart:
+    """A source whose sink keeps the rows of each piece apart, as updates of their own."""
+
+    def __init__(self, updates: arrays.Updates) -> None:
+        self.updates = updates
+        self.clients, self.d, self.excluded = updates.clients, updates.d, updates.excluded
+
+    def blocks(self, kept: Sequence[int]) -> Iterator[Rows]:
+        return self.updates.blocks(kept)
+
+    def with_references(self, trees: Mapping[str, Any]) -> Apart:
+        return Apart(self.updates.with_references(trees))
+
+    def notes(self) -> list[Any]:
+        return self.updates.notes()
+
+    def sink(self, kept: Sequence[int]) -> ApartSink:
+        return ApartSink(self.updates, kept)
+
+
+class ApartSink:
+    """Takes pieces of m rows and makes m updates."""
+
+    def __init__(self, updates: arrays.Updates, kept: Sequence[int]) -> None:
+        self.updates, self.kept = updates, kept
+        self.sinks: list[arrays.Assembly] = []
+
+    def add(self, piece: Array) -> None:
+        self.sinks = self.sinks or [self.updates.sink(self.kept) for _ in piece]
+        for sink, row in zip(self.sinks, piece, strict=True):
+            sink.add(row)
+
+    def result(self) -> list[Any]:
+        return [sink.result() for sink in self.sinks]
+
+
+def stacked(rows: list[Any]) -> Any:
+    """Flat tensors as one array of their kind."""
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(rows[0], torch.Tensor):
+        return torch.stack(rows)
+    if hasattr(rows[0], "__array_namespace__"):
+        return rows[0].__array_namespace__().stack(rows)
+    return np.stack(rows)
