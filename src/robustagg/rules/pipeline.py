@@ -168,7 +168,6 @@ class Pipeline(Rule):
         assert isinstance(verdict, Chained)
         assert verdict.own is not None
         self.last.commit(verdict.own, self._after(round))
-        super().commit(verdict, round)
 
     def _after(self, round: Round) -> Round:
         """The round as the rule sees it."""
@@ -200,6 +199,11 @@ class Pipeline(Rule):
     # --- memory ---
 
     @property
+    def last_round(self) -> int | None:
+        """Number of the last completed round: the rule's, which may have a history."""
+        return self.last.last_round
+
+    @property
     def parameters(self) -> dict[str, Any]:
         """The members' parameters, in their order."""
         members: list[PreAggregation | Rule] = [*self.mixers, self.last]
@@ -220,7 +224,6 @@ class Pipeline(Rule):
         """
         self._check_state(state)
         self.last.load_state_dict(state["last"])
-        super().load_state_dict(state)
 
 
 def chunks(block: Block, matrix: Floats) -> Iterator[Block]:
