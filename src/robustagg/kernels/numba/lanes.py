@@ -9,6 +9,7 @@ Numba's cache notices changes in the file of the cached function only: after an 
 # mypy: disable-error-code="attr-defined, call-arg, no-untyped-call, no-untyped-def"
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,13 @@ TINY = 2.0**-1022, 2.0**-126  # below it lie the subnormal numbers, which are sl
 
 HALF_UNIT = np.float32(2.0**112)  # float16 bits in a float32's place are too small by this factor
 
-jit: Any = njit(nogil=True, cache=True, error_model="numpy")
+
+def jit(function: Callable[..., Any]) -> Any:
+    """Compile at the first call, and keep the code on disk where there is a place for it that can be written."""
+    try:
+        return njit(nogil=True, cache=True, error_model="numpy")(function)
+    except RuntimeError:  # Numba's: no locator available
+        return njit(nogil=True, error_model="numpy")(function)
 
 
 # --- rows to groups of columns --------------------------------------------------------------------------------------
