@@ -12,12 +12,61 @@ namespace {
 template <class C>
 struct Strip {
     alignas(64) double sum[strip];
-    alignas(64) C low[strip], high[strip], median[strip], row[strip], kept[chunk];
+    alignas(64) C low[strip], high[strip], median[strip], row[4][strip];
 };
 
+// Half 0 or 1 of v, in double.
+template <int h>
+inline Vec<double> half_of(Vec<float> v) {
+#if defined(RA_AVX512)
+    return _mm512_cvtps_pd(_mm512_maskz_extractf32x8_ps(0xff, v, h));
+#elif defined(__AVX2__)
+    return _mm256_cvtps_pd(_mm256_extractf128_ps(v, h));
+#elif defined(__SSE2__)
+    return _mm_cvtps_pd(h == 0 ? v : _mm_movehl_ps(v, v));
+#else
+    Vec<double> wide;
+    for (int l = 0; l < lanes<double>; ++l) wide[l] = v[h * lanes<double> + l];
+    return wide;
+#endif
+}
+
+// sum[0 .. lanes - 1] += weight * v, in double; sum is one vector for doubles, two for floats.
+inline void add_weighted(Vec<double> v, double weight, Vec<double>* sum) { sum[0] += weight * v; }
+inline void add_weighted(Vec<float> v, double weight, Vec<double>* sum) {
+    sum[0] += weight * half_of<0>(v);
+    sum[1] += weight * half_of<1>(v);
+}
+
+// Rows that are read together, so that sums and extremes are loaded and stored once for all of them.
 template <class C>
-inline void add_chunk(const C* y, double weight, double* __restrict sum) {
-    for (std::size_t j = 0; j < chunk; ++j) sum[j] += weight * static_cast<double>(y[j]);
+struct Group {
+    static constexpr int most = 4;
+    const C* row[most];
+    double weight[most];
+    std::uint64_t rejected[most];
+};
+
+// Adds `count` rows to the chunk at column c of the strip.
+template <int count, class C>
+inline void add_chunk(const Group<C>& group, std::size_t c, Strip<C>& s, Vec<C>& nothing) {
+    constexpr std::size_t halves = sizeof(double) / sizeof(C);
+    for (std::size_t j = c; j < c + chunk; j += lanes<C>) {
+        const Vec<C> median = load_vector(s.median + j);
+        Vec<C> low = load_vector(s.low + j), high = load_vector(s.high + j);
+        Vec<double> sum[halves];
+        for (std::size_t h = 0; h < halves; ++h) sum[h] = load_vector(s.sum + j + h * lanes<double>);
+        for (int g = 0; g < count; ++g) {
+            const Vec<C> v = load_vector(group.row[g] + j);
+            nothing += v - v;
+            low = min(v, low);
+            high = max(v, high);
+            add_weighted(choose(mask_of<C>(group.rejected[g] >> (j - c)), median, v), group.weight[g], sum);
+        }
+        store_vector(s.low + j, low);
+        store_vector(s.high + j, high);
+        for (std::size_t h = 0; h < halves; ++h) store_vector(s.sum + j + h * lanes<double>, sum[h]);
+    }
 }
 
 // `count` elements in the compute type, with zeros up to a whole chunk.
@@ -29,25 +78,30 @@ const Compute<T>* padded(const T* source, std::size_t count, Compute<T>* buffer)
     return buffer;
 }
 
+template <int count, class T, class C = Compute<T>>
+void add_group(const Rows<T>& rows, std::size_t first, std::size_t begin, std::size_t width, const Bits& rejected,
+               const double* weights, Strip<C>& s, Vec<C>& nothing) {
+    Group<C> group;
+    for (int g = 0; g < count; ++g) {
+        group.row[g] = padded(rows.at(first + g, begin), width, s.row[g]);
+        group.weight[g] = weights[first + g];
+    }
+    for (std::size_t c = 0; c < width; c += chunk) {
+        for (int g = 0; g < count; ++g) group.rejected[g] = word_of_bits(rejected, first + g, begin + c);
+        add_chunk<count>(group, c, s, nothing);
+    }
+}
+
 // Sums and extremes of the rows as they are. Returns whether all values are finite.
 template <class T, class C = Compute<T>>
 bool add_rows(const Rows<T>& rows, std::size_t begin, std::size_t width, const Bits& rejected, const double* weights,
               Strip<C>& s) {
+    constexpr int most = Group<C>::most;
     Vec<C> nothing = {};  // stays 0, or becomes NaN
-    for (std::size_t i = 0; i < rows.n; ++i) {
-        const C* y = padded(rows.at(i, begin), width, s.row);
-        for (std::size_t c = 0; c < width; c += chunk) {
-            for (std::size_t j = c; j < c + chunk; j += lanes<C>) {
-                const Vec<C> v = load_vector(y + j);
-                nothing += v - v;
-                store_vector(s.low + j, min(v, load_vector(s.low + j)));
-                store_vector(s.high + j, max(v, load_vector(s.high + j)));
-            }
-            rectify_chunk(y + c, s.median + c, word_of_bits(rejected, i, begin + c), s.kept);
-            add_chunk(s.kept, weights[i], s.sum + c);
-        }
-    }
-    return bits(equal(nothing, Vec<C>{})) == bits(equal(Vec<C>{}, Vec<C>{}));
+    std::size_t i = 0;
+    for (; i + most <= rows.n; i += most) add_group<most>(rows, i, begin, width, rejected, weights, s, nothing);
+    for (; i < rows.n; ++i) add_group<1>(rows, i, begin, width, rejected, weights, s, nothing);
+    return !any(~equal(nothing, Vec<C>{}));
 }
 
 // The sums of one chunk again, of the rescaled values.
@@ -60,16 +114,8 @@ void add_rescaled(const Rows<T>& rows, std::size_t begin, const Bits& rejected, 
     std::fill(sum, sum + chunk, 0.0);
     for (std::size_t i = 0; i < rows.n; ++i) {
         rectify_chunk(y + i * chunk, median, word_of_bits(rejected, i, begin), kept);
-        add_chunk(kept, weights[i], sum);
+        for (std::size_t j = 0; j < chunk; ++j) sum[j] += weights[i] * static_cast<double>(kept[j]);
     }
-}
-
-template <class C>
-bool any_wide(const Strip<C>& s, std::size_t begin, double range) {
-    bool wide = false;
-    for (std::size_t j = begin; j < begin + chunk; ++j)
-        wide |= static_cast<double>(s.high[j]) - static_cast<double>(s.low[j]) > range;
-    return wide;
 }
 
 template <class T, class C = Compute<T>>
@@ -82,7 +128,7 @@ bool mean_strip(const Rows<T>& rows, std::size_t begin, std::size_t width, const
     std::copy(median_to_mean, median_to_mean + width, s.median);
     if (!add_rows(rows, begin, width, rejected, weights, s)) return false;
     for (std::size_t c = 0; c < width && rows.n > 2; c += chunk)
-        if (any_wide(s, c, rescale.value_range))
+        if (any_wide(s.low + c, s.high + c, rescale.value_range))
             add_rescaled(rows, begin + c, rejected, weights, rescale, s.median + c, s.sum + c,
                          reinterpret_cast<C*>(&s + 1));
     store_clamped(s.sum, width, median_to_mean);

@@ -31,13 +31,13 @@ inline void find_extremes(const C* y, std::size_t n, std::size_t stride, Extreme
     }
 }
 
-// Whether any of the columns spans more than the value range.
+// Whether any of a chunk's columns spans more than the value range.
 template <class C>
-inline bool any_wide(const Extremes<C>& extremes, double value_range) {
-    bool wide = false;
+inline bool any_wide(const C* low, const C* high, double value_range) {
+    std::int64_t wide = 0;  // a sum, because the compiler vectorises it
     for (std::size_t j = 0; j < chunk; ++j)
-        wide |= static_cast<double>(extremes.high[j]) - static_cast<double>(extremes.low[j]) > value_range;
-    return wide;
+        wide += static_cast<double>(high[j]) - static_cast<double>(low[j]) > value_range ? 1 : 0;
+    return wide != 0;
 }
 
 // A power of two that brings a column's range near 1, clear of the exponents' ends.
@@ -123,7 +123,7 @@ inline void rescale_chunk(C* y, std::size_t n, std::size_t stride, const Rescale
     if (n < 3) return;
     Extremes<C> extremes;
     find_extremes(y, n, stride, extremes);
-    if (!any_wide(extremes, rescale.value_range)) return;
+    if (!any_wide(extremes.low, extremes.high, rescale.value_range)) return;
     if (rescale.mode == RescaleMode::paper) rescale_extremes(y, n, stride, extremes, rescale.value_range);
     else clip_to_median(y, n, stride, extremes, rescale.value_range, work);
 }
