@@ -5,6 +5,7 @@ void register_detect(py::module_&);
 void register_mean(py::module_&);
 void register_order(py::module_&);
 void register_reputation(py::module_&);
+void register_residual(py::module_&);
 
 PYBIND11_MODULE(_native, m, py::mod_gil_not_used()) {
     if (ra::usable().empty()) throw py::import_error("this processor is older than x86-64-v2");
@@ -13,4 +14,5 @@ PYBIND11_MODULE(_native, m, py::mod_gil_not_used()) {
     register_mean(m);
     register_order(m);
     register_reputation(m);
+    register_residual(m);
 }

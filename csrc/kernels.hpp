@@ -33,6 +33,12 @@ struct Confidence {
     double interval_width, scale_floor;
 };
 
+struct Residual {
+    Intercept intercept;
+    double interval_width, scale_floor;
+    bool leave_smallest;  // of the absolute residuals, in the median that is their scale
+};
+
 // A bit per value as detect leaves it: bit k % 8 of byte k / 8 of row i, rows `row_bytes` apart.
 struct Bits {
     const std::uint8_t* bytes;
@@ -53,7 +59,10 @@ struct Bits {
       (const RowsView&, const Confidence&, double threshold, std::uint8_t* rejected, void* median,            \
        std::int64_t* counts, int threads))                                                                    \
     X(confidence, bool, (const RowsView&, const Confidence&, void* out, int threads))                         \
-    X(repeated_median, bool, (const RowsView&, Intercept, void* slope, void* intercept, int threads))
+    X(repeated_median, bool, (const RowsView&, Intercept, void* slope, void* intercept, int threads))         \
+    X(residual_weights, bool, (const RowsView&, const Residual&, std::int64_t* total, int threads))           \
+    X(residual_mean, bool,                                                                                    \
+      (const RowsView&, const double* weights, const Residual&, double threshold, void* out, int threads))
 
 #ifdef RA_ISA
 namespace RA_ISA {

@@ -54,6 +54,26 @@ def confidence(
     threads: int,
     /,
 ) -> Array | None: ...
+def residual_weights(
+    rows: Rows,
+    intercept: str,
+    interval_width: float,
+    scale_floor: float,
+    leave_smallest: bool,
+    threads: int,
+    /,
+) -> NDArray[np.int64] | None: ...
+def residual_mean(
+    rows: Rows,
+    weights: NDArray[np.float64],
+    intercept: str,
+    interval_width: float,
+    confidence_threshold: float,
+    scale_floor: float,
+    leave_smallest: bool,
+    threads: int,
+    /,
+) -> Array | None: ...
 def beta_reputation(
     accepted: NDArray[np.int64],
     rejected: NDArray[np.int64],

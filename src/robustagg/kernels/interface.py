@@ -29,6 +29,10 @@ GRAM_LIMIT = 2.0**480
 """Differences beyond this (3e144) count as this in :meth:`Kernels.gram`, lest sums of their squares overflow."""
 
 
+RESIDUAL_UNIT = 2.0**-30
+"""What :meth:`Kernels.residual_weights` counts in: sums of whole numbers do not depend on the order of adding up."""
+
+
 class Detection(NamedTuple):
     """What :meth:`Kernels.detect` leaves behind: a bit per value and a number per coordinate."""
 
@@ -135,6 +139,39 @@ class Kernels(Protocol):
         scale_floor: float,
     ) -> Array:
         """(n, d): the confidence C of each value, equal values sharing the highest. At most O(n^2) per coordinate."""
+
+    def residual_weights(
+        self,
+        rows: Rows,
+        *,
+        intercept: str,
+        interval_width: float,
+        scale_floor: float,
+        leave_smallest: bool,
+    ) -> NDArray[np.int64]:
+        """(n,): over all coordinates, the sum of C_i times the sample deviation of the n confidences C.
+
+        Each product is rounded to a whole number of RESIDUAL_UNIT; up to 2**33 coordinates. Confidences as in
+        :meth:`confidence` without the rescale; with `leave_smallest` the scale tau is taken of all absolute
+        residuals but the smallest. n < 3: 0. At most O(n^2) per coordinate.
+        """
+
+    def residual_mean(
+        self,
+        rows: Rows,
+        weights: NDArray[np.float64],
+        *,
+        intercept: str,
+        interval_width: float,
+        confidence_threshold: float,
+        scale_floor: float,
+        leave_smallest: bool,
+    ) -> Array:
+        """(d,): weighted mean, each value of a confidence below the threshold replaced by the line's.
+
+        Confidences as in :meth:`residual_weights`. The line's value is that at the value's rank; equal values take
+        it at the mean of their ranks. At most O(n^2) per coordinate.
+        """
 
     def beta_reputation(
         self,

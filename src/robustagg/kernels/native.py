@@ -97,5 +97,26 @@ def confidence(
     )
 
 
+def residual_weights(
+    rows: Rows, *, intercept: str, interval_width: float, scale_floor: float, leave_smallest: bool
+) -> NDArray[np.int64]:
+    threads = kernels.num_threads()
+    return _checked(_native.residual_weights(rows, intercept, interval_width, scale_floor, leave_smallest, threads))
+
+
+def residual_mean(
+    rows: Rows,
+    weights: NDArray[np.float64],
+    *,
+    intercept: str,
+    interval_width: float,
+    confidence_threshold: float,
+    scale_floor: float,
+    leave_smallest: bool,
+) -> Array:
+    line = intercept, interval_width, confidence_threshold, scale_floor, leave_smallest
+    return _checked(_native.residual_mean(rows, weights, *line, kernels.num_threads()))
+
+
 beta_reputation = _native.beta_reputation
 decayed_score = _native.decayed_score

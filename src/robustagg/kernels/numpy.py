@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustagg.errors import NonFinite
-from robustagg.kernels.interface import GRAM_LIMIT, GRAM_TILE, Array, Detection, Rows
+from robustagg.kernels.interface import GRAM_LIMIT, GRAM_TILE, RESIDUAL_UNIT, Array, Detection, Rows
 
 BLOCK_BYTES = 2**25  # of one (n, width) float64 temporary
 HUGE_EXPONENT = 400  # columns with values above 2**400 are scaled down by a power of two, lest their squares overflow
@@ -200,29 +200,45 @@ def confidence_of(
     y: NDArray[np.float64], intercept: str, interval_width: float, scale_floor: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """A.2 to A.7: the confidence of each value of (rescaled) columns, in the clients' order."""
+    return judged(y, intercept, interval_width, scale_floor)[0]
+
+
+def judged(
+    y: NDArray[np.float64],
+    intercept: str,
+    interval_width: float,
+    scale_floor: NDArray[np.float64],
+    leave_smallest: bool = False,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The confidence of each value, and the line's value in its place."""
     n = len(y)
     if n < 3:
-        return np.ones_like(y)
+        return np.ones_like(y), y
     order = np.argsort(y, axis=0, kind="stable")
     ranked = np.take_along_axis(y, order, axis=0)
     # A.3, A.4: the line, the residuals and their scale
     x = np.arange(n, dtype=np.float64)[:, None]
     slope, start = line(ranked, intercept)
     residual = np.abs(ranked - start - slope * x)
-    tau = 1.4826 * (1 + 5 / (n - 1)) * median_of(residual) + scale_floor
+    counted = np.sort(residual, axis=0)[1:] if leave_smallest else residual
+    tau = 1.4826 * (1 + 5 / (n - 1)) * median_of(counted) + scale_floor
     # A.5, A.6: leverage and confidence
     leverage = 1 / n + (x - x.mean()) ** 2 / ((x - x.mean()) ** 2).sum()
     bound = interval_width * np.sqrt(2 / n) * np.sqrt(1 - leverage) * tau
     ranked_confidence = np.minimum(1.0, np.divide(bound, residual, out=np.ones_like(y), where=residual > bound))
-    # A.7: equal values share the highest confidence of their ranks
-    for ranks in (range(1, n), range(n - 2, -1, -1)):
+    # A.7: equal values share the highest confidence of their ranks, and the middle of them
+    first, last = np.broadcast_to(x, y.shape).copy(), np.broadcast_to(x, y.shape).copy()
+    for ranks, end in ((range(1, n), first), (range(n - 2, -1, -1), last)):
         for i in ranks:
             j = i - ranks.step
+            equal = ranked[i] == ranked[j]
             better = np.maximum(ranked_confidence[i], ranked_confidence[j])
-            ranked_confidence[i] = np.where(ranked[i] == ranked[j], better, ranked_confidence[i])
-    result = np.empty_like(y)
-    np.put_along_axis(result, order, ranked_confidence, axis=0)
-    return result
+            ranked_confidence[i] = np.where(equal, better, ranked_confidence[i])
+            end[i] = np.where(equal, end[j], end[i])
+    confidence, fitted = np.empty_like(y), np.empty_like(y)
+    np.put_along_axis(confidence, order, ranked_confidence, axis=0)
+    np.put_along_axis(fitted, order, start + slope * (first + last) / 2, axis=0)
+    return confidence, fitted
 
 
 def detect(
@@ -321,6 +337,40 @@ def rectify(
     out = np.empty((len(rows), rows[0].size), compute_dtype(rows))
     for part, y in blocks(rows):
         out[:, part] = narrowed(rectified(part, y, rejected, median, value_range, rescale), out.dtype)
+    return out
+
+
+# --- residual-based re-weighting ------------------------------------------------------------------------------------
+
+
+def residual_weights(
+    rows: Rows, *, intercept: str, interval_width: float, scale_floor: float, leave_smallest: bool
+) -> NDArray[np.int64]:
+    total = np.zeros(len(rows), np.int64)
+    for _, y in blocks(rows):
+        y, e = down_scaled(y)
+        c = judged(y, intercept, interval_width, np.ldexp(scale_floor, -e), leave_smallest)[0]
+        if len(rows) >= 3:
+            total += np.rint(c * c.std(axis=0, ddof=1) / RESIDUAL_UNIT).astype(np.int64).sum(axis=1)
+    return total
+
+
+def residual_mean(
+    rows: Rows,
+    weights: NDArray[np.float64],
+    *,
+    intercept: str,
+    interval_width: float,
+    confidence_threshold: float,
+    scale_floor: float,
+    leave_smallest: bool,
+) -> Array:
+    out = np.empty(rows[0].size, compute_dtype(rows))
+    for part, y in blocks(rows):
+        scaled, e = down_scaled(y)
+        c, fitted = judged(scaled, intercept, interval_width, np.ldexp(scale_floor, -e), leave_smallest)
+        kept = np.where(c < confidence_threshold, up_scaled(fitted, e), y)
+        out[part] = narrowed(mean_of(kept, weights), out.dtype)
     return out
 
 

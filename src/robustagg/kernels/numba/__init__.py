@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from robustagg import kernels
 from robustagg.errors import NonFinite
 from robustagg.kernels.interface import Array, Detection, Rows
-from robustagg.kernels.numba import averages, detection, networks
+from robustagg.kernels.numba import averages, detection, networks, residual
 from robustagg.kernels.numba.lanes import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, LANES
 from robustagg.kernels.numba.regression import CLIP, HIERARCHICAL, MEDIAN_POINT, NO_RESCALE, PAPER, SEPARATE
 from robustagg.kernels.numpy import beta_reputation, compute_dtype, decayed_score, gram  # BLAS does gram
@@ -35,6 +35,8 @@ __all__ = [
     "rectified_mean",
     "rectify",
     "repeated_median",
+    "residual_mean",
+    "residual_weights",
     "trimmed_mean",
     "weighted_mean",
     "weighted_median",
@@ -227,3 +229,45 @@ def rectified_mean(
     code = rescale_code(rescale, value_range if len(rows) >= 3 else None)
     sweep(rows, 4 * len(rows), detection.rectified_mean, rejected, median, weights, *code)
     return median
+
+
+def residual_weights(
+    rows: Rows, *, intercept: str, interval_width: float, scale_floor: float, leave_smallest: bool
+) -> NDArray[np.int64]:
+    n, like = len(rows), np.empty(0, compute_dtype(rows))
+    if n < 3:
+        median(rows)  # raises where a value is not finite
+        return np.zeros(n, np.int64)
+    model = INTERCEPTS[intercept], float(scale_floor), int(leave_smallest)
+    plan, inverse, cost = regression_plan(n, like.dtype)
+    bounds = confidence_bounds(n, interval_width)
+
+    def part(*columns: Any) -> NDArray[np.int64] | None:
+        total = np.zeros(n, np.int64)
+        return total if residual.residual_weights(*columns, model, plan, inverse, bounds, like, total) else None
+
+    parts = each_part(rows, cost, part)
+    if any(total is None for total in parts):
+        raise NonFinite
+    return np.asarray(np.sum(parts, axis=0, dtype=np.int64))
+
+
+def residual_mean(
+    rows: Rows,
+    weights: NDArray[np.float64],
+    *,
+    intercept: str,
+    interval_width: float,
+    confidence_threshold: float,
+    scale_floor: float,
+    leave_smallest: bool,
+) -> Array:
+    n = len(rows)
+    if n < 3:
+        return weighted_mean(rows, weights)
+    out = np.empty(rows[0].size, compute_dtype(rows))
+    model = INTERCEPTS[intercept], float(scale_floor), int(leave_smallest)
+    plan, inverse, cost = regression_plan(n, out.dtype)
+    bounds = confidence_bounds(n, interval_width)
+    sweep(rows, cost, residual.residual_mean, weights, model, float(confidence_threshold), plan, inverse, bounds, out)
+    return out
