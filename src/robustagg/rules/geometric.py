@@ -62,7 +62,7 @@ class GeometricMedian(DistanceRule):
     weighs_samples: ClassVar[bool] = True
 
     nu: float = 1e-6
-    max_iter: int = 100
+    max_iter: int = 1000
     tol: float = 1e-10
     variant: str = field(default="rfa", kw_only=True)
 
