@@ -11,15 +11,16 @@
 
 namespace ra::RA_ISA {
 
+// The reciprocals of the distances between n ranks.
 template <class T>
-class Design {
+class Gaps {
   public:
-    explicit Design(std::size_t n_) : n(static_cast<int>(n_)), memory_(1, size() * sizeof(T)) {
+    explicit Gaps(int n_) : n(n_), memory_(1, size() * sizeof(T)) {
         std::fill(table(), table() + size(), T(0));
         for (int gap = 1; gap < n; ++gap) {
             const T inverse = static_cast<T>(1.0 / gap);
-            from(0)[gap] = gap_from(0)[gap - 1] = inverse;
-            from(0)[-gap] = gap_from(0)[-gap] = -inverse;
+            from(0)[gap] = others_from(0)[gap - 1] = inverse;
+            from(0)[-gap] = others_from(0)[-gap] = -inverse;
         }
         from(0)[0] = std::numeric_limits<T>::quiet_NaN();
     }
@@ -28,14 +29,44 @@ class Design {
 
     // from(i)[j] = 1 / (j - i): a slope of row i is (y_j - y_i) * from(i)[j]. NaN for j = i, 0 in the vector after j = n.
     T* from(int i) const { return table() + n - i; }
-    // gap_from(i)[k]: the same for the k-th of the other ranks, j = k or, from i on, k + 1.
-    T* gap_from(int i) const { return table() + 3 * n + lanes<T> - i; }
+    // others_from(i)[k]: the same for the k-th of the other ranks, j = k or, from i on, k + 1.
+    T* others_from(int i) const { return table() + 3 * n + lanes<T> - i; }
 
   private:
     std::size_t size() const { return 4 * static_cast<std::size_t>(n) + lanes<T>; }
     T* table() const { return static_cast<T*>(memory_.of(0)); }
 
     Scratch memory_;
+};
+
+// A thinned column, every step-th rank: its small repeated median tells where to look for the whole one's.
+struct Thinning {
+    int size, step, first;
+
+    explicit Thinning(int n)
+        : size(n < 192 ? 16 : 32), step(std::max(1, (n - 1) / (size - 1))), first((n - 1 - step * (size - 1)) / 2) {}
+};
+
+template <class T>
+struct Design {
+    const int n;
+    const Gaps<T> gaps;
+    const Thinning thinning;
+    const Gaps<T> thinned_gaps;
+
+    explicit Design(std::size_t n_)
+        : n(static_cast<int>(n_)), gaps(n), thinning(n), thinned_gaps(thinning.size), units_(1, count() * sizeof(T)) {
+        while (unit < T(n)) unit *= 2;
+        for (std::size_t i = 0; i < count(); ++i) units()[i] = T(i) * unit;
+    }
+
+    // Tags of counting (count.hpp): a power of two, n or more, and its multiples 0, 1, ... 2 n + 31.
+    T unit = 1;
+    T* units() const { return static_cast<T*>(units_.of(0)); }
+
+  private:
+    std::size_t count() const { return 2 * static_cast<std::size_t>(n) + 32; }
+    const Scratch units_;
 };
 
 // Steps 4 to 6 of the rule in one comparison: with tau = deviation * median |r| + floor, the confidence of rank i is

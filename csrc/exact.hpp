@@ -33,45 +33,91 @@ inline void nth(T* list, int count, int rank) {
     }
 }
 
-// Slopes of a row, split at a bracket [low, high).
+// The value of one rank, and of the one before it.
 template <class T>
-struct SplitRow {
-    T last_below = -std::numeric_limits<T>::infinity(), first_above = std::numeric_limits<T>::infinity();
-    int below = 0, inside = 0;
+struct Ranked {
+    T value, before;
+};
 
-    // y holds n values and NaN up to a whole vector; list has room for n and a vector more.
-    SplitRow(const Design<T>& design, const T* y, int i, T low, T high, T* list) {
-        const Vec<T> y_i = splat(y[i]), low_v = splat(low), high_v = splat(high);
-        Vec<T> last = splat(last_below), first = splat(first_above);
-        const T* reciprocal = design.from(i);
-        for (int j = 0; j < design.n; j += lanes<T>) {
-            const Vec<T> slope = (load_vector(y + j) - y_i) * load_vector(reciprocal + j);
-            const Mask<T> is_below = less(slope, low_v), is_above = less_equal(high_v, slope);
-            below += __builtin_popcount(bits(is_below));
-            inside += compress(list + inside, less_equal(low_v, slope) & less(slope, high_v), slope);
-            last = max(choose(is_below, slope, last), last);
-            first = min(choose(is_above, slope, first), first);
-        }
-        for (int l = 0; l < lanes<T>; ++l) {
-            last_below = std::max(last_below, last[l]);
-            first_above = std::min(first_above, first[l]);
-        }
+// list has room for a vector more than count.
+template <class T>
+inline Ranked<T> find_rank(T* list, int count, int rank) {
+    constexpr T infinity = std::numeric_limits<T>::infinity();
+    if (count > 4 * lanes<T>) {
+        nth(list, count, rank);
+        return {list[rank], rank > 0 ? *std::max_element(list, list + rank) : -infinity};
+    }
+    // The value of a rank is the largest with no more than so many values below it.
+    store_vector(list + count, splat(infinity));
+    Vec<T> value = splat(-infinity), before = value;
+    for (int k = 0; k < count; k += lanes<T>) {
+        const Vec<T> candidates = load_vector(list + k);
+        Vec<T> below{};
+        for (int j = 0; j < count; ++j)
+            below = add_where(less(splat(list[j]), candidates), below, splat(T(1)));
+        value = choose(less_equal(below, splat(T(rank))), max(value, candidates), value);
+        before = choose(less_equal(below, splat(T(rank - 1))), max(before, candidates), before);
+    }
+    return {largest(value), largest(before)};
+}
+
+template <class T>
+inline T mean_of_ranks(T* list, int count, int lower, int upper) {
+    const Ranked<T> found = find_rank(list, count, upper);
+    return (lower < upper ? found.before : found.value) * T(0.5) + found.value * T(0.5);
+}
+
+// The slopes of row i. y holds n values, and NaN up to a whole vector.
+template <class T>
+struct RowSlopes {
+    const Gaps<T>& gaps;
+    const T* y;
+    const int i;
+
+    template <class Visit>
+    void each(const Visit& visit) const {
+        const Vec<T> own = splat(y[i]);
+        const T* reciprocal = gaps.from(i);
+        for (int j = 0; j < gaps.n; j += lanes<T>)
+            visit((load_vector(y + j) - own) * load_vector(reciprocal + j));
+    }
+    // Collects those of [low, high) and returns how many they are, and how many are below.
+    struct Split {
+        int below, inside;
+    };
+    Split split(T low, T high, T* list) const {
+        Split found{0, 0};
+        each([&](Vec<T> slope) {
+            found.below += __builtin_popcount(bits(less(slope, splat(low))));
+            found.inside += compress(list + found.inside, less_equal(splat(low), slope) & less(slope, splat(high)), slope);
+        });
+        return found;
+    }
+    T last_below(T bound) const {
+        Vec<T> last = splat(-std::numeric_limits<T>::infinity());
+        each([&](Vec<T> slope) { last = choose(less(slope, splat(bound)), max(slope, last), last); });
+        return largest(last);
+    }
+    T first_from(T bound) const {
+        Vec<T> first = splat(std::numeric_limits<T>::infinity());
+        each([&](Vec<T> slope) { first = choose(less_equal(splat(bound), slope), min(slope, first), first); });
+        return -largest(-first);
     }
 };
 
 // s_i exactly, whatever the bracket; fast where it holds the middle slopes, or the neighbour of one.
 template <class T>
-inline T row_median(const Design<T>& design, const T* y, int i, T low, T high, T* list) {
+inline T row_median(const Gaps<T>& gaps, const T* y, int i, T low, T high, T* list) {
     constexpr T infinity = std::numeric_limits<T>::infinity();
-    const SplitRow<T> row(design, y, i, low, high, list);
-    const Middle middle(design.n - 1);
-    const int lower = middle.lower - row.below, upper = middle.upper - row.below;
-    if (lower < -1 || upper > row.inside) return row_median(design, y, i, -infinity, infinity, list);
-    if (upper < 0) return row.last_below;
-    if (upper < row.inside) nth(list, row.inside, upper);
-    const T last = upper < row.inside ? list[upper] : row.first_above;
-    if (lower == upper) return last;
-    const T first = lower < 0 ? row.last_below : *std::max_element(list, list + upper);
+    const RowSlopes<T> row{gaps, y, i};
+    const auto split = row.split(low, high, list);
+    const Middle middle(gaps.n - 1);
+    const int lower = middle.lower - split.below, upper = middle.upper - split.below;
+    if (lower < -1 || upper > split.inside) return row_median(gaps, y, i, -infinity, infinity, list);
+    if (0 <= lower && upper < split.inside) return mean_of_ranks(list, split.inside, lower, upper);
+    const T first = lower < 0 ? row.last_below(low)
+                              : lower < split.inside ? find_rank(list, split.inside, lower).value : row.first_from(high);
+    const T last = upper < 0 ? first : upper < split.inside ? find_rank(list, split.inside, upper).value : row.first_from(high);
     return first * T(0.5) + last * T(0.5);
 }
 

@@ -1,55 +1,45 @@
 #include "line.hpp"
 
-#include "exact.hpp"
-#include "networks.hpp"
-
 namespace ra::RA_ISA {
 
 namespace {
 
-constexpr int largest_network = 32;
-
 Path forced = Path::automatic;
 
+// Which way at which n, and why (ns per coordinate on one core with AVX-512, float32):
+//   networks  n <= 32    all slopes, straight-line selection: fewest operations, but n^2 log(n)^2 of them
+//   pairs     n <= 224   the dual, counting all pairs: n^2 / 2 cheap ones per trial
+//   merge     n <= 4096  the dual, counting by merging: n log2(n)^2 per trial (float64: no limit)
+//   rows      beyond     every row exactly, n^2; tags are no longer exact
+template <class T>
 Path choose_path(int n) {
-    if (forced != Path::automatic && !(forced == Path::networks && n > largest_network)) return forced;
-    return n <= largest_network ? Path::networks : Path::rows;
+    const bool counts = n > 16 && n <= largest_counted<T>;
+    if (forced == Path::rows || (forced == Path::networks && n <= largest_network)) return forced;
+    if ((forced == Path::pairs || forced == Path::merge) && counts) return forced;
+    if (n <= largest_network) return Path::networks;
+    if (n <= 224) return Path::pairs;
+    return counts ? Path::merge : Path::rows;
 }
 
-// s[i] for every i, by selection networks.
-template <class T, int n>
-void row_medians(const Design<T>& design, const Vec<T>* y, Vec<T>* s) {
-    constexpr int lower = (n - 2) / 2, upper = (n - 1) / 2;
-    Vec<T> others[n];  // y without y_i
-    for (int k = 1; k < n; ++k) others[k - 1] = y[k];
-    for (int i = 0; i < n; ++i) {
-        const T* reciprocal = design.gap_from(i);
-        Vec<T> v[n - 1];
-        for (int k = 0; k < n - 1; ++k) v[k] = (others[k] - y[i]) * reciprocal[k];
-        run_network<n - 1, lower, upper + 1>(v);
-        s[i] = lower == upper ? v[upper] : v[lower] * T(0.5) + v[upper] * T(0.5);
-        others[i] = y[i];
-    }
-}
-
-template <class T, int... n>
-void row_medians(const Design<T>& design, const Vec<T>* y, Vec<T>* s, std::integer_sequence<int, n...>) {
-    using Function = void (*)(const Design<T>&, const Vec<T>*, Vec<T>*);
-    static constexpr Function of_size[] = {row_medians<T, n + 2>...};
-    of_size[design.n - 2](design, y, s);
-}
-
-// The same by exact selection, lane after lane.
+// s_i for every row, exactly, lane after lane.
 template <class T>
 void row_medians_in_rows(const Design<T>& design, const Vec<T>* y, const LineWork<T>& memory) {
     constexpr T infinity = std::numeric_limits<T>::infinity();
     const int n = design.n;
-    T* column = memory.column;
-    for (int k = 0; k < lanes<T>; ++k) column[n + k] = std::numeric_limits<T>::quiet_NaN();
+    T* column = memory.dual.columns;
+    std::fill_n(column + n, lanes<T>, std::numeric_limits<T>::quiet_NaN());
     for (int l = 0; l < lanes<T>; ++l) {
         for (int i = 0; i < n; ++i) column[i] = y[i][l];
-        for (int i = 0; i < n; ++i) memory.s[i][l] = row_median(design, column, i, -infinity, infinity, memory.list);
+        for (int i = 0; i < n; ++i)
+            memory.s[i][l] = row_median(design.gaps, column, i, -infinity, infinity, memory.dual.list);
     }
+}
+
+// The median of y_i - i * slope, slope[i * step] that of row i.
+template <class T>
+Vec<T> median_intercept(const Vec<T>* y, const Vec<T>* slope, int step, Vec<T>* work, int n) {
+    for (int i = 0; i < n; ++i) work[i] = y[i] - slope[i * step] * T(i);
+    return median<T>(work, n);
 }
 
 }  // namespace
@@ -60,20 +50,25 @@ template <class T>
 Line<T> fit_line(const Design<T>& design, const Vec<T>* y, Intercept intercept, const LineWork<T>& memory) {
     const int n = design.n;
     if (n == 1) return {Vec<T>{}, y[0]};
-    Vec<T>*s = memory.s, *work = memory.work;
-    if (choose_path(n) == Path::networks)
-        row_medians<T>(design, y, s, std::make_integer_sequence<int, largest_network - 1>{});
-    else row_medians_in_rows(design, y, memory);
-    std::copy(s, s + n, work);
+    const Path path = choose_path<T>(n);
+    const bool separate = intercept == Intercept::separate;
     Line<T> line;
-    line.slope = median<T>(work, n);
-    if (intercept == Intercept::median_point) {
-        std::copy(y, y + n, work);
-        line.intercept = median<T>(work, n) - line.slope * (T(n - 1) / 2);
-        return line;
+    if (path == Path::pairs || path == Path::merge) {
+        Dual<T> dual(design, path == Path::merge, y, memory.dual);
+        line.slope = dual.find(Unknown::slope);
+        if (separate) line.intercept = -dual.find(Unknown::intercept);
+    } else {
+        if (path == Path::networks) row_medians(design.gaps, y, memory.s);
+        else row_medians_in_rows(design, y, memory);
+        std::copy(memory.s, memory.s + n, memory.work);
+        line.slope = median<T>(memory.work, n);
+        if (separate) line.intercept = median_intercept<T>(y, memory.s, 1, memory.work, n);
     }
-    for (int i = 0; i < n; ++i) work[i] = y[i] - T(i) * (intercept == Intercept::separate ? s[i] : line.slope);
-    line.intercept = median<T>(work, n);
+    if (intercept == Intercept::hierarchical) line.intercept = median_intercept<T>(y, &line.slope, 0, memory.work, n);
+    if (intercept == Intercept::median_point) {
+        const Vec<T> middle = y[(n - 1) / 2] * T(0.5) + y[n / 2] * T(0.5);
+        line.intercept = middle - line.slope * (T(n - 1) / 2);
+    }
     return line;
 }
 

@@ -4,8 +4,7 @@
 // y must be free of values whose differences overflow, and should be small against its spread (see centre in column.hpp).
 #pragma once
 
-#include "arena.hpp"
-#include "design.hpp"
+#include "dual.hpp"
 
 namespace ra::RA_ISA {
 
@@ -14,17 +13,15 @@ struct Line {
     Vec<T> slope, intercept;
 };
 
-// How the row medians are found. Which one pays at which n: see choose_path in line.cpp.
-enum class Path { automatic, networks, rows };
+// The ways to find it; line.cpp tells which one is taken when.
+enum class Path { automatic, networks, pairs, merge, rows };
 
 template <class T>
 struct LineWork {
-    Vec<T>*s, *work;   // n each
-    T *column, *list;  // a column and slopes of one lane, and a vector more
+    Vec<T>*s, *work;  // n each
+    DualWork<T> dual;
 
-    LineWork(Arena& arena, std::size_t n)
-        : s(arena.take<Vec<T>>(n)), work(arena.take<Vec<T>>(n)), column(arena.take<T>(n + lanes<T>)),
-          list(arena.take<T>(n + lanes<T>)) {}
+    LineWork(Arena& arena, std::size_t n) : s(arena.take<Vec<T>>(n)), work(arena.take<Vec<T>>(n)), dual(arena, n) {}
 };
 
 template <class T>

@@ -185,7 +185,30 @@ inline V max(V a, V b) {
 }
 template <class V>
 inline V abs(V a) {
-    return max(a, -a);
+    using Bits = decltype(a < a);
+    return (V)((Bits)a & ~(Bits)-V{});  // without the sign bit
+}
+
+template <class V>
+inline Element<V> largest(V v) {
+#if defined(RA_AVX512)
+    if constexpr (is_single<V>) return _mm512_reduce_max_ps(v);
+    else return _mm512_reduce_max_pd(v);
+#else
+    Element<V> found = v[0];
+    for (int l = 1; l < lanes<Element<V>>; ++l) found = v[l] > found ? v[l] : found;
+    return found;
+#endif
+}
+
+// body(constant 0) ... body(constant count - 1): loops over registers must be unrolled, and this does not depend on taste.
+template <class Body, int... k>
+inline void unroll(const Body& body, std::integer_sequence<int, k...>) {
+    (body(std::integral_constant<int, k>{}), ...);
+}
+template <int count, class Body>
+inline void unroll(const Body& body) {
+    unroll(body, std::make_integer_sequence<int, count>{});
 }
 
 template <class T>

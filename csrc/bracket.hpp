@@ -1,0 +1,64 @@
+// The search for one lane's unknown t: where about half of n rows lie below it. It is told how many rows are certainly
+// below and certainly above a trial t, and proposes the next trial, until few rows are left between two of them.
+#pragma once
+
+#include <algorithm>
+#include <limits>
+
+namespace ra::RA_ISA {
+
+template <class T>
+class Bracket {
+  public:
+    // rate: about how many more rows lie below t + 1 than below t.
+    Bracket(int n, T guess, T rate) : next(guess + T(0.37) / rate), n_(n), rate_(rate), aim_(T(enough(n)) / 4) {}
+    Bracket() = default;
+
+    T low = -std::numeric_limits<T>::infinity(), high = std::numeric_limits<T>::infinity(), next = 0;
+    int below = 0, above = 0;  // rows certainly below low, certainly above high
+
+    enum class Side { low, high, neither };
+
+    // The rows below and above `next`; tells which end of the bracket `next` became.
+    Side narrow(int rows_below, int rows_above) {
+        const T t = next, misfit = T(rows_below - rows_above) / 2;
+        Side side = Side::neither;
+        if (n_ - rows_above <= (n_ - 1) / 2) side = Side::low, low = t, below = rows_below, low_misfit_ = misfit;
+        else if (rows_below > n_ / 2) side = Side::high, high = t, above = rows_above, high_misfit_ = misfit;
+        ++trials_;
+        // Rows whose middle slopes t separates are on no side: aim past half of them.
+        aim_ = std::max(aim_, T(n_ - rows_below - rows_above) / 2 + 1);
+        if (side == Side::neither || open()) step_from(t, misfit);
+        else interpolate();
+        done_ = trials_ >= most_trials || n_ - below - above <= enough(n_) || !(low < next && next < high);
+        return side;
+    }
+    bool done() const { return done_; }
+
+  private:
+    static constexpr int most_trials = 12;
+    // So many rows cost about as much as a trial.
+    static int enough(int n) { return 8 + n / 32; }
+
+    bool open() const { return low == -std::numeric_limits<T>::infinity() || high == std::numeric_limits<T>::infinity(); }
+
+    // Towards the end that is missing, or farther away, a little beyond the goal, and more each time.
+    void step_from(T t, T misfit) {
+        const bool lower = high - t < t - low || (open() && misfit > 0);
+        next = t + ((lower ? -aim_ : aim_) - misfit) / rate_;
+        aim_ *= 2;
+    }
+    // Regula falsi, aimed a little beyond the goal on the side of the worse end; halves the bracket when that stalls.
+    void interpolate() {
+        const T reach = std::min(aim_, (high_misfit_ - low_misfit_) / 4);
+        const T goal = -low_misfit_ > high_misfit_ ? -reach : reach;
+        const T part = (goal - low_misfit_) / (high_misfit_ - low_misfit_);
+        next = low + (high - low) * (trials_ > most_trials / 2 ? T(0.5) : part);
+    }
+
+    int n_ = 0, trials_ = 0;
+    T rate_ = 1, aim_ = 1, low_misfit_ = 0, high_misfit_ = 0;
+    bool done_ = false;
+};
+
+}  // namespace ra::RA_ISA
