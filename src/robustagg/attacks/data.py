@@ -111,7 +111,7 @@ def label_flip(x: Any, y: Any, *, source: int, target: int) -> tuple[NDArray[Any
 def backdoor(
     x: Any, y: Any, *, trigger: Trigger, target: int, share: float = 0.5, seed: int = 0
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """A share of the samples, drawn at random, gets the trigger's pattern and the label `target`; the others stay clean.
+    """A share of the samples, drawn at random, gets the trigger's pattern and the label `target`; the rest stays clean.
 
     Parameters
     ----------

@@ -16,8 +16,8 @@ def min_max(honest: Any, f: int, *, direction: str = "std") -> Rows:
     r"""The farthest update that is no farther from any honest one than two honest ones are from each other.
 
     Every attacker sends :math:`\bar x + \gamma p` with the largest :math:`\gamma` such that
-    :math:`\max_i \|\bar x + \gamma p - x_i\| \le \max_{i,j} \|x_i - x_j\|`. Each i gives a quadratic in gamma, solved in
-    closed form where the paper's code halves its step.
+    :math:`\max_i \|\bar x + \gamma p - x_i\| \le \max_{i,j} \|x_i - x_j\|`. Each i gives a quadratic in gamma, solved
+    in closed form where the paper's code halves its step.
 
     Parameters
     ----------
@@ -26,7 +26,8 @@ def min_max(honest: Any, f: int, *, direction: str = "std") -> Rows:
     f : int
         How many attackers there are.
     direction : {"std", "unit", "sign"}
-        The perturbation p: minus the standard deviation per coordinate, minus the mean's unit vector, or minus its sign.
+        The perturbation p: minus the standard deviation per coordinate, minus the mean's unit vector, or minus its
+        sign.
 
     Returns
     -------
@@ -35,8 +36,8 @@ def min_max(honest: Any, f: int, *, direction: str = "std") -> Rows:
 
     References
     ----------
-    Shejwalkar and Houmansadr, "Manipulating the Byzantine: Optimizing Model Poisoning Attacks and Defenses for Federated
-    Learning", NDSS 2021.
+    Shejwalkar and Houmansadr, "Manipulating the Byzantine: Optimizing Model Poisoning Attacks and Defenses for
+    Federated Learning", NDSS 2021.
 
     Examples
     --------
@@ -75,8 +76,8 @@ def min_sum(honest: Any, f: int, *, direction: str = "std") -> Rows:
 
     References
     ----------
-    Shejwalkar and Houmansadr, "Manipulating the Byzantine: Optimizing Model Poisoning Attacks and Defenses for Federated
-    Learning", NDSS 2021.
+    Shejwalkar and Houmansadr, "Manipulating the Byzantine: Optimizing Model Poisoning Attacks and Defenses for
+    Federated Learning", NDSS 2021.
 
     Examples
     --------
@@ -138,8 +139,8 @@ def fang_median(honest: Any, f: int, *, b: float = 2.0, seed: int = 0) -> Rows:
 def fang_krum(honest: Any, f: int, *, threshold: float = 1e-5) -> Rows:
     r"""Against Krum: the farthest step against the true direction that Krum still selects.
 
-    Every attacker sends :math:`-\lambda\,\mathrm{sign}(\bar x)`; lambda starts at the paper's upper bound and is halved until
-    Krum selects an attacker's row.
+    Every attacker sends :math:`-\lambda\,\mathrm{sign}(\bar x)`; lambda starts at the paper's upper bound and is
+    halved until Krum selects an attacker's row.
 
     Parameters
     ----------

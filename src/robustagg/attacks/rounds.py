@@ -78,7 +78,8 @@ def looping(round: int, *, every: int = 5) -> bool:
 
     References
     ----------
-    Chu et al., "Securing Federated Sensitive Topic Classification against Poisoning Attacks", NDSS 2023, figures 5 and 10.
+    Chu et al., "Securing Federated Sensitive Topic Classification against Poisoning Attacks", NDSS 2023, figures 5
+    and 10.
 
     Examples
     --------
@@ -139,8 +140,8 @@ def sample_count_inflation(counts: Sequence[float], *, factor: float = 100.0) ->
 
     References
     ----------
-    Portnoy, Tirosh and Hendler, "Towards Federated Learning With Byzantine-Robust Client Weighting", Applied Sciences 12,
-    2022.
+    Portnoy, Tirosh and Hendler, "Towards Federated Learning With Byzantine-Robust Client Weighting", Applied Sciences
+    12, 2022.
 
     Examples
     --------

@@ -1,7 +1,8 @@
 """Model poisoning: what f attackers send who know the honest clients' updates.
 
 One shape: ``attack(honest, f, **options)`` takes the m honest rows, (m, d), and gives the f malicious ones, (f, d), in
-their dtype. Nothing is written to the honest rows; the same arguments give the same rows. All computation is in float64.
+their dtype. Nothing is written to the honest rows; the same arguments give the same rows. All computation is in
+float64.
 """
 
 from __future__ import annotations
@@ -52,8 +53,8 @@ def sign_flip(honest: Any, f: int, *, scale: float = 1.0) -> Rows:
 def ipm(honest: Any, f: int, *, epsilon: float = 0.5) -> Rows:
     r"""Inner product manipulation (Empire): every attacker sends :math:`-\varepsilon\,\bar x` of the honest mean.
 
-    A small epsilon stays near the honest rows, yet turns the aggregate's inner product with the true mean negative where
-    the rule averages over enough attackers; the mean itself turns at :math:`\varepsilon > m/f`.
+    A small epsilon stays near the honest rows, yet turns the aggregate's inner product with the true mean negative
+    where the rule averages over enough attackers; the mean itself turns at :math:`\varepsilon > m/f`.
 
     Parameters
     ----------
@@ -113,7 +114,7 @@ def alie(honest: Any, f: int, *, z: float | None = None) -> Rows:
     f : int
         How many attackers there are.
     z : float, optional
-        Distance from the mean in population standard deviations; :func:`alie_z` of n = m + f where not given, and 0 where that
+        Distance from the mean in population standard deviations; :func:`alie_z` of n = m + f where not given, 0 where that
         is negative or the attackers are the majority (they then need not hide, and this attack is not theirs).
 
     Returns
@@ -182,7 +183,8 @@ def mimic(honest: Any, f: int, *, target: int | None = None) -> Rows:
         How many attackers there are.
     target : int, optional
         Row to copy. Where not given, the client farthest out along the honest rows' direction of greatest variance:
-        :math:`\arg\max_i |z^\top (x_i - \bar x)|`, z the top right singular vector, found through the m x m Gram matrix.
+        :math:`\arg\max_i |z^\top (x_i - \bar x)|`, z the top right singular vector, found through the m x m Gram
+        matrix.
 
     Returns
     -------

@@ -1,0 +1,281 @@
+"""The attacks against their formulas by hand, and what an attack on reputations does to the paper's figures."""
+
+import math
+from inspect import signature
+
+import numpy as np
+import pytest
+
+import robustagg as ra
+from robustagg import attacks
+from robustagg.attacks import ATTACKS
+
+UPDATE_ATTACKS = {name: attack.function for name, attack in ATTACKS.items() if attack.kind == "update"}
+HONEST = np.random.default_rng(7).normal(0.3, 1.0, (7, 40))
+DEFAULTS = {"value_range": 2.0, "rescale": "paper", "interval_width": 2.0, "scale_floor": 1e-7}
+
+
+def squared_distance(a, b):
+    return float(((a - b) ** 2).sum())
+
+
+# --- every attack on updates ---
+
+
+@pytest.mark.parametrize("name", UPDATE_ATTACKS)
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_rows_come_in_the_honest_dtype_and_nothing_is_written(name, dtype):
+    honest = HONEST.astype(dtype)
+    honest.flags.writeable = False
+    rows = UPDATE_ATTACKS[name](honest, 3)
+    assert (rows.shape, rows.dtype) == ((3, 40), dtype)
+    rows[...] = 0  # the caller's own
+
+
+@pytest.mark.parametrize("name", UPDATE_ATTACKS)
+def test_the_same_arguments_give_the_same_rows(name):
+    attack = UPDATE_ATTACKS[name]
+    np.testing.assert_array_equal(attack(HONEST, 3), attack(HONEST.copy(), 3))
+    if "seed" in signature(attack).parameters:
+        assert not np.array_equal(attack(HONEST, 3), attack(HONEST, 3, seed=1))
+
+
+@pytest.mark.parametrize("name", UPDATE_ATTACKS)
+@pytest.mark.parametrize(
+    "honest", [HONEST[:3], HONEST[:4, :0], np.ones((5, 6)), list(HONEST)], ids=["3", "d=0", "equal", "list"]
+)
+def test_small_empty_and_constant_inputs(name, honest):
+    assert UPDATE_ATTACKS[name](honest, 0).shape == (0, len(honest[0]))
+    assert UPDATE_ATTACKS[name](honest, 2).shape == (2, len(honest[0]))
+
+
+@pytest.mark.parametrize("name", [name for name in UPDATE_ATTACKS if name not in ("nan", "infinity")])
+def test_finite_rows_stay_finite_at_the_end_of_the_range(name):
+    assert np.isfinite(UPDATE_ATTACKS[name](np.float32([[3e38], [-1e38], [3.3e38]]), 1)).all()
+
+
+@pytest.mark.parametrize("name", UPDATE_ATTACKS)
+def test_bad_input_is_named(name):
+    with pytest.raises(ValueError, match="two-dimensional"):
+        UPDATE_ATTACKS[name](HONEST[0], 1)
+    with pytest.raises(ValueError, match="f must be an integer"):
+        UPDATE_ATTACKS[name](HONEST, -1)
+    with pytest.raises(ValueError, match="at least"):
+        UPDATE_ATTACKS[name](HONEST[:0], 1)
+
+
+def test_the_table_tells_each_attack():
+    assert len(ATTACKS) >= 16
+    for name, attack in ATTACKS.items():
+        assert attack.function is getattr(attacks, name.replace("-", "_"))
+        assert attack.summary
+        assert attack.source
+        assert attack.kind in {"data", "update", "schedule", "identity", "samples"}
+
+
+# --- each formula ---
+
+
+def test_sign_flip():
+    np.testing.assert_array_equal(attacks.sign_flip(HONEST[:2], 3, scale=2.0), -2 * HONEST[[0, 1, 0]])
+
+
+def test_ipm_turns_the_mean_beyond_m_over_f():
+    mean = HONEST.mean(axis=0)
+    for epsilon, turns in ((7 / 3 - 0.01, False), (7 / 3 + 0.01, True)):
+        rows = attacks.ipm(HONEST, 3, epsilon=epsilon)
+        np.testing.assert_allclose(rows[1], -epsilon * mean)
+        assert (ra.Mean()([*HONEST, *rows]) @ mean < 0) == turns
+
+
+def test_alie_z_of_the_paper():
+    """24 of 50: two supporters are needed, 24/26 of the honest may lie farther in, z = 1.43."""
+    assert round(attacks.alie_z(50, 24), 2) == 1.43
+    phi = 0.5 * (1 + math.erf(attacks.alie_z(50, 24) / math.sqrt(2)))
+    assert phi == pytest.approx(24 / 26)
+    assert attacks.alie_z(10, 6) == math.inf
+    assert attacks.alie_z(3, 0) == pytest.approx(-0.4307, abs=1e-4)
+
+
+def test_alie():
+    z = attacks.alie_z(10, 3)
+    np.testing.assert_allclose(attacks.alie(HONEST, 3)[2], HONEST.mean(axis=0) - z * HONEST.std(axis=0))
+    np.testing.assert_allclose(attacks.alie(HONEST, 8)[0], HONEST.mean(axis=0))  # a majority need not hide
+
+
+def test_gaussian():
+    rows = attacks.gaussian(np.zeros((2, 20_000)), 2, std=3.0)
+    assert abs(rows.mean()) < 0.1
+    assert rows.std() == pytest.approx(3.0, rel=0.02)
+    assert not np.array_equal(*rows)
+
+
+def test_mimic_copies_the_client_farthest_along_the_main_direction():
+    centred = HONEST - HONEST.mean(axis=0)
+    direction = np.linalg.svd(centred)[2][0]
+    np.testing.assert_allclose(attacks.mimic(HONEST, 2)[0], HONEST[np.abs(centred @ direction).argmax()])
+    np.testing.assert_array_equal(attacks.mimic(HONEST, 2, target=4)[1], HONEST[4])
+    with pytest.raises(ValueError, match="index of one of 7"):
+        attacks.mimic(HONEST, 2, target=7)
+
+
+@pytest.mark.parametrize("direction", ["std", "unit", "sign"])
+def test_min_max_is_as_far_as_the_honest_allow(direction):
+    farthest = max(squared_distance(a, b) for a in HONEST for b in HONEST)
+
+    def reach(row):
+        return max(squared_distance(row, x) for x in HONEST)
+
+    row, mean = attacks.min_max(HONEST, 1, direction=direction)[0], HONEST.mean(axis=0)
+    assert reach(row) == pytest.approx(farthest)
+    assert reach(mean + 1.01 * (row - mean)) > farthest
+
+
+@pytest.mark.parametrize("direction", ["std", "unit", "sign"])
+def test_min_sum_is_as_far_as_the_honest_allow(direction):
+    farthest = max(sum(squared_distance(a, b) for b in HONEST) for a in HONEST)
+    row = attacks.min_sum(HONEST, 1, direction=direction)[0]
+    assert sum(squared_distance(row, x) for x in HONEST) == pytest.approx(farthest)
+
+
+def test_unknown_direction():
+    with pytest.raises(ValueError, match="'std', 'unit', 'sign'"):
+        attacks.min_max(HONEST, 1, direction="up")
+
+
+def test_fang_median_lies_just_beyond_the_opposite_extreme():
+    rows = attacks.fang_median(HONEST, 5, b=2.0)
+    for j, column in enumerate(HONEST.T):
+        low, high = column.min(), column.max()
+        if column.mean() < 0:
+            bounds = (high, 2 * high) if high > 0 else (high, high / 2)
+        else:
+            bounds = (low / 2, low) if low > 0 else (2 * low, low)
+        assert (rows[:, j] >= bounds[0]).all()
+        assert (rows[:, j] <= bounds[1]).all()
+    with pytest.raises(ValueError, match="b must be above 1"):
+        attacks.fang_median(HONEST, 1, b=1.0)
+
+
+def krum(rows, f):
+    scores = [sum(sorted(squared_distance(a, b) for b in rows)[1 : len(rows) - f - 1]) for a in rows]
+    return int(np.argmin(scores))
+
+
+def test_fang_krum_is_what_krum_selects():
+    rows = attacks.fang_krum(HONEST, 3)
+    assert krum([*HONEST, *rows], 3) >= len(HONEST)
+    assert krum([*HONEST, *(2 * rows)], 3) < len(HONEST)  # the step before, twice as long, was not selected
+    np.testing.assert_allclose(np.sign(rows[0]), -np.sign(HONEST.mean(axis=0)))
+
+
+def test_scaling_replaces_the_mean():
+    goal = np.arange(40.0)
+    np.testing.assert_allclose(np.mean([*HONEST, *attacks.scaling(HONEST, 3, goal=goal)], axis=0), goal)
+    np.testing.assert_allclose(np.mean([*HONEST, *attacks.scaling(HONEST, 3)], axis=0), -HONEST.mean(axis=0))
+    with pytest.raises(ValueError, match=r"shape \(40,\), got \(2,\)"):
+        attacks.scaling(HONEST, 3, goal=[1.0, 2.0])
+
+
+def test_attackers_that_send_no_number_are_left_out():
+    for attack in (attacks.nan, attacks.infinity):
+        result = ra.Reputation().aggregate([*HONEST, *attack(HONEST, 2)])
+        assert result.admitted.tolist() == [True] * 7 + [False] * 2
+
+
+# --- data ---
+
+
+def test_label_flip_changes_that_label_alone():
+    x, y = np.zeros((4, 2)), np.array([1, 2, 1, 3])
+    flipped_x, flipped = attacks.label_flip(x, y, source=1, target=3)
+    assert (flipped.tolist(), y.tolist()) == ([3, 2, 3, 3], [1, 2, 1, 3])
+    assert flipped_x is not x
+
+
+def test_backdoor_marks_a_share_and_leaves_the_rest():
+    x, y = np.random.default_rng(0).random((20, 16)).astype(np.float32), np.arange(20)
+    x.flags.writeable = False
+    trigger = attacks.corner(4, 4, size=2)
+    marked, labels = attacks.backdoor(x, y, trigger=trigger, target=99, share=0.25, seed=3)
+    chosen = labels == 99
+    assert (chosen.sum(), marked.dtype) == (5, np.float32)
+    assert (marked[chosen][:, [10, 11, 14, 15]] == 1).all()
+    np.testing.assert_array_equal(marked[~chosen], x[~chosen])
+    again = attacks.backdoor(x, y, trigger=trigger, target=99, share=0.25, seed=3)
+    np.testing.assert_array_equal(again[1], labels)
+    with pytest.raises(ValueError, match="share must be between 0 and 1"):
+        attacks.backdoor(x, y, trigger=trigger, target=0, share=1.5)
+    with pytest.raises(ValueError, match="size must be between 1 and 4"):
+        attacks.corner(4, 4, size=5)
+
+
+def test_frequent_words_of_a_label_at_their_frequency():
+    x = np.array([[0.0, 1.0, 5.0, 2.0], [0.0, 3.0, 7.0, 0.0], [9.0, 9.0, 9.0, 9.0]])
+    trigger = attacks.frequent_words(x, np.array([1, 1, 0]), 1, top=2)
+    assert (trigger.features.tolist(), trigger.values.tolist()) == ([1, 2], [2.0, 6.0])
+    np.testing.assert_array_equal(trigger.on(x[2:]), [[9.0, 2.0, 6.0, 9.0]])
+
+
+# --- over rounds ---
+
+
+def test_schedules():
+    rounds = range(1, 13)
+    assert [r for r in rounds if attacks.on_off(r, on=2, off=3)] == [1, 2, 6, 7, 11, 12]
+    assert [r for r in rounds if attacks.sleeper(r, wake=11)] == [11, 12]
+    assert [r for r in rounds if attacks.looping(r, every=5)] == [1, 6, 11]
+    for schedule, option in ((attacks.on_off, "off"), (attacks.sleeper, "wake"), (attacks.looping, "every")):
+        with pytest.raises(ValueError, match=f"{option} must be at least 1"):
+            schedule(1, **{option: 0})
+
+
+def test_claims_and_names():
+    assert attacks.whitewashing([8, "eve"], 2, every=2) == (8, "eve")
+    assert attacks.whitewashing([8, "eve"], 5, every=2) == ("8~2", "eve~2")
+    assert attacks.sample_count_inflation([1, 2], factor=10).tolist() == [10.0, 20.0]
+
+
+def crude_round(rule, attacking, d=400, clients=10, seed=0):
+    """One round in which the clients in `attacking` send a constant far outside."""
+    rows = np.random.default_rng(seed).normal(0, 0.01, (clients, d))
+    rows[list(attacking)] = attacks.constant(rows, len(attacking), value=1.0)
+    return rule.aggregate(rows)
+
+
+def test_looping_attack_of_figure_5():
+    """The score falls in each attacked round, recovers between, and falls the more the larger the model is."""
+    falls = []
+    for d in (20, 400):
+        rule, scores = ra.Reputation(), []
+        for number in range(1, 41):
+            attacking = [9] if attacks.looping(number, every=10) and number > 1 else []
+            scores.append(crude_round(rule, attacking, d, seed=number).reputation[9])
+        attacked = [10, 20, 30]  # rounds 11, 21 and 31
+        assert all(scores[i] < 0.75 * scores[i - 1] for i in attacked)
+        assert all(scores[i + 9] > 0.9 * scores[i - 1] for i in attacked)
+        falls.append(1 - scores[10] / scores[9])
+    assert falls[1] > falls[0]
+
+
+def test_a_sleeper_is_found_in_the_round_in_which_it_wakes():
+    rule = ra.Reputation()
+    for number in range(1, 13):
+        result = crude_round(rule, [7, 8, 9] if attacks.sleeper(number, wake=11) else [], seed=number)
+    assert result.weights[7:].max() == 0
+    assert result.weights[:7].min() > 0
+
+
+def test_new_names_shed_a_bad_reputation_but_not_the_detection():
+    rule = ra.Reputation()
+    rows = np.random.default_rng(0).normal(0, 0.01, (10, 400))
+    rows[9] = 1.0
+    for number in range(1, 6):
+        names = [*range(9), *attacks.whitewashing([9], number, every=2)]
+        result = rule.aggregate(rows, clients=names)
+        assert result.weights[9] == 0
+    known = ra.Reputation()
+    for _ in range(3):
+        known.aggregate(rows)
+    rows[9] = rows[8]  # from now on it behaves
+    assert known.aggregate(rows).weights[9] < rule.aggregate(rows, clients=[*range(9), "fresh"]).weights[9]

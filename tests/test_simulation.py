@@ -1,0 +1,197 @@
+"""Federated training on digits: what is split, trained, measured, told and drawn."""
+
+import builtins
+import json
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sklearn")
+
+from robustagg.simulation import CHOICES, RULES, RoundRecord, RuleRun, Settings, Simulation, picture, simulate
+from robustagg.simulation.data import digits, split
+from robustagg.simulation.training import Network
+
+
+def quick(**settings):
+    return simulate(
+        Settings(**{"rounds": 2, "clients": 5, "rules": ("reputation", "mean"), "attackers": 0.4, **settings})
+    )
+
+
+# --- what is simulated ---
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"attack": "rain"}, "attack must be one of 'none', 'label-flip'"),
+        ({"payload": "on-off"}, "payload must be one of"),
+        ({"rules": ("krumm",)}, "rule must be one of 'reputation'"),
+        ({"rules": ()}, "at least one rule"),
+        ({"clients": 0}, "clients must be an integer of at least 1"),
+        ({"rounds": 2.5}, "rounds must be an integer"),
+        ({"alpha": 0.0}, "alpha must be positive and finite"),
+        ({"attackers": 1.5}, "attackers must be between 0 and 1"),
+        ({"attackers": 1.0}, "10 attackers of 10 clients leave nobody honest"),
+        ({"attack": "sleeper", "options": {"sleep": 3}}, "attack 'sleeper' has no option 'sleep'; it has wake"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(settings, told):
+    with pytest.raises(ValueError, match=told):
+        Settings(**settings)
+
+
+def test_split_gives_equal_parts_that_are_skewed_by_alpha():
+    labels = np.repeat(np.arange(10), 60)
+    shares = {}
+    for alpha in (0.1, 100.0):
+        parts = split(labels, 7, alpha, np.random.default_rng(0))
+        assert {len(part) for part in parts} == {600 // 7}
+        assert len(set(np.concatenate(parts))) == 7 * (600 // 7)  # nobody shares a sample
+        shares[alpha] = max(np.bincount(labels[part], minlength=10).max() / len(part) for part in parts)
+    assert shares[0.1] > 0.4 > 0.25 > shares[100.0]
+
+
+def test_more_clients_than_samples():
+    with pytest.raises(ValueError, match="clients must be at most 1348"):
+        digits(2000, 1.0, 0)
+
+
+# --- training ---
+
+
+def test_network_learns_and_forgets_nothing_but_its_parameters():
+    task = digits(2, 100.0, 0)
+    network = Network(0)
+    start = network.parameters
+    assert (start.dtype, start.shape) == (np.float32, (64 * 32 + 32 + 32 * 10 + 10,))
+    step = network.update(start, task.clients[0], 3, seed=1)
+    network.update(start + 5, task.clients[1], 1, seed=2)
+    np.testing.assert_array_equal(step, network.update(start, task.clients[0], 3, seed=1))
+    x, y = task.test
+    assert (network.predict(start + step, x) == y).mean() > (network.predict(start, x) == y).mean() + 0.2
+
+
+def test_training_that_diverges_is_sent_as_nan():
+    network = Network(0)
+    assert np.isnan(network.update(np.full_like(network.parameters, 1e38), digits(2, 1.0, 0).clients[0], 1, 0)).all()
+
+
+# --- the run ---
+
+
+def test_the_same_settings_give_the_same_numbers():
+    assert quick().to_dict() == quick().to_dict()
+    assert quick().to_dict() != quick(seed=1).to_dict()
+
+
+def test_rules_do_not_disturb_each_other():
+    alone, beside = quick(rules=("mean",)), quick(rules=("reputation", "mean"))
+    assert alone.runs[0].to_dict() == beside.runs[1].to_dict()
+
+
+@pytest.mark.parametrize("attack", CHOICES)
+def test_every_attack_runs_with_every_rule(attack):
+    seen = []
+    simulation = simulate(
+        Settings(attack=attack, rounds=2, clients=7, attackers=0.3, epochs=1),
+        progress=lambda rule, record: seen.append((rule, record.round)),
+    )
+    assert seen == [(rule, round) for rule in RULES for round in (1, 2)]
+    told = json.loads(json.dumps(simulation.to_dict()))
+    assert [run["rule"] for run in told["rules"]] == list(RULES)
+    assert sum(told["attackers"]) == (0 if attack == "none" else 2)
+    for run in told["rules"]:
+        for record in run["rounds"]:
+            assert 0 <= record["accuracy"] <= 1
+            assert sum(record["weights"]) == pytest.approx(1)
+    header, rows = simulation.table()
+    assert {len(row) for row in rows} == {len(header)}
+    assert simulation.words()[0].startswith("No client attacks" if attack == "none" else "2 of 7 clients attack")
+
+
+def test_schedules_say_when_attackers_attack():
+    simulation = quick(attack="looping", options={"every": 3}, rounds=4, rules=("median",))
+    assert [record.attacking for record in simulation.runs[0].records] == [True, False, False, True]
+    behaved = quick(attack="sleeper", options={"wake": 9}, rules=("mean",))
+    np.testing.assert_allclose(
+        [record.accuracy for record in behaved.runs[0].records],
+        [record.accuracy for record in quick(attack="none", rules=("mean",)).runs[0].records],
+    )
+
+
+def test_inflated_sample_counts_buy_weight_where_the_rule_weighs_by_them():
+    inflated, plain = quick(attack="sample-count-inflation"), quick(attack="backdoor")
+    assert plain.runs[1].attacker_share == pytest.approx(0.4)
+    assert inflated.runs[1].attacker_share > 0.95
+
+
+def test_training_goes_on_when_every_update_diverges():
+    simulation = quick(attack="constant", options={"value": 1e38}, rounds=3, rules=("mean",))
+    assert simulation.runs[0].records[-1].weights is None
+    json.dumps(simulation.to_dict())
+
+
+# --- what is told ---
+
+
+def told(success, share, accuracy=0.9):
+    settings = Settings(rules=("reputation", "mean"), rounds=1)
+    runs = []
+    for rule, asr, weight in (("reputation", success, share), ("mean", 0.5, 0.3)):
+        weights = (*[(1 - weight) / 7] * 7, *[weight / 3] * 3)
+        record = RoundRecord(1, accuracy if rule == "reputation" else 0.9, asr, True, weights, None)
+        runs.append(RuleRun(rule, (record,), True, 3, 0.9))
+    return " ".join(Simulation(settings, tuple(runs)).words())
+
+
+def test_words_say_what_the_numbers_show():
+    good, level, bad = told(0.1, 0.1), told(0.51, 0.3), told(0.9, 0.7, accuracy=0.5)
+    assert "attack success 10.0%, lower than mean (50.0%)" in good
+    assert "10.0% of the weight, less than their share of the clients, 30.0%" in good
+    assert "within 2 points of mean" in level
+    assert "attack success 90.0%, higher than mean (50.0%)" in bad
+    assert "accuracy 50.0%, lower than mean (90.0%)" in bad
+    assert "70.0% of the weight, not less than" in bad
+    for text in (good, level, bad):
+        assert not any(word in text for word in ("robust", "secure", "defeat", "protect", "better"))
+
+
+@pytest.mark.parametrize("attack", ["backdoor", "gaussian", "on-off", "none"])
+def test_picture(attack, tmp_path):
+    matplotlib = pytest.importorskip("matplotlib")
+    before = dict(matplotlib.rcParams)
+    picture(quick(attack=attack, rules=tuple(RULES)), tmp_path / "picture.png")
+    assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
+    assert dict(matplotlib.rcParams) == before
+    picture(quick(attack=attack, rounds=1, rules=("median",)), tmp_path / "picture.svg")
+
+
+@pytest.mark.parametrize("package", ["sklearn", "matplotlib"])
+def test_a_missing_package_says_what_to_install(package, monkeypatch, tmp_path):
+    simulation = quick()
+    real = builtins.__import__
+
+    def without(name, *arguments, **options):
+        if name.split(".")[0] == package:
+            raise ImportError(name)
+        return real(name, *arguments, **options)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(ImportError, match=r"pip install 'robustagg\[sim\]'"):
+        quick() if package == "sklearn" else picture(simulation, tmp_path / "p.png")
+
+
+# --- the pilot's figures, on digits ---
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_backdoor_takes_the_mean_and_not_reputation(seed):
+    """In the manner of the pilot on news texts: similar clients, attackers that train 1.5 times as long."""
+    simulation = simulate(Settings(alpha=100.0, rounds=12, rules=("reputation", "mean"), seed=seed))
+    reputation, mean = simulation.runs
+    assert mean.success > 0.7
+    assert reputation.success < 0.05
+    assert reputation.attacker_share < 0.3
+    assert reputation.accuracy > mean.accuracy - 0.03
