@@ -7,19 +7,16 @@ Python splits the columns over threads of its own. Numba's ``parallel=True`` wou
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from robustagg import kernels
 from robustagg.errors import NonFinite
 from robustagg.kernels.interface import Array, Detection, Rows
 from robustagg.kernels.numba import averages, detection, networks, residual
-from robustagg.kernels.numba.lanes import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, LANES
 from robustagg.kernels.numba.regression import CLIP, HIERARCHICAL, MEDIAN_POINT, NO_RESCALE, PAPER, SEPARATE
+from robustagg.kernels.numba.threads import each_part, sweep
 from robustagg.kernels.numpy import beta_reputation, compute_dtype, decayed_score, gram  # BLAS does gram
 
 __all__ = [
@@ -42,33 +39,11 @@ __all__ = [
     "weighted_median",
 ]
 
-KINDS = {"float32": FLOAT32, "float64": FLOAT64, "float16": FLOAT16, "uint16": BFLOAT16}
 INTERCEPTS = {"separate": SEPARATE, "hierarchical": HIERARCHICAL, "median_point": MEDIAN_POINT}
 RESCALES = {"paper": PAPER, "clip": CLIP}
-WORTH_A_THREAD = 2**18  # values and comparisons of a thread's share; less takes less time than starting it
 
 
-# --- columns to threads ---------------------------------------------------------------------------------------------
-
-
-def each_part(rows: Rows, cost: int, kernel: Callable[[Array, int, int, int], Any]) -> list[Any]:
-    """Run kernel(addresses, kind, lo, hi) over all columns, which cost `cost` each, in threads if that is worth it."""
-    rows = [row if row.flags.aligned else row.copy() for row in rows]
-    addresses = np.array([row.ctypes.data for row in rows], np.uintp)
-    d = rows[0].size
-    threads = max(1, min(kernels.num_threads(), d * cost // WORTH_A_THREAD, -(-d // LANES)))
-    edges = [min(-(-d * part // (threads * LANES)) * LANES, d) for part in range(threads + 1)]
-    run = partial(kernel, addresses, KINDS[rows[0].dtype.name])
-    if threads == 1:
-        return [run(0, d)]
-    with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(run, edges[:-1], edges[1:]))
-
-
-def sweep(rows: Rows, cost: int, kernel: Callable[..., bool], *arguments: object) -> None:
-    """Run a compiled kernel over all columns of finite rows."""
-    if not all(each_part(rows, cost, lambda *part: kernel(*part, *arguments))):
-        raise NonFinite
+# --- what kernels are told ------------------------------------------------------------------------------------------
 
 
 def regression_plan(n: int, dtype: np.dtype[Any]) -> tuple[tuple[networks.Network, ...], Array, int]:
@@ -100,12 +75,12 @@ def finite(rows: Rows) -> NDArray[np.bool_]:
         averages.finite(addresses, kind, lo, hi, like, flags)
         return flags
 
-    return np.asarray(np.logical_and.reduce(each_part(rows, len(rows), part)))
+    return np.asarray(np.logical_and.reduce(each_part(rows, 4 * len(rows), part)))
 
 
 def mix(rows: Rows, matrix: NDArray[np.float64]) -> Array:
     out = np.empty((len(matrix), rows[0].size), compute_dtype(rows))
-    sweep(rows, len(rows) * len(matrix), averages.mix, matrix, out)
+    sweep(rows, 4 * len(rows) * len(matrix), averages.mix, matrix, out)
     return out
 
 
@@ -213,7 +188,7 @@ def rectify(
     n = len(rows)
     out = np.empty((n, rows[0].size), compute_dtype(rows))
     code = rescale_code(rescale, value_range if n >= 3 else None)
-    sweep(rows, 4 * n, detection.rectify, rejected, median, *code, out)
+    sweep(rows, 8 * n, detection.rectify, rejected, median, *code, out)
     return out
 
 
@@ -227,7 +202,7 @@ def rectified_mean(
     rescale: str,
 ) -> Array:
     code = rescale_code(rescale, value_range if len(rows) >= 3 else None)
-    sweep(rows, 4 * len(rows), detection.rectified_mean, rejected, median, weights, *code)
+    sweep(rows, 8 * len(rows), detection.rectified_mean, rejected, median, weights, *code)
     return median
 
 
