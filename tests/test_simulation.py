@@ -127,10 +127,18 @@ def test_inflated_sample_counts_buy_weight_where_the_rule_weighs_by_them():
     assert inflated.runs[1].attacker_share > 0.95
 
 
-def test_training_goes_on_when_every_update_diverges():
-    simulation = quick(attack="constant", options={"value": 1e38}, rounds=3, rules=("mean",))
-    assert simulation.runs[0].records[-1].weights is None
+def test_attackers_may_drive_the_model_out_of_range():
+    simulation = quick(attack="constant", options={"value": 3e38}, rounds=6, rules=("mean",))
+    assert simulation.runs[0].accuracy < 0.3
+
+
+def test_the_model_stays_when_every_update_diverges(monkeypatch):
+    monkeypatch.setattr(Network, "update", lambda self, parameters, *rest: np.full_like(parameters, np.nan))
+    simulation = quick(attack="none")
+    for run in simulation.runs:
+        assert [record.weights for record in run.records] == [None, None]
     json.dumps(simulation.to_dict())
+    assert simulation.words()
 
 
 # --- what is told ---

@@ -114,8 +114,8 @@ def alie(honest: Any, f: int, *, z: float | None = None) -> Rows:
     f : int
         How many attackers there are.
     z : float, optional
-        Distance from the mean in population standard deviations; :func:`alie_z` of n = m + f where not given, 0 where that
-        is negative or the attackers are the majority (they then need not hide, and this attack is not theirs).
+        Distance from the mean in population standard deviations. By default :func:`alie_z` of n = m + f; 0 where that
+        is negative, or the attackers are the majority (they need not hide, and this attack is not theirs).
 
     Returns
     -------

@@ -64,14 +64,15 @@ def _run(name: str, settings: Settings, task: Task, adversary: Adversary, progre
     for number in range(1, settings.rounds + 1):
         updates = _updates(network, parameters, settings, task, adversary, number)
         result = None
-        if np.isfinite(updates).all(axis=1).any():
+        if np.isfinite(updates).all(axis=1).any():  # else all training has diverged, and the model stays
             result = rule.aggregate(
                 updates,
                 clients=[*clients[:first], *adversary.ids(clients[first:], number)],
                 sample_counts=[*counts[:first], *adversary.counts(counts[first:])] if rule.weighs_samples else None,
                 round=number,
             )
-            parameters = parameters + result.update
+            with np.errstate(over="ignore"):
+                parameters = parameters + result.update
         records.append(_record(number, network, parameters, task, adversary, result))
         if progress is not None:
             progress(name, records[-1])
