@@ -22,7 +22,7 @@ def krum_scores(x, f, neighbours):
 def krum_order(x, f, neighbours):
     """The best first; of equal scores the one nearer to all."""
     scores, totals = krum_scores(x, f, neighbours), krum_scores(x, f, len(x))
-    return sorted(range(len(x)), key=lambda i: (scores[i], totals[i]))
+    return sorted(range(len(x)), key=lambda i: (float(f"{scores[i]:.12g}"), float(f"{totals[i]:.12g}")))
 
 
 def krum(x, f):
@@ -127,3 +127,88 @@ def norm_clipping(x, f, c=2.0):
 def arc(x, f):
     norms = sorted(np.linalg.norm(x, axis=1), reverse=True)
     return norm_clipping(x, f, norms[int(np.floor(2 * f / len(x) * (len(x) - f) + 1e-9))])
+
+
+def meamed(x, f):
+    return np.array([mean_around_median(column, len(x) - f) for column in x.T])
+
+
+def weighted_median(values, weights):
+    """The middle of all values y with at most half of the weight below them and at most half above."""
+    half, voters = sum(weights) / 2, [v for v, w in zip(values, weights, strict=True) if w]
+
+    def weight(says):
+        return sum(w for v, w in zip(values, weights, strict=True) if says(v))
+
+    middle = [y for y in voters if weight(lambda v, y=y: v < y) <= half and weight(lambda v, y=y: v > y) <= half]
+    return (min(middle) + max(middle)) / 2
+
+
+def line_of(y, median_point):
+    """Slope and intercept of the repeated-median line through sorted values."""
+    n = len(y)
+    s = [np.median([(y[j] - y[i]) / (j - i) for j in range(n) if j != i]) for i in range(n)]
+    slope = np.median(s)
+    return slope, np.median(y) - slope * (n - 1) / 2 if median_point else np.median(y - s * np.arange(n))
+
+
+def repeated_median(x, f):
+    if len(x) == 1:
+        return x[0]
+    lines = [line_of(np.sort(column), median_point=False) for column in x.T]
+    return np.array([start + slope * (len(x) - 1) / 2 for slope, start in lines])
+
+
+def residual_reweighting(x, authors=True):
+    """(weights, aggregate), as Fu et al. 2019 and their code have it, of rows without equal values."""
+    n = len(x)
+    q, y = np.zeros(n), x.copy()
+    design = np.column_stack([np.ones(n), np.arange(n)])
+    hat = np.sqrt(1 - np.diagonal(design @ np.linalg.inv(design.T @ design) @ design.T))
+    bound = 2 * np.sqrt(2 / n)
+    for k, column in enumerate(x.T):
+        order = np.argsort(column)
+        slope, start = line_of(column[order], authors)
+        line = start + slope * np.arange(n)
+        r = np.abs(column[order] - line)
+        tau = 1.4826 * (1 + 5 / (n - 1)) * np.median(np.sort(r)[1:] if authors else r) + 1e-7
+        e = np.maximum(r, 1e-300) / tau
+        confidence = hat / e * np.clip(e / hat, -bound, bound)
+        q[order] += confidence * confidence.std(ddof=1)
+        y[order, k] = np.where(confidence >= 0.1, column[order], line)
+    weights = (q / q.max()) ** 2
+    weights /= weights.sum()
+    return weights, weights @ y
+
+
+def foolsgold(history, kappa=1.0):
+    """The weights of clients with these histories, loop by loop."""
+    n = len(history)
+    c = [[0.0 if i == j else cosine(history[i], history[j]) for j in range(n)] for i in range(n)]
+    v = [max(row) for row in c]
+    for i in range(n):
+        for j in range(n):
+            if v[j] > v[i]:
+                c[i][j] *= v[i] / v[j]
+    a = [min(max(1 - max(row), 0), 1) for row in c]
+    if max(a) < 1e-9:
+        return np.ones(n)
+    weights = []
+    for value in a:
+        value = value / max(a)
+        value = 0.99 if value == 1 else value
+        weights.append(0.0 if value < 1e-9 else min(max(kappa * (np.log(value / (1 - value)) + 0.5), 0), 1))
+    return np.array(weights)
+
+
+def cosine(a, b):
+    lengths = np.linalg.norm(a) * np.linalg.norm(b)
+    return a @ b / lengths if lengths else 0.0
+
+
+def fltrust(x, server):
+    trust = [max(0, cosine(row, server)) for row in x]
+    if not sum(trust):
+        return np.zeros(x.shape[1])
+    cut = [t * np.linalg.norm(server) / np.linalg.norm(row) * row for t, row in zip(trust, x, strict=True) if t]
+    return sum(cut) / sum(trust)

@@ -9,13 +9,16 @@ from robustagg.rules.base import Rule
 from robustagg.rules.coordinatewise import Mean, Median, TrimmedMean
 from robustagg.rules.geometric import CenteredClipping, GeometricMedian
 from robustagg.rules.krum import Bulyan, Krum, MultiKrum
+from robustagg.rules.medians import MeaMed, RepeatedMedian
 from robustagg.rules.nearest import CGE, MoNNA
 from robustagg.rules.pipeline import Pipeline
 from robustagg.rules.preaggregation import ARC, NNM, Bucketing, NormClipping
 from robustagg.rules.reputation import Reputation
+from robustagg.rules.residual import ResidualReweighting
 from robustagg.rules.spectral import CAF, DnC
 from robustagg.rules.steps import confidence, rectify, repeated_median
 from robustagg.rules.subsets import MDA, SMEA
+from robustagg.rules.trust import FLTrust, FoolsGold
 
 __all__ = [
     "ARC",
@@ -29,16 +32,21 @@ __all__ = [
     "Bulyan",
     "CenteredClipping",
     "DnC",
+    "FLTrust",
+    "FoolsGold",
     "GeometricMedian",
     "InvalidLedger",
     "Krum",
+    "MeaMed",
     "Mean",
     "Median",
     "MoNNA",
     "MultiKrum",
     "NormClipping",
     "Pipeline",
+    "RepeatedMedian",
     "Reputation",
+    "ResidualReweighting",
     "Result",
     "Rule",
     "TrimmedMean",

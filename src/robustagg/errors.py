@@ -191,6 +191,16 @@ def unknown_argument(rule: str, name: str) -> TypeError:
     return TypeError(f"{rule}.aggregate() got an unexpected keyword argument {name!r}")
 
 
+def missing_argument(rule: str, name: str) -> TypeError:
+    return TypeError(f"{rule}.aggregate() needs the keyword argument {name!r}")
+
+
+def remembers_updates(rule: str) -> ValueError:
+    return ValueError(
+        f"{rule} remembers all clients' updates and cannot run over files; with memory=False it judges each round alone"
+    )
+
+
 def too_few_clients(rule: str, admitted: int, condition: str) -> ValueError:
     return ValueError(f"{rule} needs {condition}; {admitted} clients are admitted in this round")
 

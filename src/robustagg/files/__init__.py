@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike, fspath
 from pathlib import Path
+from typing import Any
 
 from robustagg import arrays, engine, errors
 from robustagg.files import budget
@@ -29,6 +30,7 @@ def aggregate_files(
     max_memory: int | str = "1 GiB",
     strict: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    **extras: Any,
 ) -> Result:
     """Turn one round of clients' files into one file, without ever holding the updates in memory.
 
@@ -58,6 +60,8 @@ def aggregate_files(
         Whether a file that cannot be used is an error.
     progress : callable, optional
         Called with the bytes read so far and the bytes to be read in all, which may grow.
+    **extras
+        What some rules need besides: tensors by name, like the model's.
 
     Returns
     -------
@@ -77,6 +81,8 @@ def aggregate_files(
     Every file is read once per pass: once for mean, median and trimmed mean, twice for the reputation rule. A file that
     fails or changes during a pass makes the round begin again without its client.
     """
+    if not rule.streams:
+        raise errors.remembers_updates(type(rule).__name__)
     paths = _listed(paths)
     entrants = Entrants(_clients(ids, paths), paths, strict)
     out = Path(out)
@@ -90,7 +96,7 @@ def aggregate_files(
     plan = budget.divide(memory, len(found.files), itemsize, found.nbytes)
     work = Progress(progress, found, passes=2 if rule.observes else 1)
     with Target(out, found.tensors) as target, Files(entrants, found, plan, target, work) as source:
-        return engine.run(rule, source, sample_counts, round)
+        return engine.run(rule, source, sample_counts, round, extras)
 
 
 def _listed(paths: Iterable[str | PathLike[str]]) -> tuple[str, ...]:

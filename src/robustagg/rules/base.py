@@ -124,6 +124,11 @@ class Rule(ABC):
 
     # --- what the engine calls ---
 
+    @property
+    def streams(self) -> bool:
+        """Whether what the rule remembers is small enough for rounds over files larger than memory."""
+        return True
+
     def check(self, round: Round) -> None:
         """Whether the rule can do this round; raises if not."""
         if round.sample_counts is not None and not self.weighs_samples:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
 
 from robustagg import errors, kernels
 from robustagg.kernels.interface import Array
-from robustagg.protocol import Block, Round, Verdict
+from robustagg.protocol import Block, Floats, Round, Verdict
 from robustagg.rules.base import Rule, shares
 
 
@@ -52,9 +52,19 @@ class Mean(Rule):
         return kernels.active().weighted_mean(block.rows, verdict.weights)
 
 
+@dataclass(frozen=True)
+class Counted(Verdict):
+    """A verdict by samples, which are not rounded: half of them is exactly half."""
+
+    counts: Floats = field(kw_only=True)
+
+
 @dataclass(eq=False)
 class Median(Rule):
     """The coordinate-wise median; of an even number of clients, the mean of the two middle values.
+
+    With `sample_counts` the weighted median: the least value up to which half of the samples lie, and where that is
+    exactly half, the mean of it and the next.
 
     Parameters
     ----------
@@ -76,7 +86,17 @@ class Median(Rule):
     array([1.5, 2. ])
     """
 
+    weighs_samples: ClassVar[bool] = True
+
+    def decide(self, evidence: None, round: Round) -> Verdict:
+        counts = round.counts()
+        if counts is None:
+            return super().decide(evidence, round)
+        return Counted(shares(np.ones_like(counts), counts), ["weighted by samples"] * len(counts), counts=counts)
+
     def combine(self, block: Block, note: Any, verdict: Verdict) -> Array:
+        if isinstance(verdict, Counted):
+            return kernels.active().weighted_median(block.rows, verdict.counts)
         return kernels.active().median(block.rows)
 
 

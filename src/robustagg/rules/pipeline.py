@@ -120,6 +120,11 @@ class Pipeline(Rule):
     def _keeps_clients(self) -> bool:
         return all(member.keeps_clients for member in self.mixers)
 
+    @property
+    def streams(self) -> bool:
+        """Whether the rule may run over files."""
+        return self.last.streams
+
     # --- the three verbs ---
 
     def check(self, round: Round) -> None:

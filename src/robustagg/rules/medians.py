@@ -1,0 +1,108 @@
+"""Relatives of the median, each coordinate on its own: the mean around it, the middle of the repeated-median line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from robustagg import errors, kernels
+from robustagg.kernels.interface import Array
+from robustagg.protocol import Block, Round, Verdict
+from robustagg.rules.base import Rule
+from robustagg.rules.distance import check_minority, check_whole
+from robustagg.rules.reputation import INTERCEPTS
+
+
+@dataclass(eq=False)
+class MeaMed(Rule):
+    """The coordinate-wise mean of the n - f values nearest the median.
+
+    Parameters
+    ----------
+    f : int
+        Byzantine clients that are withstood.
+    nonfinite : {"reject", "raise"}
+        What becomes of a client whose update holds a NaN or an infinity: left out, or an error.
+
+    Raises
+    ------
+    ValueError
+        If f is out of range; in a round, unless n > 2f.
+
+    Notes
+    -----
+    Breakdown point 1/2. O(n log n) per coordinate. Of two values equally far from the median, the smaller is the
+    nearer. f = 0 is the mean.
+
+    References
+    ----------
+    Xie, Koyejo and Gupta, "Generalized Byzantine-tolerant SGD", arXiv:1802.10116, 2018.
+
+    Examples
+    --------
+    >>> import numpy as np, robustagg as ra
+    >>> ra.MeaMed(f=1)(np.array([[1.0], [2.0], [3.0], [900.0]]))
+    array([2.])
+    """
+
+    f: int
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_whole("f", self.f)
+
+    def check(self, round: Round) -> None:
+        super().check(round)
+        check_minority(self, self.f, round)
+
+    def combine(self, block: Block, note: Any, verdict: Verdict) -> Array:
+        return kernels.active().mean_around_median(block.rows, len(block.rows) - self.f)
+
+
+@dataclass(eq=False)
+class RepeatedMedian(Rule):
+    """The value at the middle rank of Siegel's repeated-median line through each coordinate's sorted values.
+
+    Parameters
+    ----------
+    intercept : {"separate", "hierarchical", "median_point"}
+        How the line's intercept is found. With "median_point" the line goes through the median, which is the result
+        then.
+    nonfinite : {"reject", "raise"}
+        What becomes of a client whose update holds a NaN or an infinity: left out, or an error.
+
+    Raises
+    ------
+    ValueError
+        If there is no such intercept.
+
+    Notes
+    -----
+    Breakdown point 1/2. At most O(n^2) per coordinate.
+
+    References
+    ----------
+    Siegel, "Robust regression using repeated medians", Biometrika 69, 1982.
+    Fu et al., "Attack-Resistant Federated Learning with Residual-based Reweighting", arXiv:1912.11464, 2019.
+
+    Examples
+    --------
+    >>> import numpy as np, robustagg as ra
+    >>> ra.RepeatedMedian()(np.array([[1.0], [2.0], [3.0], [4.0], [900.0]]))
+    array([3.])
+    """
+
+    intercept: str = "separate"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.intercept not in INTERCEPTS:
+            raise errors.not_one_of("intercept", self.intercept, INTERCEPTS)
+
+    def combine(self, block: Block, note: Any, verdict: Verdict) -> Array:
+        slope, start = kernels.active().repeated_median(block.rows, self.intercept)
+        largest, middle = np.finfo(start.dtype).max, (len(block.rows) - 1) / 2
+        eighth = start.astype(np.float64) / 8 + slope.astype(np.float64) / 8 * middle  # at most half the largest number
+        return np.asarray(np.clip(eighth, -largest / 8, largest / 8) * 8, start.dtype)

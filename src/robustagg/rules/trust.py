@@ -1,0 +1,280 @@
+"""Rules that trust by direction: away from each other (FoolsGold), along with the server (FLTrust)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+
+from robustagg import errors, kernels
+from robustagg.kernels.interface import GRAM_TILE, Array, Rows
+from robustagg.protocol import Block, Client, Floats, Round, Verdict
+from robustagg.rules.base import Rule
+from robustagg.rules.distance import Combination, DistanceRule, combined
+from robustagg.rules.geometric import check_positive
+from robustagg.rules.geometry import Geometry
+from robustagg.rules.gram import Gram
+
+VARIANTS = ("paper", "authors")
+SAME = 1e-12  # directions whose cosine is so near 1 are the same but for rounding
+
+
+@dataclass(eq=False)
+class FLTrust(DistanceRule):
+    r"""The mean of the updates, cut to the length of the server's own and weighted by their agreement with it,
+
+    .. math:: g = \frac{\sum_i t_i \, (\lVert g_0\rVert / \lVert g_i\rVert) \, g_i}{\sum_i t_i},
+        \qquad t_i = \max(0, \cos(g_i, g_0)).
+
+    The server's update :math:`g_0`, trained on a small clean set of its own, is an argument of the call:
+    ``rule.aggregate(updates, server_update=g0)``.
+
+    Parameters
+    ----------
+    nonfinite : {"reject", "raise"}
+        What becomes of a client whose update holds a NaN or an infinity: left out, or an error.
+
+    Raises
+    ------
+    ValueError
+        In a round without `server_update`, or with one that holds a NaN or an infinity.
+
+    Notes
+    -----
+    No bound on the number of attackers; what they can do is bounded by the length and the direction of the server's
+    update. O(n^2 d), one pass. Where no client has any trust, the result is zero and so are all weights. Updates must
+    be differences from the global model, not models.
+
+    References
+    ----------
+    Cao et al., "FLTrust: Byzantine-robust Federated Learning via Trust Bootstrapping", NDSS 2021.
+
+    Examples
+    --------
+    >>> import numpy as np, robustagg as ra
+    >>> updates = np.array([[2.0, 0.0], [4.0, 0.0], [-900.0, 0.0]])
+    >>> ra.FLTrust()(updates, server_update=np.array([1.0, 0.0]))
+    array([1., 0.])
+    """
+
+    extras: ClassVar[frozenset[str]] = frozenset({"server_update"})
+
+    def check(self, round: Round) -> None:
+        super().check(round)
+        if "server_update" not in round.extras:
+            raise errors.missing_argument("FLTrust", "server_update")
+
+    def references(self, round: Round) -> Mapping[str, Any]:
+        return {name: tree for name, tree in round.extras.items() if name in self.extras}
+
+    def judge(self, geometry: Geometry, round: Round) -> Verdict:
+        norms, own = geometry.norms[:-1], geometry.norms[-1]
+        trust = np.maximum(cosines(geometry)[:-1, -1], 0)
+        total = trust.sum() or 1.0
+        coefficients = trust / total * np.divide(own, norms, out=np.zeros_like(norms), where=norms > 0)
+        reasons = [f"trust {t:.4g}" if t else "no trust: not along with the server's update" for t in trust]
+        return Combination(trust / total, reasons, coefficients=np.append(coefficients, 0.0))
+
+
+@dataclass(frozen=True)
+class Remembering(Combination):
+    """A verdict of FoolsGold, and the pieces of what it will remember of the clients."""
+
+    clients: Sequence[Client] = field(kw_only=True)
+    sums: Floats = field(kw_only=True)
+    """(m, rows) what makes the new histories of the rows of a block."""
+    pieces: list[Array] = field(default_factory=list)
+
+
+@dataclass(eq=False)
+class FoolsGold(Rule):
+    r"""The mean of the updates, weighted low for clients whose histories point the same way.
+
+    With :math:`H_i` the sum of client i's updates so far, :math:`c_{ij} = \cos(H_i, H_j)` and
+    :math:`v_i = \max_{j \ne i} c_{ij}` (not below 0), each :math:`c_{ij}` with :math:`v_j > v_i` is multiplied by
+    :math:`v_i / v_j`; then :math:`a_i = 1 - \max_j c_{ij}`, divided by the highest and clipped to [0, 0.99], and the
+    weight is :math:`\kappa (\ln(a_i / (1 - a_i)) + 1/2)`, clipped to [0, 1].
+
+    Parameters
+    ----------
+    memory : bool
+        Whether histories are kept; else each round is judged on its own.
+    kappa : float
+        Steepness of the last step.
+    features : (int, int), optional
+        First coordinate, and the one after the last, of what is compared; the whole model where not given. The output
+        layer tells sybils best.
+    variant : {"paper", "authors"}
+        "authors" cuts each update to length 1, and adds the weighted updates up without dividing by the weights' sum.
+    nonfinite : {"reject", "raise"}
+        What becomes of a client whose update holds a NaN or an infinity: left out, or an error.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of range; in a round, if the model's size is not that of the round before or `features`
+        lie outside, and over files with memory.
+
+    Notes
+    -----
+    Stops sybils that work together, any number of them; not a single attacker, and it punishes honest clients with like
+    data. O(n^2 d), with memory four times as much, one pass. Histories are kept by client id, in memory: n d numbers,
+    three times as many during a round. If all histories have the same direction, all weights are equal.
+
+    References
+    ----------
+    Fung, Yoon and Beschastnikh, "The Limitations of Federated Learning in Sybil Settings", RAID 2020.
+
+    Examples
+    --------
+    >>> import numpy as np, robustagg as ra
+    >>> updates = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 9.0], [0.0, 0.0, 9.0]])
+    >>> ra.FoolsGold()(updates)
+    array([0.5, 0.5, 0. ])
+    """
+
+    observes: ClassVar[bool] = True
+    by_client: ClassVar[bool] = True
+
+    memory: bool = True
+    kappa: float = 1.0
+    features: tuple[int, int] | None = None
+    variant: str = field(default="paper", kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_positive("kappa", self.kappa)
+        if self.variant not in VARIANTS:
+            raise errors.not_one_of("variant", self.variant, VARIANTS)
+        if self.features is not None:
+            self.features = _span(self.features)
+        self._history: dict[Client, Array] = {}
+        self._d: int | None = None
+
+    @property
+    def streams(self) -> bool:
+        """Whether the rule may run over files: with memory, histories take as much as all updates."""
+        return not self.memory
+
+    # --- the three verbs ---
+
+    def check(self, round: Round) -> None:
+        super().check(round)
+        if self._d is not None and self._d != round.d:
+            raise errors.other_size(self._d, round.d)
+        if self.features is not None and self.features[1] > round.d:
+            raise errors.out_of_range("features", self.features, f"within the model's {round.d} coordinates")
+
+    def observe(self, block: Block, round: Round, verdict: Verdict | None) -> tuple[Gram, None]:
+        rows = self._rows(block, [round.clients[i] for i in round.kept])
+        if self.features is not None:
+            rows = within(rows, *(end - block.start for end in self.features))
+        return Gram.of(rows), None
+
+    def decide(self, evidence: Gram, round: Round) -> Verdict:
+        geometry, m = evidence.geometry(), len(round.kept)
+        clients = [round.clients[i] for i in round.kept]
+        known = [i for i, client in enumerate(clients) if client in self._history]
+        cut = np.ones(m)
+        if self.variant == "authors":
+            cut /= np.maximum(geometry.norms[:m], 1)
+        sums = np.zeros((m, geometry.n))
+        sums[:, :m] = np.diag(cut)
+        sums[known, np.arange(m, geometry.n)] = 1
+        similar = alike(cosines(geometry.mixed(sums)))
+        weights = gold(similar, self.kappa)
+        coefficients = weights / weights.sum() if self.variant == "paper" else weights * cut
+        why = [f"likeness {likeness:.3f} to another client" for likeness in similar.max(axis=1)]
+        return Remembering(weights / weights.sum(), why, coefficients=coefficients, clients=clients, sums=sums)
+
+    def combine(self, block: Block, note: Any, verdict: Verdict) -> Array:
+        assert isinstance(verdict, Remembering)
+        if self.memory:
+            verdict.pieces.append(kernels.active().mix(self._rows(block, verdict.clients), verdict.sums))
+        return combined(block, verdict)
+
+    def commit(self, verdict: Verdict, round: Round) -> None:
+        assert isinstance(verdict, Remembering)
+        if self.memory:
+            new = {c: np.concatenate([piece[i] for piece in verdict.pieces]) for i, c in enumerate(verdict.clients)}
+            self._history = {**self._history, **new}
+        self._d = round.d
+        super().commit(verdict, round)
+
+    def _rows(self, block: Block, clients: Sequence[Client]) -> list[Array]:
+        """The updates, then the histories of those clients that have one."""
+        rows = [in_compute_dtype(row) for row in block.rows]
+        here = slice(block.start, block.start + rows[0].size)
+        return [*rows, *(self._history[c][here].astype(rows[0].dtype) for c in clients if c in self._history)]
+
+    # --- memory ---
+
+    def state_dict(self) -> dict[str, Any]:
+        """Parameters and histories, for :meth:`load_state_dict`."""
+        history = {client: row.copy() for client, row in self._history.items()}
+        return {**super().state_dict(), "d": self._d, "history": history}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from a state that a FoolsGold with the same parameters has saved.
+
+        Raises
+        ------
+        ValueError
+            If the state is another rule's, or was reached with other parameters; nothing is changed then.
+        """
+        super().load_state_dict(state)
+        self._d = state["d"]
+        self._history = {client: np.array(row) for client, row in state["history"].items()}
+
+
+def cosines(geometry: Geometry) -> Floats:
+    """(n, n) cosines of the angles between the rows; 0 for a row of zeros."""
+    norms = geometry.norms
+    products = norms[:, None] * norms
+    cosine = np.divide(geometry.inner, products, out=np.zeros_like(products), where=products > 0)
+    return np.where(cosine > 1 - SAME, 1.0, cosine)
+
+
+def alike(cosine: Floats) -> Floats:
+    """How like each client is to each other one, less where the other is more like a third."""
+    similar = cosine - np.diag(np.diagonal(cosine))
+    most = similar.max(axis=1)  # not below 0, which is on the diagonal
+    other = np.broadcast_to(most, similar.shape)
+    return np.asarray(similar * np.where(other > most[:, None], most[:, None] / np.where(other > 0, other, 1), 1))
+
+
+def gold(similar: Floats, kappa: float) -> Floats:
+    """The weights of clients of such likenesses; not all zero."""
+    a = np.clip(1 - similar.max(axis=1), 0, 1)
+    if not a.max() > 0:
+        return np.ones_like(a)
+    a = a / a.max()
+    a[a == 1] = 0.99
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.clip(kappa * (np.log(a / (1 - a)) + 0.5), 0, 1))
+
+
+def within(rows: Rows, first: int, end: int) -> list[Array]:
+    """The coordinates from `first` to `end`, and zeros before them from where a tile of the Gram matrix begins."""
+    first, end = max(first, 0), max(end, first, 0)
+    begin = first // GRAM_TILE * GRAM_TILE
+    cut = [row[begin:end].copy() for row in rows]
+    for row in cut:
+        row[: first - begin] = 0
+    return cut
+
+
+def in_compute_dtype(row: Array) -> Array:
+    """A row of float16 or bfloat16 in float32, others as they are."""
+    return row if row.itemsize > 2 else kernels.active().weighted_mean([row], np.ones(1))
+
+
+def _span(features: Any) -> tuple[int, int]:
+    """(first, end) as given, or in the list that a file makes of it."""
+    if isinstance(features, (tuple, list)) and len(features) == 2 and all(type(end) is int for end in features):
+        start, stop = features
+        if 0 <= start < stop:
+            return start, stop
+    raise errors.out_of_range("features", features, "None, or two integers, 0 <= first < end")
