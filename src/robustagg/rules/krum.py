@@ -25,9 +25,18 @@ def scores(distances: Floats, neighbours: int) -> tuple[Floats, Floats]:
 
 
 def ranking(distances: Floats, neighbours: int) -> NDArray[np.integer]:
-    """Rows from the best score to the worst; of equal scores the one nearer to all, then the first."""
-    score, total = scores(distances, neighbours)
+    """Rows from the best score to the worst; of equal scores the one nearer to all, then the first.
+
+    Mixed rows (NNM) often tie. Numbers that agree in 40 bits are equal, lest rounding chooses.
+    """
+    score, total = map(blurred, scores(distances, neighbours))
     return np.lexsort((total, score))
+
+
+def blurred(values: Floats) -> Floats:
+    """The numbers to 40 bits."""
+    fraction, exponent = np.frexp(values)
+    return np.ldexp(np.rint(fraction * 2.0**40), exponent - 40)
 
 
 @dataclass(eq=False)

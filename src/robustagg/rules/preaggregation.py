@@ -200,7 +200,7 @@ class ARC(PreAggregation):
 
 def clipping(norms: Floats, longest: float) -> Floats:
     """The matrix that scales each row down to a length."""
-    return np.diag(np.minimum(1, longest / np.maximum(norms, np.finfo(np.float64).tiny)))
+    return np.diag(np.divide(longest, norms, out=np.ones_like(norms), where=norms > longest))
 
 
 def check_some_honest(name: str, f: int, round: Round) -> None:
