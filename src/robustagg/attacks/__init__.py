@@ -14,21 +14,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from robustagg.attacks.crude import constant, gaussian, infinity, nan, scaling, sign_flip
 from robustagg.attacks.data import Trigger, backdoor, corner, frequent_words, label_flip
+from robustagg.attacks.hidden import alie, alie_z, ipm, mimic
 from robustagg.attacks.optimized import fang_krum, fang_median, min_max, min_sum
 from robustagg.attacks.rounds import looping, on_off, sample_count_inflation, sleeper, whitewashing
-from robustagg.attacks.updates import (
-    alie,
-    alie_z,
-    constant,
-    gaussian,
-    infinity,
-    ipm,
-    mimic,
-    nan,
-    scaling,
-    sign_flip,
-)
 
 __all__ = [
     "ATTACKS",

@@ -1,4 +1,4 @@
-"""Model poisoning that searches for the worst update which still looks honest. The shape is that of ``updates``."""
+"""Model poisoning that searches for the worst update which still looks honest. The shape is that of ``crude``."""
 
 from __future__ import annotations
 

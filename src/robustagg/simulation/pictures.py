@@ -38,18 +38,19 @@ def picture(simulation: Simulation, path: str | Path) -> None:
     """
     try:
         from matplotlib.figure import Figure  # not pyplot: no window, and no global state
+        from matplotlib.layout_engine import ConstrainedLayoutEngine
     except ImportError as cause:
         raise errors.optional_package("matplotlib", "sim") from cause
     targeted = any(run.success is not None for run in simulation.runs)
     remembering = next((run for run in simulation.runs if run.records[-1].reputation is not None), None)
     columns = 1 + targeted + (remembering is not None)
-    figure = Figure(figsize=(0.6 + 4.4 * columns, 4.6), dpi=150, layout="constrained")
-    figure.suptitle(_title(simulation), fontsize=13, color=INK, x=0.01, ha="left")
+    figure = Figure(figsize=(0.6 + 4.6 * columns, 4.7), dpi=150, layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.08))
+    figure.suptitle(_title(simulation), fontsize=13, fontweight="bold", color=INK, x=0.01, ha="left")
     axes = iter(figure.subplots(1, columns, squeeze=False)[0])
     first = next(axes)
-    _rules(first, simulation, "accuracy", "Test accuracy", "test images classified correctly [%]")
+    _rules(first, simulation, "accuracy", "Test accuracy", "correct test images [%]")
     if targeted:
-        _rules(next(axes), simulation, "success", "Attack success", "targeted test images taken for the target [%]")
+        _rules(next(axes), simulation, "success", "Attack success", "targeted test images taken as intended [%]")
     if remembering is not None:
         _reputations(next(axes), simulation, remembering)
     handles, labels = first.get_legend_handles_labels()
@@ -79,13 +80,13 @@ def _reputations(axes: Any, simulation: Simulation, run: RuleRun) -> None:
     for client, attacks in zip(simulation.clients, simulation.attackers, strict=True):
         scores = [record.reputation[client] for record in records if record.reputation is not None]
         axes.plot(rounds, scores, **(ATTACKER if attacks else HONEST))
-    _dress(axes, simulation, f"Clients' reputations ({run.rule})", "decayed score, 0 to 1")
+    _dress(axes, simulation, "Reputation of each client", "decayed score [0 to 1]")
     entries: Iterable[tuple[str, dict[str, Any], int]] = (
         ("honest client", HONEST, simulation.settings.clients - simulation.settings.f),
         ("attacker", ATTACKER, simulation.settings.f),
     )
     lines = [axes.plot([], [], label=f"{name} ({count})", **style)[0] for name, style, count in entries if count]
-    axes.legend(handles=lines, frameon=False, labelcolor=INK)
+    axes.figure.legend(handles=lines, loc="outside lower right", ncols=2, frameon=False, labelcolor=INK)
 
 
 def _dress(axes: Any, simulation: Simulation, title: str, unit: str) -> None:
@@ -100,8 +101,8 @@ def _dress(axes: Any, simulation: Simulation, title: str, unit: str) -> None:
     axes.set_axisbelow(True)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-    records = simulation.runs[0].records
     if simulation.settings.kind == "schedule":
-        for record in records:
-            if record.attacking:
-                axes.axvspan(record.round - 0.5, record.round + 0.5, color="#F4DCCB", linewidth=0, zorder=0)
+        attacked = [record.round for record in simulation.runs[0].records if record.attacking]
+        for i, number in enumerate(attacked):
+            label = None if i else "attack under way"
+            axes.axvspan(number - 0.5, number + 0.5, color="#F4DCCB", linewidth=0, zorder=0, label=label)

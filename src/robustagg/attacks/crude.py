@@ -1,13 +1,11 @@
-"""Model poisoning: what f attackers send who know the honest clients' updates.
+"""Model poisoning that does not hide: what f attackers send who may know the honest clients' updates.
 
 One shape: ``attack(honest, f, **options)`` takes the m honest rows, (m, d), and gives the f malicious ones, (f, d), in
-their dtype. Nothing is written to the honest rows; the same arguments give the same rows. All computation is in
-float64.
+their dtype. Nothing is written to the honest rows; the same arguments give the same rows. All is computed in float64.
 """
 
 from __future__ import annotations
 
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -50,95 +48,6 @@ def sign_flip(honest: Any, f: int, *, scale: float = 1.0) -> Rows:
     return sent(-scale * x[np.arange(f) % len(x)], honest, f)
 
 
-def ipm(honest: Any, f: int, *, epsilon: float = 0.5) -> Rows:
-    r"""Inner product manipulation (Empire): every attacker sends :math:`-\varepsilon\,\bar x` of the honest mean.
-
-    A small epsilon stays near the honest rows, yet turns the aggregate's inner product with the true mean negative
-    where the rule averages over enough attackers; the mean itself turns at :math:`\varepsilon > m/f`.
-
-    Parameters
-    ----------
-    honest : (m, d) array
-        What the honest clients send.
-    f : int
-        How many attackers there are.
-    epsilon : float
-        Length of the malicious update, in honest means.
-
-    Returns
-    -------
-    (f, d) array
-        What the attackers send, in the dtype of `honest`.
-
-    References
-    ----------
-    Xie, Koyejo and Gupta, "Fall of Empires: Breaking Byzantine-tolerant SGD by Inner Product Manipulation", UAI 2019.
-
-    Examples
-    --------
-    >>> from robustagg.attacks import ipm
-    >>> ipm([[1.0, 2.0], [3.0, 2.0]], 1, epsilon=0.5)
-    array([[-1., -1.]])
-    """
-    return sent(-epsilon * honest_rows(honest, f).mean(axis=0), honest, f)
-
-
-def alie_z(n: int, f: int) -> float:
-    r"""How many standard deviations f of n attackers can hide in: :math:`\Phi^{-1}((n - f - s) / (n - f))`.
-
-    s = floor(n / 2 + 1) - f is how many honest clients they need on their side for a majority. Infinite where they are
-    the majority already, minus infinity where they cannot become one.
-
-    Examples
-    --------
-    The worked figure of the paper: 24 attackers of 50 need s = 2.
-
-    >>> from robustagg.attacks import alie_z
-    >>> round(alie_z(50, 24), 2)
-    1.43
-    """
-    supporters = n // 2 + 1 - f
-    share = (n - f - supporters) / (n - f)
-    if not 0 < share < 1:
-        return float("inf") if share >= 1 else float("-inf")
-    return NormalDist().inv_cdf(share)
-
-
-def alie(honest: Any, f: int, *, z: float | None = None) -> Rows:
-    r"""A little is enough: every attacker sends :math:`\bar x - z\,\sigma`, coordinate by coordinate.
-
-    Parameters
-    ----------
-    honest : (m, d) array
-        What the honest clients send.
-    f : int
-        How many attackers there are.
-    z : float, optional
-        Distance from the mean in population standard deviations. By default :func:`alie_z` of n = m + f; 0 where that
-        is negative, or the attackers are the majority (they need not hide, and this attack is not theirs).
-
-    Returns
-    -------
-    (f, d) array
-        What the attackers send, in the dtype of `honest`.
-
-    References
-    ----------
-    Baruch, Baruch and Goldberg, "A Little Is Enough: Circumventing Defenses For Distributed Learning", NeurIPS 2019.
-
-    Examples
-    --------
-    >>> from robustagg.attacks import alie
-    >>> alie([[1.0, 2.0], [3.0, 2.0]], 1, z=1.5)
-    array([[0.5, 2. ]])
-    """
-    x = honest_rows(honest, f)
-    if z is None:
-        z = alie_z(len(x) + f, f)
-        z = z if 0 < z < np.inf else 0.0
-    return sent(x.mean(axis=0) - z * x.std(axis=0), honest, f)
-
-
 def gaussian(honest: Any, f: int, *, std: float = 1.0, seed: int = 0) -> Rows:
     r"""Each attacker sends noise: :math:`\mathcal N(0, \mathrm{std}^2)` in every coordinate.
 
@@ -170,45 +79,6 @@ def gaussian(honest: Any, f: int, *, std: float = 1.0, seed: int = 0) -> Rows:
     """
     x = honest_rows(honest, f)
     return sent(np.random.default_rng(seed).normal(0, std, (f, x.shape[1])), honest, f)
-
-
-def mimic(honest: Any, f: int, *, target: int | None = None) -> Rows:
-    r"""Every attacker copies one honest client, so that a robust rule takes that client for the consensus.
-
-    Parameters
-    ----------
-    honest : (m, d) array
-        What the honest clients send.
-    f : int
-        How many attackers there are.
-    target : int, optional
-        Row to copy. Where not given, the client farthest out along the honest rows' direction of greatest variance:
-        :math:`\arg\max_i |z^\top (x_i - \bar x)|`, z the top right singular vector, found through the m x m Gram
-        matrix.
-
-    Returns
-    -------
-    (f, d) array
-        What the attackers send, in the dtype of `honest`.
-
-    References
-    ----------
-    Karimireddy, He and Jaggi, "Byzantine-Robust Learning on Heterogeneous Datasets via Bucketing", ICLR 2022.
-
-    Examples
-    --------
-    >>> from robustagg.attacks import mimic
-    >>> mimic([[0.0, 1.0], [0.1, 1.0], [5.0, 1.0]], 1)
-    array([[5., 1.]])
-    """
-    x = honest_rows(honest, f)
-    if target is None:
-        centred = x - x.mean(axis=0)
-        _, vectors = np.linalg.eigh(centred @ centred.T)
-        target = int(np.abs(vectors[:, -1]).argmax())
-    elif not 0 <= target < len(x):
-        raise errors.out_of_range("target", target, f"the index of one of {len(x)} honest rows")
-    return sent(x[target], honest, f)
 
 
 def constant(honest: Any, f: int, *, value: float = 1.0) -> Rows:
