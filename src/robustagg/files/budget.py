@@ -11,9 +11,9 @@ from robustagg.kernels.interface import GRAM_TILE
 UNITS = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3, "T": 1000**4}
 UNITS |= {f"{unit}I": 2 ** (10 * power) for power, unit in enumerate("KMGT", 1)}
 
-ROWS = 2**25  # bytes of a block's rows beyond which a wider block is no faster
+ROWS = 2**24  # bytes of a block's rows beyond which a wider block is no faster
 HEADERS = 64  # a file's header may take this part of the budget: parsed, it takes up to 25 times its bytes
-SCRATCH = {"native": 0, "numba": 0, "numpy": 120}  # bytes that a backend's kernels need per value of a block
+SCRATCH = {"native": 1, "numba": 1, "numpy": 80}  # bytes that a backend's kernels need per value of a block
 RESULT = 64  # bytes per coordinate: the piece of the result, its copy in the tensor's dtype, medians on their way
 
 
@@ -56,7 +56,7 @@ def divide(memory: int, rows: int, itemsize: int, fixed: int) -> Budget:
     fixed : int
         Bytes needed whatever the width.
     """
-    per_value = itemsize + SCRATCH[kernels.active_name()] + 1  # 1: two notes, of a bit per value each, and some room
+    per_value = itemsize + SCRATCH[kernels.active_name()] + 1  # 1: two notes of a bit each, and some room
     per_coordinate = rows * per_value + RESULT
     least = fixed + GRAM_TILE * per_coordinate
     if memory < least:

@@ -32,6 +32,8 @@ class Member:
             done = 0
             while done < len(view):
                 data = self._inflate(handle, len(view) - done)
+                if not data:
+                    raise errors.member_ends(self._name)
                 view[done : done + len(data)] = data
                 done += len(data)
         self._checksum = zlib.crc32(view, self._checksum)

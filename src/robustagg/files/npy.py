@@ -49,7 +49,7 @@ def archive_contents(file: File, limit: int) -> Contents:
             members = sorted(archive.infolist(), key=lambda member: member.header_offset)
             end = archive.start_dir
         ends = [*(member.header_offset for member in members[1:]), end]
-        return in_order([_member(handle, member, end) for member, end in zip(members, ends, strict=True)])
+        return in_order([_member(handle, member, end) for member, end in zip(members, ends, strict=False)])
 
 
 def _member(handle: Handle, member: zipfile.ZipInfo, end: int) -> tuple[Tensor, tuple[Any, ...]]:
@@ -85,16 +85,18 @@ def _header(name: str, start: bytes, total: int) -> Header:
     try:
         fields = ast.literal_eval(str(start[begin:size], "utf-8").strip())
         descr, fortran, shape = fields["descr"], fields["fortran_order"], fields["shape"]
-        dtype = np.dtype(descr) if isinstance(descr, str) else np.dtype(object)
-    except (ValueError, TypeError, SyntaxError, KeyError, MemoryError, RecursionError) as fault:
-        raise errors.damaged_header(fault) from None
+        dtype = np.dtype(descr if isinstance(descr, str) else "V")  # V: not a plain one
+    except (ValueError, TypeError, SyntaxError, KeyError, MemoryError, RecursionError):
+        raise errors.damaged_header("not a dictionary of descr, fortran_order and shape") from None
+    if type(fortran) is not bool:
+        raise errors.damaged_header("fortran_order is neither True nor False")
     if dtype.hasobject:
         raise errors.pickled(name)
     tensor = checked(name, dtype.name if dtype.kind in "fiub" else str(descr), shape)
     if tensor.nbytes != total - size:
         raise errors.lying_size(name, tensor.nbytes, total - size)
     several = sum(k > 1 for k in tensor.shape) > 1  # else both orders are one
-    return Header(Tensor(name, tensor.dtype, tensor.shape, fortran is True and several), not dtype.isnative, size)
+    return Header(Tensor(name, tensor.dtype, tensor.shape, fortran and several), not dtype.isnative, size)
 
 
 # --- writing --------------------------------------------------------------------------------------------------------
@@ -138,8 +140,10 @@ class ArchiveWriter:
 
     def close(self) -> None:
         """All tensors are written."""
-        self._end()
-        self._archive.close()
+        try:
+            self._end()
+        finally:
+            self._archive.close()
 
     def _end(self) -> None:
         if self._member is not None:

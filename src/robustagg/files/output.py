@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
@@ -26,7 +27,7 @@ class Writer(Protocol):
     def write(self, values: Array) -> None: ...
 
     def close(self) -> None:
-        """All tensors are written."""
+        """All tensors are written. To close again does nothing."""
 
 
 WRITERS: dict[str, Callable[[BinaryIO, tuple[Tensor, ...]], Writer]] = {
@@ -56,20 +57,25 @@ class Target:
             raise errors.c_order_only(path, next(tensor.name for tensor in tensors if tensor.fortran))
         self.path, self._tensors = path, tensors
         self._partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+        self._writer: Writer | None = None
         self._file: BinaryIO = open(self._partial, "xb")  # noqa: SIM115 - see __exit__
 
     def __enter__(self) -> Target:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._file.close()
+        self._abandon()
+        with suppress(OSError):  # what could not be written is not wanted any more
+            self._file.close()
         self._partial.unlink(missing_ok=True)
 
     def writer(self) -> Writer:
         """Begin, or begin again."""
+        self._abandon()
         self._file.seek(0)
         self._file.truncate()
-        return WRITERS[self.path.suffix.lower()](self._file, self._tensors)
+        self._writer = WRITERS[self.path.suffix.lower()](self._file, self._tensors)
+        return self._writer
 
     def publish(self) -> None:
         """Everything is on disk before the name is given, and the name is before anybody is told."""
@@ -81,6 +87,11 @@ class Target:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+    def _abandon(self) -> None:
+        if self._writer is not None:
+            with suppress(Exception):  # a half-written archive cannot be closed in order
+                self._writer.close()
 
 
 class Output:

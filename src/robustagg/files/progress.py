@@ -13,11 +13,11 @@ class Progress:
     def __init__(self, callback: Callable[[int, int], None] | None, found: Survey, passes: int) -> None:
         self._callback = callback
         self._votes = sum(tensor.nbytes for tensor in found.tensors if tensor.counts)
-        rest = sum(tensor.nbytes for tensor in found.tensors) - self._votes
-        self._done, self._total = 0, len(found.files) * (passes * self._votes + rest)
+        self._rest = sum(tensor.nbytes for tensor in found.tensors) - self._votes
+        self._done, self._total = 0, len(found.files) * (passes * self._votes + self._rest)
 
     def begin_pass(self, clients: int) -> None:
-        self._total = max(self._total, self._done + clients * self._votes)
+        self._total = max(self._total, self._done + clients * (self._votes + self._rest))
 
     def add(self, nbytes: int) -> None:
         self._done += nbytes

@@ -19,7 +19,6 @@ from robustagg.files.tensors import Tensor
 from robustagg.kernels.interface import Array, Rows
 from robustagg.protocol import Client
 
-PADDING = 192  # bytes between rows: a power of two apart, they would compete for the same lines of the cache
 MIDDLES = 8  # integers are read this many times narrower than the rest: they are sorted in wider copies
 
 
@@ -32,7 +31,7 @@ class Files:
         self._notes: Notes | None = None
         self._references: list[list[Array]] = []
         widest = max((tensor.storage.itemsize for tensor in found.tensors if tensor.counts), default=1)
-        self._buffer = np.empty((len(found.files), budget.width * widest + PADDING), np.uint8)
+        self._buffer = np.empty((len(found.files), budget.width * widest), np.uint8)
 
     def __enter__(self) -> Files:
         return self
