@@ -205,7 +205,7 @@ def test_a_tensor_per_coordinate(tmp_path, rule, suffix):
 def test_a_model_without_coordinates(tmp_path, rule, suffix):
     for name, tensors in (("nothing", {}), ("empty", {"w": np.empty((0, 3))})):
         (folder := tmp_path / name).mkdir()
-        updates = {client: tensors for client in NAMES}
+        updates = dict.fromkeys(NAMES, tensors)
         result = ra.aggregate_files(rule(), write_all(folder, updates, suffix), folder / f"out{suffix}")
         same(read(result.update), rule().aggregate(updates).update)
 
