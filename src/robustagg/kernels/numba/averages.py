@@ -50,8 +50,9 @@ def mix(addresses, kind, lo, hi, matrix, out):
             for result in range(len(matrix)):
                 total[:] = 0
                 for i in range(len(y)):
+                    weight = matrix[result, i]
                     for k in range(LANES):
-                        total[k] += matrix[result, i] * (y[i, k] * unit[k])
+                        total[k] += weight * (y[i, k] * unit[k])
                 for k in range(min(LANES, stop - first)):
                     out[result, first + k] = max(-largest, min(total[k] / unit[k], largest))
     return True

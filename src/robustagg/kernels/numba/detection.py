@@ -155,8 +155,9 @@ def rectified_mean(addresses, kind, lo, hi, rejected, median, weights, rescale, 
             rectify_group(y, first, rejected, median, rescale, value_range, lanes)
             total[:] = 0
             for i in range(len(y)):
+                weight = weights[i]
                 for k in range(LANES):
-                    total[k] += weights[i] * y[i, k]
+                    total[k] += weight * y[i, k]
             for k in range(min(LANES, stop - first)):
                 median[first + k] = max(-largest, min(total[k], largest))
     return True

@@ -86,11 +86,14 @@ def load(address, kind, start, stop, out):
 @jit
 def load_tile(addresses, kind, start, stop, tile):
     """Widen the columns start to stop of all rows into tile (groups, n, LANES); return whether all are finite."""
+    groups = (stop - start + LANES - 1) // LANES
+    run = np.empty(groups * LANES, tile.dtype)  # long loops widen faster than many short ones
     good = True
     for i in range(len(addresses)):
-        for group in range((stop - start + LANES - 1) // LANES):
-            first = start + group * LANES
-            good &= load(addresses[i], kind, first, min(first + LANES, stop), tile[group, i])
+        good &= load(addresses[i], kind, start, stop, run)
+        for group in range(groups):
+            for k in range(LANES):
+                tile[group, i, k] = run[group * LANES + k]
     return good
 
 
