@@ -12,7 +12,7 @@ UNITS = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3, "T": 1000**4}
 UNITS |= {f"{unit}I": 2 ** (10 * power) for power, unit in enumerate("KMGT", 1)}
 
 ROWS = 2**24  # bytes of a block's rows beyond which a wider block is no faster
-HEADERS = 64  # a file's header may take this part of the budget: parsed, it takes up to 25 times its bytes
+HEADERS = 64  # a file's header may take this part of the budget: parsed, it takes up to 30 times its bytes
 SCRATCH = {"native": 1, "numba": 1, "numpy": 80}  # bytes that a backend's kernels need per value of a block
 RESULT = 64  # bytes per coordinate: the piece of the result, its copy in the tensor's dtype, medians on their way
 
