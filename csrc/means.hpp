@@ -1,11 +1,35 @@
 // What the means share: sums of a strip of coordinates in double, and how they become results.
 #pragma once
 
+#include "simd.hpp"
 #include "stage.hpp"
 
 namespace ra::RA_ISA {
 
 constexpr std::size_t strip = 1024;  // coordinates: 4 KiB of each row at a time, and their sums stay in the L1 cache
+
+// Half 0 or 1 of v, in double.
+template <int h>
+inline Vec<double> half_of(Vec<float> v) {
+#if defined(RA_AVX512)
+    return _mm512_cvtps_pd(_mm512_maskz_extractf32x8_ps(0xff, v, h));
+#elif defined(__AVX2__)
+    return _mm256_cvtps_pd(_mm256_extractf128_ps(v, h));
+#elif defined(__SSE2__)
+    return _mm_cvtps_pd(h == 0 ? v : _mm_movehl_ps(v, v));
+#else
+    Vec<double> wide;
+    for (int l = 0; l < lanes<double>; ++l) wide[l] = v[h * lanes<double> + l];
+    return wide;
+#endif
+}
+
+// sum[0 .. lanes - 1] += weight * v, in double; sum is one vector for doubles, two for floats.
+inline void add_weighted(Vec<double> v, double weight, Vec<double>* sum) { sum[0] += weight * v; }
+inline void add_weighted(Vec<float> v, double weight, Vec<double>* sum) {
+    sum[0] += weight * half_of<0>(v);
+    sum[1] += weight * half_of<1>(v);
+}
 
 inline bool all_finite(const double* values, std::size_t count) {
     std::uint64_t bad = 0;

@@ -15,29 +15,6 @@ struct Strip {
     alignas(64) C low[strip], high[strip], median[strip], row[4][strip];
 };
 
-// Half 0 or 1 of v, in double.
-template <int h>
-inline Vec<double> half_of(Vec<float> v) {
-#if defined(RA_AVX512)
-    return _mm512_cvtps_pd(_mm512_maskz_extractf32x8_ps(0xff, v, h));
-#elif defined(__AVX2__)
-    return _mm256_cvtps_pd(_mm256_extractf128_ps(v, h));
-#elif defined(__SSE2__)
-    return _mm_cvtps_pd(h == 0 ? v : _mm_movehl_ps(v, v));
-#else
-    Vec<double> wide;
-    for (int l = 0; l < lanes<double>; ++l) wide[l] = v[h * lanes<double> + l];
-    return wide;
-#endif
-}
-
-// sum[0 .. lanes - 1] += weight * v, in double; sum is one vector for doubles, two for floats.
-inline void add_weighted(Vec<double> v, double weight, Vec<double>* sum) { sum[0] += weight * v; }
-inline void add_weighted(Vec<float> v, double weight, Vec<double>* sum) {
-    sum[0] += weight * half_of<0>(v);
-    sum[1] += weight * half_of<1>(v);
-}
-
 // Rows that are read together, so that sums and extremes are loaded and stored once for all of them.
 template <class C>
 struct Group {

@@ -6,8 +6,7 @@
 
 #include <cmath>
 
-#include "select.hpp"
-#include "simd.hpp"
+#include "networks.hpp"
 #include "stage.hpp"
 
 namespace ra::RA_ISA {
@@ -101,9 +100,18 @@ inline void rescale_extremes(C* y, std::size_t n, std::size_t stride, const Extr
 }
 
 template <class C>
+inline void find_medians(const C* y, std::size_t n, std::size_t stride, C* middle, C* work) {
+    auto* v = reinterpret_cast<Vec<C>*>(work);
+    for (std::size_t j = 0; j < chunk; j += lanes<C>) {
+        for (std::size_t i = 0; i < n; ++i) v[i] = load_vector(y + i * stride + j);
+        store_vector(middle + j, median<C>(v, static_cast<int>(n)));
+    }
+}
+
+template <class C>
 inline void clip_to_median(C* y, std::size_t n, std::size_t stride, const Extremes<C>& extremes, double range, C* work) {
     alignas(64) C middle[chunk], floor[chunk], ceiling[chunk];
-    median_of_chunk(y, n, stride, middle, work);
+    find_medians(y, n, stride, middle, work);
     for (std::size_t j = 0; j < chunk; ++j) {
         const double low = extremes.low[j], high = extremes.high[j];
         const bool wide = high - low > range;
@@ -117,7 +125,7 @@ inline void clip_to_median(C* y, std::size_t n, std::size_t stride, const Extrem
         }
 }
 
-// `work` holds n * 64 values.
+// `work` holds n * 64 values, aligned.
 template <class C>
 inline void rescale_chunk(C* y, std::size_t n, std::size_t stride, const Rescale& rescale, C* work) {
     if (n < 3) return;

@@ -1,0 +1,41 @@
+// out[j] = median of column j; of an even count, the mean of the two middle values. Exact up to that mean, which
+// cannot overflow. Few values go through a selection network, O(n log^2 n); many are counted, about O(n) a pass.
+#include "order.hpp"
+#include "rank.hpp"
+
+namespace ra::RA_ISA {
+
+namespace {
+
+// Rounding must not leave the box: halves of subnormal numbers are inexact.
+template <class T>
+Vec<T> mean_of(Vec<T> low, Vec<T> high) {
+    return max(low, min(high, low * T(0.5) + high * T(0.5)));
+}
+
+template <class T>
+Vec<T> selected_median(Vec<T>* v, int n) {
+    select<T>(v, n, (n - 1) / 2, n / 2 + 1);
+    return mean_of<T>(v[(n - 1) / 2], v[n / 2]);
+}
+
+template <class T>
+Vec<T> counted_median(const Vec<T>* v, int n) {
+    const Bounds<T> found = close_in<T>(v, n, bounds_of<T>(v, n), (n - 1) / 2);
+    if (n % 2 != 0) return found.low;
+    const Vec<T> next = split_at<T>(v, n, found.low).up;
+    return mean_of<T>(found.low, choose(less(splat(T(n / 2)), found.upto), found.low, next));
+}
+
+}  // namespace
+
+bool median(const RowsView& view, void* out, int threads) {
+    return visit(view, [&](auto rows) {
+        using C = typename decltype(rows)::Value;
+        return reduce_columns(rows, static_cast<C*>(out), threads, [](Vec<C>* v, int n) {
+            return n < counting_pays ? selected_median<C>(v, n) : counted_median<C>(v, n);
+        });
+    });
+}
+
+}  // namespace ra::RA_ISA

@@ -1,0 +1,69 @@
+// out[j] = mean of column j without its k lowest and k highest values, n > 2k, accumulated in double. Few values are
+// sorted by a network and summed in their order; of many, the two outermost values that stay are found by counting,
+// and what lies between is summed in client order.
+#include "means.hpp"
+#include "order.hpp"
+#include "rank.hpp"
+
+namespace ra::RA_ISA {
+
+namespace {
+
+// A sum of lanes<T> columns in double: one vector for doubles, two for floats.
+template <class T>
+struct Sum {
+    Vec<double> part[sizeof(double) / sizeof(T)] = {};
+
+    void add(Vec<T> v, double weight) { add_weighted(v, weight, part); }
+    void add(Vec<T> v, Vec<T> times, double weight) {
+        if constexpr (sizeof(T) == sizeof(double)) {
+            part[0] += times * weight * v;
+        } else {
+            part[0] += half_of<0>(times) * weight * half_of<0>(v);
+            part[1] += half_of<1>(times) * weight * half_of<1>(v);
+        }
+    }
+
+    // Rounding must not leave the box of the values that were averaged.
+    Vec<T> between(Vec<T> low, Vec<T> high) const {
+        alignas(64) double sum[lanes<T>];
+        std::memcpy(sum, part, sizeof part);
+        Vec<T> mean = low;
+        for (int l = 0; l < lanes<T>; ++l) mean[l] = static_cast<T>(sum[l]);
+        return max(low, min(high, mean));
+    }
+};
+
+template <class T>
+Vec<T> sorted_mean(Vec<T>* v, int n, int k) {
+    select<T>(v, n, k, n - k);
+    Sum<T> sum;
+    for (int i = k; i < n - k; ++i) sum.add(v[i], 1.0 / (n - 2 * k));
+    return sum.between(v[k], v[n - k - 1]);
+}
+
+// The k-th value from below and from above, and the sum of what lies between; those two, as often as they stay.
+template <class T>
+Vec<T> counted_mean(const Vec<T>* v, int n, int k) {
+    const Bounds<T> all = bounds_of<T>(v, n), low = close_in<T>(v, n, all, k);
+    const Bounds<T> high = close_in<T>(v, n, {low.low, all.high, low.below, all.upto}, n - k - 1);
+    const double share = 1.0 / (n - 2 * k);
+    Sum<T> sum;
+    for (int i = 0; i < n; ++i) sum.add(choose(less(low.low, v[i]) & less(v[i], high.low), v[i], Vec<T>{}), share);
+    sum.add(low.low, low.upto - T(k), share);
+    sum.add(high.low, T(n - k) - high.below, share);
+    return sum.between(low.low, high.low);
+}
+
+}  // namespace
+
+bool trimmed_mean(const RowsView& view, std::size_t k, void* out, int threads) {
+    return visit(view, [&](auto rows) {
+        using C = typename decltype(rows)::Value;
+        return reduce_columns(rows, static_cast<C*>(out), threads, [cut = static_cast<int>(k)](Vec<C>* v, int n) {
+            return n < counting_pays ? sorted_mean<C>(v, n, cut) : counted_mean<C>(v, n, cut);
+        });
+    });
+}
+
+}  // namespace ra::RA_ISA
