@@ -26,11 +26,12 @@ class Bracket {
         if (n_ - rows_above <= (n_ - 1) / 2) side = Side::low, low = t, below = rows_below, low_misfit_ = misfit;
         else if (rows_below > n_ / 2) side = Side::high, high = t, above = rows_above, high_misfit_ = misfit;
         ++trials_;
-        // Rows whose middle slopes t separates are on no side: aim past half of them.
-        aim_ = std::max(aim_, T(n_ - rows_below - rows_above) / 2 + 1);
+        // Rows whose two middle slopes t separates are on no side: aim past half of them.
+        const int split = n_ - rows_below - rows_above;
+        aim_ = std::max(aim_, T(split) / 2 + 1);
         if (side == Side::neither || open()) step_from(t, misfit);
         else interpolate();
-        done_ = trials_ >= most_trials || n_ - below - above <= enough(n_) || !(low < next && next < high);
+        done_ = trials_ >= most_trials || n_ - below - above <= (enough(n_) << std::max(0, trials_ - 3)) + split || !(low < next && next < high);
         return side;
     }
     bool done() const { return done_; }
@@ -46,6 +47,7 @@ class Bracket {
     void step_from(T t, T misfit) {
         const bool lower = high - t < t - low || (open() && misfit > 0);
         next = t + ((lower ? -aim_ : aim_) - misfit) / rate_;
+        if (!(low < next && next < high)) next = t + ((lower ? low : high) - t) / 2;
         aim_ *= 2;
     }
     // Regula falsi, aimed a little beyond the goal on the side of the worse end; halves the bracket when that stalls.

@@ -41,10 +41,11 @@ class Gaps {
 
 // A thinned column, every step-th rank: its small repeated median tells where to look for the whole one's.
 struct Thinning {
+    static constexpr int most = 32;
     int size, step, first;
 
     explicit Thinning(int n)
-        : size(n < 192 ? 16 : 32), step(std::max(1, (n - 1) / (size - 1))), first((n - 1 - step * (size - 1)) / 2) {}
+        : size(n < 192 ? most / 2 : most), step(std::max(1, (n - 1) / (size - 1))), first((n - 1 - step * (size - 1)) / 2) {}
 };
 
 template <class T>

@@ -25,17 +25,17 @@ template <class T>
 struct DualWork {
     Vec<T>*z, *tag;            // a trial
     Vec<T>*low_tag, *high_tag; // the trials at the ends of each lane's bracket
-    Vec<T>*sample_y, *sample_s, *sample;
+    Vec<T>*sample_y, *sample_s, *sample;  // of the thinned column
     unsigned* known;           // a bit for each lane: the row is below or above the bracket
     int* rows;                 // of each lane: the others
     T *columns, *values, *list;
 
     DualWork(Arena& arena, std::size_t n)
         : z(arena.take<Vec<T>>(n + lanes<T>)), tag(arena.take<Vec<T>>(n + lanes<T>)), low_tag(arena.take<Vec<T>>(n)),
-          high_tag(arena.take<Vec<T>>(n)), sample_y(arena.take<Vec<T>>(largest_network)),
-          sample_s(arena.take<Vec<T>>(largest_network)), sample(arena.take<Vec<T>>(largest_network)),
+          high_tag(arena.take<Vec<T>>(n)), sample_y(arena.take<Vec<T>>(Thinning::most)),
+          sample_s(arena.take<Vec<T>>(Thinning::most)), sample(arena.take<Vec<T>>(Thinning::most)),
           known(arena.take<unsigned>(2 * n)), rows(arena.take<int>(n * lanes<T>)),
-          columns(arena.take<T>((n + lanes<T>)*lanes<T>)), values(arena.take<T>(n)), list(arena.take<T>(n + lanes<T>)) {}
+          columns(arena.take<T>((n + lanes<T>)*lanes<T>)), values(arena.take<T>(n + lanes<T>)), list(arena.take<T>(n + lanes<T>)) {}
 };
 
 template <class T>
@@ -50,7 +50,7 @@ class Dual {
             std::fill_n(work.columns + l * stride + n_, lanes<T>, std::numeric_limits<T>::quiet_NaN());
         const Thinning& thin = design.thinning;
         for (int k = 0; k < thin.size; ++k) work.sample_y[k] = y[thin.first + k * thin.step];
-        row_medians(design.thinned_gaps, work.sample_y, work.sample_s);
+        row_medians(design.thinned_gaps, work.sample_y, work.sample_s, work.sample);
     }
 
     Vec<T> find(Unknown unknown) {
@@ -130,12 +130,14 @@ class Dual {
         return less(tag, splat(design_.unit * T(Middle(n_ - 1).lower + 1))) & less_equal(Vec<T>{}, tag);
     }
 
-    void note(unsigned known, Vec<T> tag) {
-        for (; known != 0; known &= known - 1) {
-            const int lane = __builtin_ctz(known);
-            const int row = static_cast<int>(tag[lane]) & (static_cast<int>(design_.unit) - 1);
-            work_.known[row] |= 1U << lane;
-        }
+    // Marks the rows of some lanes' tags as known. Pairs leave the tags where their rows are, merging does not.
+    void mark(unsigned which, int place, Vec<T> tag) {
+        if (!by_merging_) work_.known[place] |= which;
+        else
+            for (; which != 0; which &= which - 1) {
+                const int lane = __builtin_ctz(which);
+                work_.known[static_cast<int>(tag[lane]) & (static_cast<int>(design_.unit) - 1)] |= 1U << lane;
+            }
     }
     void collect_rows() {
         std::fill_n(work_.known, n_, 0U);
@@ -146,8 +148,8 @@ class Dual {
             count_[l] = 0;
         }
         for (int i = 0; i < n_; ++i) {
-            note(bits(is_below(work_.low_tag[i])) & has_low, work_.low_tag[i]);
-            note(bits(is_above(work_.high_tag[i])) & has_high, work_.high_tag[i]);
+            mark(bits(is_below(work_.low_tag[i])) & has_low, i, work_.low_tag[i]);
+            mark(bits(is_above(work_.high_tag[i])) & has_high, i, work_.high_tag[i]);
         }
         for (int i = 0; i < n_; ++i)
             for (unsigned left = ~work_.known[i] & all_lanes; left != 0; left &= left - 1) {
@@ -167,11 +169,12 @@ class Dual {
     T finish(Unknown unknown, int l) const {
         const T* y = work_.columns + l * (n_ + lanes<T>);
         const Lane& lane = lane_[l];
-        const Middle middle(n_);
-        if (middle.lower < lane.below || middle.upper >= lane.below + count_[l]) return finish_all(unknown, y);
+        const int lower = Middle(n_).lower - lane.below, upper = Middle(n_).upper - lane.below;
+        if (lower < 0 || upper >= count_[l]) return finish_all(unknown, y);
         for (int k = 0; k < count_[l]; ++k)
             work_.values[k] = value(unknown, y, work_.rows[l * n_ + k], lane.low, lane.high);
-        return mean_of_ranks(work_.values, count_[l], middle.lower - lane.below, middle.upper - lane.below);
+        const T found = mean_of_ranks(work_.values, count_[l], lower, upper);
+        return std::abs(found) < std::numeric_limits<T>::infinity() ? found : finish_all(unknown, y);
     }
     T finish_all(Unknown unknown, const T* y) const {
         constexpr T infinity = std::numeric_limits<T>::infinity();

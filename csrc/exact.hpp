@@ -53,8 +53,8 @@ inline Ranked<T> find_rank(T* list, int count, int rank) {
     for (int k = 0; k < count; k += lanes<T>) {
         const Vec<T> candidates = load_vector(list + k);
         Vec<T> below{};
-        for (int j = 0; j < count; ++j)
-            below = add_where(less(splat(list[j]), candidates), below, splat(T(1)));
+        for (int j = 0; j < count; j += 4)
+            unroll<4>([&](auto u) { below = add_where(less(splat(list[j + u]), candidates), below, splat(T(1))); });
         value = choose(less_equal(below, splat(T(rank))), max(value, candidates), value);
         before = choose(less_equal(below, splat(T(rank - 1))), max(before, candidates), before);
     }
@@ -105,19 +105,24 @@ struct RowSlopes {
     }
 };
 
-// s_i exactly, whatever the bracket; fast where it holds the middle slopes, or the neighbour of one.
+// s_i exactly if it lies in [low, high) or beside it; an infinity, on its side of the bracket, if not.
 template <class T>
 inline T row_median(const Gaps<T>& gaps, const T* y, int i, T low, T high, T* list) {
     constexpr T infinity = std::numeric_limits<T>::infinity();
     const RowSlopes<T> row{gaps, y, i};
-    const auto split = row.split(low, high, list);
     const Middle middle(gaps.n - 1);
+    // Of two middle slopes one may be just outside.
+    if (middle.lower < middle.upper && high - low < infinity) {
+        const T margin = high - low;
+        low -= margin, high += margin;
+    }
+    const auto split = row.split(low, high, list);
     const int lower = middle.lower - split.below, upper = middle.upper - split.below;
-    if (lower < -1 || upper > split.inside) return row_median(gaps, y, i, -infinity, infinity, list);
+    if (upper < 0) return -infinity;
+    if (lower >= split.inside) return infinity;
     if (0 <= lower && upper < split.inside) return mean_of_ranks(list, split.inside, lower, upper);
-    const T first = lower < 0 ? row.last_below(low)
-                              : lower < split.inside ? find_rank(list, split.inside, lower).value : row.first_from(high);
-    const T last = upper < 0 ? first : upper < split.inside ? find_rank(list, split.inside, upper).value : row.first_from(high);
+    const T first = lower < 0 ? row.last_below(low) : find_rank(list, split.inside, lower).value;
+    const T last = upper < split.inside ? find_rank(list, split.inside, upper).value : row.first_from(high);
     return first * T(0.5) + last * T(0.5);
 }
 

@@ -5,19 +5,20 @@ namespace ra::RA_ISA {
 namespace {
 
 Path forced = Path::automatic;
+constexpr int largest_by_networks = 64;
 
 // Which way at which n, and why (ns per coordinate on one core with AVX-512, float32):
 //   networks  n <= 32    all slopes, straight-line selection: fewest operations, but n^2 log(n)^2 of them
-//   pairs     n <= 224   the dual, counting all pairs: n^2 / 2 cheap ones per trial
+//   pairs     n <= 112   the dual, counting all pairs: n^2 / 2 cheap ones per trial
 //   merge     n <= 4096  the dual, counting by merging: n log2(n)^2 per trial (float64: no limit)
 //   rows      beyond     every row exactly, n^2; tags are no longer exact
 template <class T>
 Path choose_path(int n) {
     const bool counts = n > 16 && n <= largest_counted<T>;
-    if (forced == Path::rows || (forced == Path::networks && n <= largest_network)) return forced;
+    if (forced == Path::rows || (forced == Path::networks && n <= largest_by_networks)) return forced;
     if ((forced == Path::pairs || forced == Path::merge) && counts) return forced;
-    if (n <= largest_network) return Path::networks;
-    if (n <= 224) return Path::pairs;
+    if (n <= largest_by_networks) return Path::networks;
+    if (n <= 112) return Path::pairs;
     return counts ? Path::merge : Path::rows;
 }
 
@@ -58,7 +59,7 @@ Line<T> fit_line(const Design<T>& design, const Vec<T>* y, Intercept intercept, 
         line.slope = dual.find(Unknown::slope);
         if (separate) line.intercept = -dual.find(Unknown::intercept);
     } else {
-        if (path == Path::networks) row_medians(design.gaps, y, memory.s);
+        if (path == Path::networks) row_medians(design.gaps, y, memory.s, memory.work);
         else row_medians_in_rows(design, y, memory);
         std::copy(memory.s, memory.s + n, memory.work);
         line.slope = median<T>(memory.work, n);

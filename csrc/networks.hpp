@@ -6,6 +6,8 @@
 // of 9 costs 36 minima and maxima, of 25 costs 202. Up to straight_line vectors a network is unrolled by the
 // compiler; above, its loops run over memory.
 //
+// The median of many is found from two sorted halves in linear time.
+//
 // The interface is select(v, n, first, last); sort(v, n) and median(v, n) are two common cases of it.
 #pragma once
 

@@ -10,6 +10,8 @@
 
 #if defined(__SSE4_1__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 namespace ra::RA_ISA {
@@ -198,6 +200,30 @@ inline Element<V> largest(V v) {
     Element<V> found = v[0];
     for (int l = 1; l < lanes<Element<V>>; ++l) found = v[l] > found ? v[l] : found;
     return found;
+#endif
+}
+
+// The sum of the lanes, halves first.
+inline double total(Vec<double> v) {
+#if defined(RA_AVX512)
+    const __m256d half = _mm512_castpd512_pd256(v) + _mm512_maskz_extractf64x4_pd(0xff, v, 1);
+#else
+    const auto half = v;
+#endif
+    if constexpr (lanes<double> >= 4) return (half[0] + half[2]) + (half[1] + half[3]);
+    else return half[0] + half[1];
+}
+
+// a * b + c, rounded once where the processor has an instruction for it.
+inline Vec<double> multiply_add(Vec<double> a, Vec<double> b, Vec<double> c) {
+#if defined(RA_AVX512)
+    return _mm512_fmadd_pd(a, b, c);
+#elif defined(__AVX2__) && defined(__FMA__)
+    return _mm256_fmadd_pd(a, b, c);
+#elif defined(__aarch64__)
+    return vfmaq_f64(c, a, b);
+#else
+    return a * b + c;
 #endif
 }
 

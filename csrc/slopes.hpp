@@ -7,10 +7,8 @@
 
 namespace ra::RA_ISA {
 
-constexpr int largest_network = straight_line;
-
-// 2 <= n <= largest_network.
+// Any n from 2; straight-line code up to n = straight_line, loops over memory above. work: n vectors.
 template <class T>
-void row_medians(const Gaps<T>& gaps, const Vec<T>* y, Vec<T>* s);
+void row_medians(const Gaps<T>& gaps, const Vec<T>* y, Vec<T>* s, Vec<T>* work);
 
 }  // namespace ra::RA_ISA
