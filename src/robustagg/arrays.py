@@ -244,7 +244,8 @@ def dtype_name(row: Array) -> str:
 
 def _flat(client: Client, path: Path, tensor: Any) -> tuple[Array, tuple[int, ...], Wrap]:
     """A tensor as a row for the kernels (integers as int64), its shape, and the way back."""
-    if type(tensor) is np.ndarray and tensor.dtype in NATIVE_FLOATS and tensor.ndim:  # the common case, in a microsecond
+    # the common case, in a microsecond
+    if type(tensor) is np.ndarray and tensor.dtype in NATIVE_FLOATS and tensor.ndim:
         return tensor.reshape(-1), tensor.shape, _numpy_wrap(tensor)
     try:
         host, name, wrap = _adapt(tensor)
