@@ -13,7 +13,7 @@ UNITS |= {f"{unit}I": 2 ** (10 * power) for power, unit in enumerate("KMGT", 1)}
 
 ROWS = 2**24  # bytes of a block's rows beyond which a wider block is no faster
 HEADERS = 64  # a file's header may take this part of the budget: parsed, it takes up to 30 times its bytes
-SCRATCH = {"native": 1, "numba": 1, "numpy": 80}  # bytes that a backend's kernels need per value of a block
+SCRATCH = {"native": 1, "numba": 1, "numpy": 110}  # bytes that a backend's kernels need per value of a block
 RESULT = 64  # bytes per coordinate: the piece of the result, its copy in the tensor's dtype, medians on their way
 
 
@@ -63,4 +63,5 @@ def divide(memory: int, rows: int, itemsize: int, fixed: int) -> Budget:
         raise errors.too_little_memory(memory, least, rows)
     width = min((memory - fixed) // 2 // per_coordinate, ROWS // (rows * itemsize))
     width = max(width // GRAM_TILE, 1) * GRAM_TILE
-    return Budget(width, memory - fixed - width * per_coordinate)
+    notes = (memory - fixed - width * per_coordinate) * 7 // 8  # the rest is for what allocators do not give back
+    return Budget(width, notes)
