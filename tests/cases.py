@@ -122,6 +122,7 @@ CASES = [
         definitions.krum_byzfl,
         "Krum(f)",
         selects=True,
+        permutation=False,  # of equal scores the first
         picks=True,
         counts=True,
         bound=kappa(lambda n, f: 6 * ratio(n, f)),
@@ -132,6 +133,7 @@ CASES = [
         lambda f: ra.MultiKrum(f, variant="byzfl"),
         definition=definitions.multi_krum_byzfl,
         peer="MultiKrum(f)",
+        permutation=False,  # of equal scores the first
         picks=True,
         counts=True,
         mean_at_zero=True,

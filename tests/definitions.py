@@ -25,12 +25,18 @@ def krum_order(x, f, neighbours):
     return sorted(range(len(x)), key=lambda i: (float(f"{scores[i]:.12g}"), float(f"{totals[i]:.12g}")))
 
 
+def first_krum_order(x, f):
+    """ByzFL's: of equal scores the first."""
+    scores = krum_scores(x, f, len(x) - f - 1)
+    return sorted(range(len(x)), key=lambda i: float(f"{scores[i]:.12g}"))
+
+
 def krum(x, f):
     return x[krum_order(x, f, len(x) - f - 2)[0]]
 
 
 def krum_byzfl(x, f):
-    return x[krum_order(x, f, len(x) - f - 1)[0]]
+    return x[first_krum_order(x, f)[0]]
 
 
 def multi_krum(x, f):
@@ -38,7 +44,7 @@ def multi_krum(x, f):
 
 
 def multi_krum_byzfl(x, f):
-    return x[krum_order(x, f, len(x) - f - 1)[: len(x) - f]].mean(axis=0)
+    return x[first_krum_order(x, f)[: len(x) - f]].mean(axis=0)
 
 
 def bulyan(x, f):

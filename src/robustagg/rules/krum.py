@@ -36,7 +36,7 @@ def ranking(distances: Floats, neighbours: int) -> NDArray[np.integer]:
 def blurred(values: Floats) -> Floats:
     """The numbers to 40 bits."""
     fraction, exponent = np.frexp(values)
-    return np.ldexp(np.rint(fraction * 2.0**40), exponent - 40)
+    return np.asarray(np.ldexp(np.rint(fraction * 2.0**40), exponent - 40))
 
 
 @dataclass(eq=False)
@@ -50,7 +50,7 @@ class Krum(SelectionRule):
     f : int
         Byzantine clients that are withstood.
     variant : {"paper", "byzfl"}
-        "byzfl" sums over n - f - 1 others, as ByzFL does, and needs n > 2f only.
+        "byzfl" sums over n - f - 1 others, as ByzFL does, takes the first of equal scores, and needs n > 2f only.
     nonfinite : {"reject", "raise"}
         What becomes of a client whose update holds a NaN or an infinity: left out, or an error.
 
@@ -88,12 +88,19 @@ class Krum(SelectionRule):
         """How many others count for a score among n."""
         return n - self.f - (1 if self.variant == "byzfl" else 2)
 
+    def ranked(self, geometry: Geometry) -> NDArray[np.integer]:
+        """Clients from the best to the worst."""
+        neighbours = self.neighbours(geometry.n)
+        if self.variant == "byzfl":
+            return np.argsort(blurred(scores(geometry.distances, neighbours)[0]), kind="stable")
+        return ranking(geometry.distances, neighbours)
+
     def check(self, round: Round) -> None:
         super().check(round)
         check_krum(self, self.f, self.variant, round)
 
     def select(self, geometry: Geometry, round: Round) -> tuple[NDArray[np.integer], Sequence[str]]:
-        return ranking(geometry.distances, self.neighbours(geometry.n))[:1], told(geometry, self.neighbours(geometry.n))
+        return self.ranked(geometry)[:1], told(geometry, self.neighbours(geometry.n))
 
 
 @dataclass(eq=False)
@@ -148,7 +155,7 @@ class MultiKrum(Krum):
     def select(self, geometry: Geometry, round: Round) -> tuple[NDArray[np.integer], Sequence[str]]:
         n = geometry.n
         m = self.m or n - self.f - (0 if self.variant == "byzfl" else 2)
-        return np.sort(ranking(geometry.distances, self.neighbours(n))[:m]), told(geometry, self.neighbours(n))
+        return np.sort(self.ranked(geometry)[:m]), told(geometry, self.neighbours(n))
 
 
 def check_krum(rule: Any, f: int, variant: str, round: Round) -> None:

@@ -91,7 +91,7 @@ def extended(matrix: Floats, n: int) -> Floats:
 def say(matrix: Floats) -> Floats:
     """How much of each row that the matrix makes is each client's; every row sums to 1, nobody's row is everybody's."""
     total = matrix.sum(axis=1, keepdims=True)
-    return np.divide(matrix, total, out=np.full_like(matrix, 1 / matrix.shape[1]), where=total > 0)
+    return np.asarray(np.divide(matrix, total, out=np.full_like(matrix, 1 / matrix.shape[1]), where=total > 0))
 
 
 # --- a pre-aggregation on its own -----------------------------------------------------------------------------------

@@ -12,6 +12,8 @@ from robustagg.protocol import Floats, Round
 from robustagg.rules.distance import SelectionRule, check_minority, check_whole
 from robustagg.rules.geometry import Geometry
 
+SAME = 1e-10  # spreads that differ by less than this part are equal, lest rounding chooses
+
 
 @dataclass(eq=False)
 class MDA(SelectionRule):
@@ -157,8 +159,8 @@ class SMEA(SelectionRule):
     -----
     Breakdown point 1/2. O(n^2 d), then an exact search over subsets: a client more never lowers the top eigenvalue, so
     that most subsets need not be looked at; still exponential in f, for small n. Eigenvalues are exact, of the n x n
-    Gram matrix; ByzFL estimates each by one step of power iteration from a random vector. Weighted by `sample_counts`
-    where given.
+    Gram matrix; ByzFL estimates each by one step of power iteration from a random vector. Of several such subsets the
+    first in the clients' order. Weighted by `sample_counts` where given.
 
     References
     ----------
@@ -190,32 +192,41 @@ class SMEA(SelectionRule):
 def spread(geometry: Geometry, rows: Sequence[int]) -> float:
     """Top eigenvalue of the scatter (the covariance times their number) of some rows."""
     m = len(rows)
-    return float(np.linalg.eigvalsh(geometry.part(list(rows)).scatter(np.full(m, 1 / m)))[-1])
+    return max(0.0, float(np.linalg.eigvalsh(geometry.part(list(rows)).scatter(np.full(m, 1 / m)))[-1]))
 
 
 def least_spread(geometry: Geometry, f: int) -> tuple[NDArray[np.integer], float]:
-    """The n - f rows of least spread, and their spread."""
-    best, value = _peeled(geometry, f)
-    order = best + [i for i in range(geometry.n) if i not in best]  # likely ones first: the bound falls early
-    size = geometry.n - f
+    """The n - f rows of least spread, of several the first, and their spread."""
+    better: list[int] | None = peeled(geometry, f)
+    while better is not None:
+        value = spread(geometry, better)
+        likely = better + [i for i in range(geometry.n) if i not in better]
+        better = first_within(geometry, likely, geometry.n - f, value * (1 - SAME)) if value > 0 else None
+    first = first_within(geometry, range(geometry.n), geometry.n - f, value * (1 + SAME))
+    assert first is not None
+    return np.array(first), value
 
-    def search(chosen: list[int], following: int) -> None:
-        nonlocal best, value
+
+def first_within(geometry: Geometry, order: Sequence[int], size: int, limit: float) -> list[int] | None:
+    """The first subset, in an order of the rows, of a spread up to the limit: rows only ever add to it."""
+
+    def grown(chosen: list[int], following: int) -> list[int] | None:
         if len(chosen) == size:
-            best, value = sorted(chosen), spread(geometry, chosen)
-            return
+            return sorted(chosen)
         for place in range(following, geometry.n - size + len(chosen) + 1):
-            grown = [*chosen, order[place]]
-            if spread(geometry, grown) < value * (1 - 1e-12):
-                search(grown, place + 1)
+            larger = [*chosen, order[place]]
+            if spread(geometry, larger) <= limit:
+                found = grown(larger, place + 1)
+                if found is not None:
+                    return found
+        return None
 
-    search([], 0)
-    return np.array(best), value
+    return grown([], 0)
 
 
-def _peeled(geometry: Geometry, f: int) -> tuple[list[int], float]:
+def peeled(geometry: Geometry, f: int) -> list[int]:
     """A good start: f times, the row that leaves the least spread goes."""
     rows = list(range(geometry.n))
     for _ in range(f):
         rows = min(([j for j in rows if j != i] for i in rows), key=lambda rest: spread(geometry, rest))
-    return rows, spread(geometry, rows)
+    return rows
