@@ -243,3 +243,48 @@ def test_bits_are_those_of_files(tmp_path):
         )
         assert_array_equal(np.load(tmp_path / "out.npy"), in_memory.update)
         assert_array_equal(result.weights, in_memory.weights)
+
+
+# --- files ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: ra.Krum(2),
+        lambda: ra.CenteredClipping(tau=1.0),
+        lambda: ra.Pipeline(ra.NNM(2), ra.CenteredClipping(tau=1.0)),
+        lambda: ra.Pipeline(ra.Bucketing(2, seed=5), ra.Median(), nonfinite="raise"),
+        lambda: ra.Pipeline(ra.NormClipping(50.0), ra.Reputation(window=3)),
+        lambda: ra.FoolsGold(),
+    ],
+    ids=lambda make: repr(make()).split("(nonfinite")[0],
+)
+def test_a_saved_rule_goes_on_where_it_was(make, tmp_path):
+    rule, path = make(), tmp_path / "rule.npz"
+    for seed in range(3):
+        rule(honest(seed, 9))
+    rule.save(path)
+    other = type(rule).load(path)
+    assert other.parameters == rule.parameters
+    x = honest(5, 9)
+    one, two = rule.aggregate(x), other.aggregate(x)
+    assert_array_equal(one.update, two.update)
+    assert_array_equal(one.weights, two.weights)
+    assert one.round == two.round == 4
+    assert [file.name for file in tmp_path.iterdir()] == ["rule.npz"]
+
+
+def test_a_file_that_is_no_state_is_told(tmp_path):
+    path = tmp_path / "rule.npz"
+    with pytest.raises(FileNotFoundError):
+        ra.Krum.load(path)
+    ra.Krum(2).save(path)
+    with pytest.raises(ValueError, match="the state of 'Krum', not of 'MultiKrum'"):
+        ra.MultiKrum.load(path)
+    whole = path.read_bytes()
+    np.savez(tmp_path / "other.npz", a=np.arange(3))
+    for content in (b"", b"text", whole[: len(whole) // 2], (tmp_path / "other.npz").read_bytes()):
+        path.write_bytes(content)
+        with pytest.raises(ra.InvalidLedger, match=r"rule\.npz does not hold the state of a rule"):
+            ra.Krum.load(path)

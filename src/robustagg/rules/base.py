@@ -5,13 +5,18 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from robustagg import arrays, engine, errors
 from robustagg.kernels.interface import Array
 from robustagg.protocol import Block, Client, Floats, Result, Round, Verdict
+from robustagg.rules import saving
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 NONFINITE = ("reject", "raise")
 
@@ -112,6 +117,33 @@ class Rule(ABC):
         """
         self._check_state(state)
         self._last_round = state["round"]
+
+    def save(self, path: str | Path) -> None:
+        """Write parameters and memory to a file, an .npz archive; replaced if there is one, whole or not at all."""
+        saving.write(path, self.state_dict())
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """The rule, parameters and memory, that :meth:`save` has written.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        InvalidLedger, ValueError
+            If it does not hold the state of a rule, or holds another rule's.
+        """
+        state = saving.read(path)
+        if state["rule"] != cls.__name__:
+            raise errors.other_rule(cls.__name__, state["rule"])
+        rule = cls._of(state["parameters"])
+        rule.load_state_dict(state)
+        return rule
+
+    @classmethod
+    def _of(cls, parameters: Mapping[str, Any]) -> Self:
+        """The rule that has these parameters."""
+        return cls(**parameters)
 
     def _check_state(self, state: Mapping[str, Any]) -> None:
         if state.get("rule") != type(self).__name__:

@@ -35,6 +35,11 @@ class PreAggregation(ABC):
         """The parameters by name."""
         return asdict(self)
 
+    @classmethod
+    def _of(cls, parameters: Mapping[str, Any]) -> PreAggregation:
+        """The pre-aggregation that has these parameters."""
+        return cls(**parameters)
+
     def __call__(self, updates: Any, clients: Iterable[Client] | None = None, round: int | None = None) -> Any:
         """The mixed updates.
 

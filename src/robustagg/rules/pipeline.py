@@ -215,6 +215,14 @@ class Pipeline(Rule):
         named = [{"rule": type(member).__name__, **member.parameters} for member in members]
         return {"members": named, "nonfinite": self.nonfinite}
 
+    @classmethod
+    def _of(cls, parameters: Mapping[str, Any]) -> Pipeline:
+        import robustagg  # the members' classes, by their names
+
+        described = [dict(member) for member in parameters["members"]]
+        members = [getattr(robustagg, member.pop("rule"))._of(member) for member in described]
+        return cls(*members, nonfinite=parameters["nonfinite"])
+
     def state_dict(self) -> dict[str, Any]:
         """Parameters and memory, the last member's included, for :meth:`load_state_dict`."""
         return {**super().state_dict(), "last": self.last.state_dict()}
