@@ -321,6 +321,10 @@ def unknown_parameter(rule: str, name: str, known: Mapping[str, object]) -> Valu
     return ValueError(f"the rule {rule} has no parameter {name!r}; it has {told}")
 
 
+def parameter_needed(rule: str, name: str) -> ValueError:
+    return ValueError(f"the rule {rule} needs its parameter {name}: give --param {name}=VALUE")
+
+
 def ledger_needed() -> ValueError:
     return ValueError("the rule reputation remembers the clients: say where with --ledger, or choose another --rule")
 

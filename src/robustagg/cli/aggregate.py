@@ -15,7 +15,7 @@ from robustagg.ledger import check_parameters
 
 _FILES = "One file per client: .safetensors, .npz or .npy. The name without the suffix is the client's id."
 _LEDGER = "Keep reputations here; made if missing. For the rule reputation only."
-_RULES = "|".join(arguments.RULES)
+_RULE = "How to aggregate; 'robustagg rules' lists the names."
 _PARAM = "A parameter of the rule, f=2 or window=none; repeatable. A ledger keeps those that it was made with."
 _ROUND = "Number of the round; without it, the ledger's last one plus 1."
 _IDS = "A client's id instead of its file's name; once per file, in the order of the files."
@@ -26,7 +26,7 @@ Files: TypeAlias = Annotated[list[Path], typer.Argument(help=_FILES, show_defaul
 Out: TypeAlias = Annotated[Path, typer.Option("--out", "-o", help="Write the update here.", **arguments.WRITTEN)]
 Ledger: TypeAlias = Annotated[Path | None, typer.Option("--ledger", "-l", help=_LEDGER, **arguments.WRITTEN)]
 RuleName: TypeAlias = Annotated[
-    str, typer.Option("--rule", "-r", metavar=_RULES, callback=arguments.known_rule, help="How to aggregate.")
+    str, typer.Option("--rule", "-r", metavar="NAME", callback=arguments.known_rule, help=_RULE)
 ]
 Parameters: TypeAlias = Annotated[list[str] | None, typer.Option("--param", "-p", metavar="NAME=VALUE", help=_PARAM)]
 Round: TypeAlias = Annotated[int | None, typer.Option("--round", min=0, help=_ROUND)]

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from robustagg.cli import aggregate, info, ledger, screen, simulate
+from robustagg.cli import aggregate, info, ledger, rules, screen, simulate
 from robustagg.config import __version__
 
 HELP = """Robust aggregation of clients' updates in federated learning.
@@ -54,5 +54,6 @@ def options(
 
 app.command()(aggregate.aggregate)
 app.add_typer(ledger.app, name="ledger")
+app.command()(rules.rules)
 app.command()(simulate.simulate)
 app.command()(info.info)

@@ -5,20 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
 import typer
 
-from robustagg import Mean, Median, Reputation, Rule, TrimmedMean, errors
+from robustagg import Rule, errors
+from robustagg.rules.table import RULES as TABLE
 
 RULES: dict[str, type[Rule]] = {
-    "reputation": Reputation,
-    "mean": Mean,
-    "median": Median,
-    "trimmed-mean": TrimmedMean,
+    entry.name: entry.kind for entry in TABLE if issubclass(entry.kind, Rule) and not entry.asks
 }
+"""The rules that need nothing but the updates."""
 
 
 @contextmanager
@@ -52,11 +51,14 @@ def known_rule(name: str) -> str:
 
 def rule_parameters(rule: str, assignments: Sequence[str]) -> dict[str, Any]:
     """The values of NAME=VALUE, ... for a rule, which is made once to see whether it takes them."""
-    defaults = {field.name: field.default for field in fields(RULES[rule])}
+    known = {field.name: field.default for field in fields(RULES[rule])}
+    needed = [name for name, default in known.items() if default is MISSING]
     with usage():
         values = assigned(assignments)
-        for name in values.keys() - defaults.keys():
-            raise errors.unknown_parameter(rule, name, defaults)
+        for name in values.keys() - known.keys():
+            raise errors.unknown_parameter(rule, name, known | dict.fromkeys(needed, "..."))
+        for name in set(needed) - values.keys():
+            raise errors.parameter_needed(rule, name)
         RULES[rule](**values)
     return values
 
@@ -72,9 +74,12 @@ def assigned(assignments: Sequence[str]) -> dict[str, Any]:
     return values
 
 
+WORDS = {"none": None, "true": True, "false": False}
+
+
 def _value(text: str) -> Any:
-    if text.lower() == "none":
-        return None
+    if text.lower() in WORDS:
+        return WORDS[text.lower()]
     for kind in (int, float):
         try:
             return kind(text)

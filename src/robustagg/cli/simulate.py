@@ -25,7 +25,7 @@ Clients: TypeAlias = Annotated[int, typer.Option("--clients", "-n", help="How ma
 Attackers: TypeAlias = Annotated[float, typer.Option("--attackers", help="Share of the clients that attack.")]
 Rounds: TypeAlias = Annotated[int, typer.Option("--rounds", help="Rounds of training.")]
 Rules: TypeAlias = Annotated[
-    list[str], typer.Option("--rule", "-r", help=f"Repeatable: {', '.join(simulation.RULES)}.")
+    list[str], typer.Option("--rule", "-r", help="Repeatable; 'robustagg rules' lists the names.")
 ]
 Alpha: TypeAlias = Annotated[
     float, typer.Option("--alpha", help="How alike the clients' data are: 0.1 very skewed, 100 nearly even.")

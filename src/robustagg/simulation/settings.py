@@ -11,19 +11,15 @@ from typing import Any
 from robustagg import errors
 from robustagg.attacks import ATTACKS
 from robustagg.rules.base import Rule
-from robustagg.rules.coordinatewise import Mean, Median, TrimmedMean
-from robustagg.rules.reputation import Reputation
+from robustagg.rules.table import RULES as TABLE
 
 CHOICES: tuple[str, ...] = ("none", *ATTACKS)
 PAYLOADS: tuple[str, ...] = tuple(name for name, attack in ATTACKS.items() if attack.kind in ("data", "update"))
 
-RULES: dict[str, Callable[[int, int], Rule]] = {
-    "reputation": lambda n, f: Reputation(),
-    "median": lambda n, f: Median(),
-    "trimmed-mean": lambda n, f: TrimmedMean(f=min(f, (n - 1) // 2)),
-    "mean": lambda n, f: Mean(),
-}
-"""Name of a rule -> a fresh one for n clients of whom f attack. Trimmed mean alone is told f."""
+RULES: dict[str, Callable[[int, int], Rule]] = {entry.name: entry.against for entry in TABLE if not entry.asks}
+"""Name of a rule -> a fresh one for n clients of whom f attack, who are known to those rules that have an f."""
+
+USUAL = ("reputation", "median", "trimmed-mean", "mean")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +61,7 @@ class Settings:
     clients: int = 10
     attackers: float = 0.3
     rounds: int = 30
-    rules: tuple[str, ...] = tuple(RULES)
+    rules: tuple[str, ...] = USUAL
     alpha: float = 1.0
     epochs: int = 2
     overtraining: float = 1.5

@@ -1,0 +1,54 @@
+"""Writes the pages that are made from code: ``python docs/generate.py``. A test holds them to be current."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from robustagg.rules.table import PREAGGREGATIONS, RULES, Entry
+
+HERE = Path(__file__).parent
+
+HEAD = """# Rules
+
+*Made by `python docs/generate.py` from `robustagg/rules/table.py`; `robustagg rules` prints the same.*
+
+n clients are admitted, f of them at most are Byzantine, an update has d coordinates.
+
+- **needs**: what a round's admitted clients must number; if not, the round is refused and the error says both numbers.
+- **breakdown point**: the share of Byzantine clients from which on they can carry the result anywhere; "-" where
+  nothing is proven.
+- **passes**: how often each update is read, which is what a round over files costs.
+- **sample counts**: whether `sample_counts` weigh.
+- **remembers**: what it keeps from round to round, by client id; saved and loaded with `state_dict`/`load_state_dict`.
+
+A client whose update holds a NaN or an infinity is not admitted, whatever the rule. Every rule gives the same bits for
+any number of threads, and in memory as from files.
+"""
+
+MIDDLE = """
+## Pre-aggregations
+
+Rows in, rows out: on their own, `NNM(f=2)(updates)`, or before a rule, `Pipeline(NNM(f=2), Krum(f=2))`. In a pipeline
+the mixed rows are never all in memory, and where the rule ends in a weighted mean they do not exist at all.
+"""
+
+
+def rules() -> str:
+    """docs/rules.md."""
+    return "\n".join([HEAD, *table(RULES), MIDDLE, *table(PREAGGREGATIONS), ""])
+
+
+def table(entries: tuple[Entry, ...]) -> list[str]:
+    """Markdown, without the columns in which nothing stands."""
+    facts = [entry.facts() for entry in entries]
+    header = [name for name in facts[0] if name != "name" and any(cell(fact[name]) for fact in facts)]
+    lines = [[cell(fact[name]) for name in header] for fact in facts]
+    return ["| " + " | ".join(line) + " |" for line in [header, ["---"] * len(header), *lines]]
+
+
+def cell(value: object) -> str:
+    return ("yes" if value else "") if isinstance(value, bool) else str(value)
+
+
+if __name__ == "__main__":
+    (HERE / "rules.md").write_text(rules(), "utf-8")
