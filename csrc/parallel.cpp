@@ -1,5 +1,6 @@
 #include "parallel.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <new>
 
@@ -43,7 +44,8 @@ bool run_tasks(std::size_t count, int threads, Task task, const void* context) {
 #if defined(_OPENMP)
     if (threads > 1 && count > 1 && !forked.load(std::memory_order_relaxed)) {
         std::atomic<bool> good{true};
-#pragma omp parallel for schedule(dynamic) num_threads(threads)
+        const int workers = static_cast<int>(std::min(count, static_cast<std::size_t>(threads)));
+#pragma omp parallel for schedule(dynamic) num_threads(workers)
         for (std::size_t i = 0; i < count; ++i)
             if (good.load(std::memory_order_relaxed) && !task(context, i, omp_get_thread_num()))
                 good.store(false, std::memory_order_relaxed);

@@ -10,8 +10,8 @@ bool has_openmp();
 
 using Task = bool (*)(const void* context, std::size_t task, int worker);
 
-// Runs task 0 .. count-1 on up to `threads` threads (on one in a forked child, where OpenMP would hang), each with
-// the number of its worker. False as soon as one returned false; the tasks that have not begun are left out then.
+// Runs task 0 .. count-1 on up to min(threads, count) threads (on one in a forked child, where OpenMP would hang), each
+// with the number of its worker. False as soon as one returned false; the tasks that have not begun are left out then.
 bool run_tasks(std::size_t count, int threads, Task task, const void* context);
 
 // Uninitialised bytes for each worker, 64-byte aligned. Allocated before the threads start: an exception inside
