@@ -183,6 +183,18 @@ def test_foolsgold_continues_from_its_state(dtype):
         ra.FoolsGold(kappa=2.0).load_state_dict(rule.state_dict())
 
 
+def test_foolsgold_is_saved_and_loaded(tmp_path):
+    rule, clients = ra.FoolsGold(features=(1, 4)), [7, "7", "a", "b"]
+    rule.aggregate(honest(0, 4), clients=clients)
+    rule.save(tmp_path / "state.npz")
+    other = ra.FoolsGold.load(tmp_path / "state.npz")
+    assert other.parameters == rule.parameters
+    x = honest(1, 4)
+    assert_array_equal(
+        other.aggregate(x, clients=clients[::-1]).weights, rule.aggregate(x, clients=clients[::-1]).weights
+    )
+
+
 def test_foolsgold_forgets_a_round_that_fails():
     rule = ra.FoolsGold()
     rule(honest(0, 4))

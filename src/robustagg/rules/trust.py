@@ -140,7 +140,7 @@ class FoolsGold(Rule):
 
     memory: bool = True
     kappa: float = 1.0
-    features: tuple[int, int] | None = None
+    features: Sequence[int] | None = None
     variant: str = field(default="paper", kw_only=True)
 
     def __post_init__(self) -> None:
@@ -170,7 +170,7 @@ class FoolsGold(Rule):
     def observe(self, block: Block, round: Round, verdict: Verdict | None) -> tuple[Gram, None]:
         rows = self._rows(block, [round.clients[i] for i in round.kept])
         if self.features is not None:
-            rows = within(rows, *(end - block.start for end in self.features))
+            rows = within(rows, self.features[0] - block.start, self.features[1] - block.start)
         return Gram.of(rows), None
 
     def decide(self, evidence: Gram, round: Round) -> Verdict:
@@ -271,10 +271,10 @@ def in_compute_dtype(row: Array) -> Array:
     return row if row.itemsize > 2 else kernels.active().weighted_mean([row], np.ones(1))
 
 
-def _span(features: Any) -> tuple[int, int]:
-    """(first, end) as given, or in the list that a file makes of it."""
+def _span(features: Any) -> list[int]:
+    """First and end, in the list that a file makes of any sequence."""
     if isinstance(features, (tuple, list)) and len(features) == 2 and all(type(end) is int for end in features):
         start, stop = features
         if 0 <= start < stop:
-            return start, stop
+            return [start, stop]
     raise errors.out_of_range("features", features, "None, or two integers, 0 <= first < end")
