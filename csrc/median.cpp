@@ -21,10 +21,10 @@ Vec<T> selected_median(Vec<T>* v, int n) {
 
 template <class T>
 Vec<T> counted_median(const Vec<T>* v, int n) {
-    const Bounds<T> found = close_in<T>(v, n, bounds_of<T>(v, n), (n - 1) / 2);
-    if (n % 2 != 0) return found.low;
-    const Vec<T> next = split_at<T>(v, n, found.low).up;
-    return mean_of<T>(found.low, choose(less(splat(T(n / 2)), found.upto), found.low, next));
+    const Vec<T> low = value_of_rank<T>(v, n, bounds_of<T>(v, n), (n - 1) / 2);
+    if (n % 2 != 0) return low;
+    const Split<T> s = split_at<T>(v, n, low);
+    return mean_of<T>(low, choose(less(splat(T(n / 2)), s.count), low, s.up));
 }
 
 }  // namespace

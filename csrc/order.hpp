@@ -1,5 +1,6 @@
 // Tiles for the kernels that order each column: [column vector][row][lane], so that the n values of a few neighbouring
-// columns lie next to each other and a network can run where they are.
+// columns lie next to each other and a network can run where they are. Column vectors are an odd number of vectors
+// apart: writing a row would hit few sets of the cache otherwise.
 #pragma once
 
 #include "networks.hpp"
@@ -7,41 +8,75 @@
 
 namespace ra::RA_ISA {
 
-// tile[(j / lanes) * n + i] holds row i at columns begin + j of `width`, zero padded to a whole vector.
-// Returns whether all values are finite.
+// `count` <= lanes elements, zero padded.
+template <class T, class C = Compute<T>>
+inline Vec<C> widened_vector(const T* source, std::size_t count) {
+    if constexpr (std::is_same_v<T, C>)
+        if (count == lanes<C>) return load_vector(source);
+    alignas(64) C values[lanes<C>] = {};
+    widen(source, count, values);
+    return load_vector(values);
+}
+
+inline std::size_t pitch_of(std::size_t n) { return n | 1; }
+
+// tile[j / lanes * pitch + i] holds row i at columns begin + j, j < width. Returns whether all values are finite.
 template <class T, class C = Compute<T>>
 bool stage_vectors(const Rows<T>& rows, std::size_t begin, std::size_t width, Vec<C>* tile) {
     constexpr std::size_t L = lanes<C>;
+    const std::size_t pitch = pitch_of(rows.n);
     Vec<C> nothing = {};  // stays 0, or becomes NaN
-    alignas(64) C values[L];
     for (std::size_t i = 0; i < rows.n; ++i) {
         const T* source = rows.at(i, begin);
-        for (std::size_t j = 0; j < width; j += L) {
-            if (width - j < L) std::fill(values, values + L, C(0));
-            widen(source + j, std::min(L, width - j), values);
-            const Vec<C> v = load_vector(values);
+        const auto put = [&](std::size_t j, std::size_t count) {
+            const Vec<C> v = widened_vector(source + j, count);
             nothing += v - v;
-            tile[j / L * rows.n + i] = v;
-        }
+            tile[j / L * pitch + i] = v;
+        };
+        const std::size_t whole = width / L * L;
+        for (std::size_t j = 0; j < whole; j += L) put(j, L);
+        if (whole < width) put(whole, width - whole);
     }
     return !any(~equal(nothing, Vec<C>{}));
+}
+
+template <class C>
+inline void store_part(C* out, Vec<C> v, std::size_t count) {
+    if (count >= lanes<C>) return store_vector(out, v);
+    alignas(64) C values[lanes<C>];
+    store_vector(values, v);
+    std::copy(values, values + count, out);
+}
+
+// Asks for the columns of every row that the next tile will need, so that memory works while this tile is computed.
+template <class T>
+inline void prefetch(const Rows<T>& rows, std::size_t column, std::size_t count) {
+    if (column >= rows.d) return;
+    for (std::size_t i = 0; i < rows.n; ++i)
+        for (std::size_t j = 0; j < count; j += 64 / sizeof(T)) __builtin_prefetch(rows.at(i, column + j), 0, 2);
 }
 
 // For each tile: stages it, then out = reduce(vectors, n) for each of its column vectors, which reduce may reorder.
 template <class T, class Reduce>
 bool reduce_columns(const Rows<T>& rows, Compute<T>* out, int threads, const Reduce& reduce) {
     using C = Compute<T>;
-    constexpr std::size_t L = lanes<C>;
+    constexpr std::size_t L = lanes<C>, line = 64 / sizeof(T);
     const Tiles tiles(rows.n, rows.d, sizeof(C), threads);
-    const Scratch scratch(tiles.workers(threads), rows.n * tiles.stride * sizeof(C));
-    return parallel(tiles.count(), threads, [&](std::size_t task, int worker) {
-        auto* tile = static_cast<Vec<C>*>(scratch.of(worker));
-        const std::size_t begin = tiles.begin(task), width = tiles.width(task);
-        if (!stage_vectors(rows, begin, width, tile)) return false;
-        for (std::size_t j = 0; j < width; j += L) {
-            alignas(64) C results[L];
-            store_vector(results, reduce(tile + j / L * rows.n, static_cast<int>(rows.n)));
-            std::copy(results, results + std::min(L, width - j), out + begin + j);
+    const Scratch scratch(tiles.workers(threads), pitch_of(rows.n) * tiles.stride * sizeof(C));
+    // A worker takes some tiles at once, so that it knows which comes next.
+    const std::size_t run = std::clamp<std::size_t>(tiles.count() / (4 * static_cast<std::size_t>(threads)), 1, 8);
+    const std::size_t runs = (tiles.count() + run - 1) / run;
+    return parallel(runs, threads, [&](std::size_t task, int worker) {
+        auto* v = static_cast<Vec<C>*>(scratch.of(worker));
+        const std::size_t last = std::min(tiles.count(), (task + 1) * run);
+        for (std::size_t t = task * run; t < last; ++t) {
+            const std::size_t begin = tiles.begin(t), width = tiles.width(t);
+            if (!stage_vectors(rows, begin, width, v)) return false;
+            for (std::size_t j = 0; j < width; j += L) {
+                if (j % line == 0 && t + 1 < last) prefetch(rows, begin + tiles.stride + j, std::max(L, line));
+                const Vec<C> result = reduce(v + j / L * pitch_of(rows.n), static_cast<int>(rows.n));
+                store_part(out + begin + j, result, width - j);
+            }
         }
         return true;
     });

@@ -42,17 +42,24 @@ Vec<T> sorted_mean(Vec<T>* v, int n, int k) {
     return sum.between(v[k], v[n - k - 1]);
 }
 
-// The k-th value from below and from above, and the sum of what lies between; those two, as often as they stay.
+// The sum of what lies between the two outermost values that stay, and those two as often as they stay.
 template <class T>
 Vec<T> counted_mean(const Vec<T>* v, int n, int k) {
-    const Bounds<T> all = bounds_of<T>(v, n), low = close_in<T>(v, n, all, k);
-    const Bounds<T> high = close_in<T>(v, n, {low.low, all.high, low.below, all.upto}, n - k - 1);
+    Bounds<T> bounds = bounds_of<T>(v, n);
+    const Vec<T> low = value_of_rank<T>(v, n, bounds, k), one = splat(T(1));
+    const Vec<T> high = value_of_rank<T>(v, n, bounds, n - k - 1);
     const double share = 1.0 / (n - 2 * k);
     Sum<T> sum;
-    for (int i = 0; i < n; ++i) sum.add(choose(less(low.low, v[i]) & less(v[i], high.low), v[i], Vec<T>{}), share);
-    sum.add(low.low, low.upto - T(k), share);
-    sum.add(high.low, T(n - k) - high.below, share);
-    return sum.between(low.low, high.low);
+    Vec<T> upto_low = {}, below_high = {};
+    for (int i = 0; i < n; ++i) {
+        const Mask<T> lower = less_equal(v[i], low), inner = less(v[i], high);
+        upto_low = add_where(lower, upto_low, one);
+        below_high = add_where(inner, below_high, one);
+        sum.add(choose(inner & ~lower, v[i], Vec<T>{}), share);
+    }
+    sum.add(low, upto_low - T(k), share);
+    sum.add(high, T(n - k) - below_high, share);
+    return sum.between(low, high);
 }
 
 }  // namespace
