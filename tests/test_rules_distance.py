@@ -163,6 +163,19 @@ def test_the_result_is_one_of_the_updates(case, dtype):
     assert_array_equal(result.update, x[result.weights.argmax()])
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@each_case
+def test_any_finite_updates_have_a_finite_result(case, dtype):
+    largest, tiny = float(np.finfo(dtype).max), float(np.finfo(dtype).smallest_subnormal)
+    for f, d in itertools.product((0, 1), (0, 1, 3)):
+        n = max(case.least(f), 3)
+        for values in ([0.0], [largest], [-largest], [tiny], [largest, -largest, 0.0], [largest, tiny]):
+            x = np.tile(np.resize(values, n)[:, None], (1, d)).astype(dtype)
+            result = case.make(f).aggregate(x)
+            assert np.isfinite(result.update).all()
+            assert math.isclose(result.weights.sum(), 1)
+
+
 ATTACKS = {
     "huge": lambda x, f: np.full((f, x.shape[1]), 1e30),
     "largest": lambda x, f: np.full((f, x.shape[1]), -3.4e38),

@@ -81,11 +81,11 @@ def filtering(geometry: Geometry, f: int) -> Iterator[tuple[float, Floats]]:
         root = np.sqrt(weights)
         values, vectors = np.linalg.eigh(root[:, None] * inner * root)
         yield float(values[-1]), weights
-        along = (inner @ (root * vectors[:, -1])) ** 2
+        along = np.abs(inner @ (root * vectors[:, -1]))
         most = along[left > 0].max()
         if not most > 0:
             return
-        left = left * np.maximum(1 - along / most, 0)
+        left = left * np.maximum(1 - (along / most) ** 2, 0)
         if left.sum() <= geometry.n - 2 * f:
             return
 
