@@ -2,6 +2,7 @@
 
 void register_config(py::module_&);
 void register_detect(py::module_&);
+void register_gram(py::module_&);
 void register_mean(py::module_&);
 void register_order(py::module_&);
 void register_reputation(py::module_&);
@@ -11,6 +12,7 @@ PYBIND11_MODULE(_native, m, py::mod_gil_not_used()) {
     if (ra::usable().empty()) throw py::import_error("this processor is older than x86-64-v2");
     register_config(m);
     register_detect(m);
+    register_gram(m);
     register_mean(m);
     register_order(m);
     register_reputation(m);

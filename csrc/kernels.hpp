@@ -55,6 +55,8 @@ struct Bits {
       (const RowsView&, Bits rejected, const void* median, const Rescale&, void* out, int threads))           \
     X(median, bool, (const RowsView&, void* out, int threads))                                                \
     X(trimmed_mean, bool, (const RowsView&, std::size_t k, void* out, int threads))                           \
+    X(gram, bool, (const RowsView&, std::size_t tile, double limit, double* out, int threads))                \
+    X(mix, bool, (const RowsView&, const double* matrix, std::size_t m, void* out, int threads))              \
     X(detect, bool,                                                                                           \
       (const RowsView&, const Confidence&, double threshold, std::uint8_t* rejected, void* median,            \
        std::int64_t* counts, int threads))                                                                    \

@@ -12,7 +12,7 @@ constexpr std::size_t strip = 1024;  // coordinates: 4 KiB of each row at a time
 template <int h>
 inline Vec<double> half_of(Vec<float> v) {
 #if defined(RA_AVX512)
-    return _mm512_cvtps_pd(_mm512_maskz_extractf32x8_ps(0xff, v, h));
+    return _mm512_maskz_cvtps_pd(0xff, _mm512_maskz_extractf32x8_ps(0xff, v, h));
 #elif defined(__AVX2__)
     return _mm256_cvtps_pd(_mm256_extractf128_ps(v, h));
 #elif defined(__SSE2__)

@@ -10,8 +10,6 @@
 
 #if defined(__SSE4_1__)
 #include <immintrin.h>
-#elif defined(__aarch64__)
-#include <arm_neon.h>
 #endif
 
 namespace ra::RA_ISA {
@@ -206,12 +204,13 @@ inline Element<V> largest(V v) {
 // The sum of the lanes, halves first.
 inline double total(Vec<double> v) {
 #if defined(RA_AVX512)
-    const __m256d half = _mm512_castpd512_pd256(v) + _mm512_maskz_extractf64x4_pd(0xff, v, 1);
+    const __m256d half = _mm512_maskz_extractf64x4_pd(0xff, v, 0) + _mm512_maskz_extractf64x4_pd(0xff, v, 1);
+    return (half[0] + half[2]) + (half[1] + half[3]);
 #else
-    const auto half = v;
+    for (int width = lanes<double> / 2; width > 0; width /= 2)
+        for (int l = 0; l < width; ++l) v[l] += v[l + width];
+    return v[0];
 #endif
-    if constexpr (lanes<double> >= 4) return (half[0] + half[2]) + (half[1] + half[3]);
-    else return half[0] + half[1];
 }
 
 // a * b + c, rounded once where the processor has an instruction for it.
@@ -221,7 +220,8 @@ inline Vec<double> multiply_add(Vec<double> a, Vec<double> b, Vec<double> c) {
 #elif defined(__AVX2__) && defined(__FMA__)
     return _mm256_fmadd_pd(a, b, c);
 #elif defined(__aarch64__)
-    return vfmaq_f64(c, a, b);
+    for (int l = 0; l < lanes<double>; ++l) c[l] = __builtin_fma(a[l], b[l], c[l]);
+    return c;
 #else
     return a * b + c;
 #endif

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from robustagg import kernels
 from robustagg.errors import NonFinite
 from robustagg.kernels import _native
-from robustagg.kernels.interface import Array, Detection, Rows
+from robustagg.kernels.interface import GRAM_LIMIT, GRAM_TILE, Array, Detection, Rows
 
 T = TypeVar("T")
 
@@ -35,6 +35,14 @@ def median(rows: Rows) -> Array:
 
 def trimmed_mean(rows: Rows, k: int) -> Array:
     return _checked(_native.trimmed_mean(rows, k, kernels.num_threads()))
+
+
+def gram(rows: Rows) -> NDArray[np.float64]:
+    return _checked(_native.gram(rows, GRAM_TILE, GRAM_LIMIT, kernels.num_threads()))
+
+
+def mix(rows: Rows, matrix: NDArray[np.float64]) -> Array:
+    return _checked(_native.mix(rows, matrix, kernels.num_threads()))
 
 
 def detect(

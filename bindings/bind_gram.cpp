@@ -1,0 +1,30 @@
+#include "common.hpp"
+
+namespace {
+
+py::object gram(const py::sequence& sequence, std::size_t tile, double limit, int threads) {
+    const Input rows(sequence);
+    const std::size_t m = rows.n() + 1;
+    Vector<double> out({(rows.d() + tile - 1) / tile, m, m});
+    return checked(out, [&, to = out.mutable_data()] {
+        return ra::kernels().gram(rows.view(), tile, limit, to, threads);
+    });
+}
+
+py::object mix(const py::sequence& sequence, const Vector<double>& matrix, int threads) {
+    const Input rows(sequence);
+    if (matrix.ndim() != 2 || static_cast<std::size_t>(matrix.shape(1)) != rows.n())
+        throw py::type_error("matrix must be (m, n)");
+    const auto m = static_cast<std::size_t>(matrix.shape(0));
+    py::array out(rows.compute_dtype(), {m, rows.d()});
+    return checked(out, [&, to = out.mutable_data(), from = matrix.data()] {
+        return ra::kernels().mix(rows.view(), from, m, to, threads);
+    });
+}
+
+}  // namespace
+
+void register_gram(py::module_& m) {
+    m.def("gram", &gram);
+    m.def("mix", &mix);
+}
