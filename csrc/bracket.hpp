@@ -10,8 +10,9 @@ namespace ra::RA_ISA {
 template <class T>
 class Bracket {
   public:
-    // rate: about how many more rows lie below t + 1 than below t.
-    Bracket(int n, T guess, T rate) : next(guess + T(0.37) / rate), n_(n), rate_(rate), aim_(T(enough(n)) / 4) {}
+    // spread: of the t that hold about half of the rows. The guess may be a slope of the data: off it, lest all ties be met.
+    Bracket(int n, T guess, T spread)
+        : next(guess + spread * T(0.0137)), n_(n), rate_(T(n) / 2 / spread), narrowest_(spread / 1024), aim_(T(enough(n)) / 4) {}
     Bracket() = default;
 
     T low = -std::numeric_limits<T>::infinity(), high = std::numeric_limits<T>::infinity(), next = 0;
@@ -25,16 +26,18 @@ class Bracket {
         Side side = Side::neither;
         if (n_ - rows_above <= (n_ - 1) / 2) side = Side::low, low = t, below = rows_below, low_misfit_ = misfit;
         else if (rows_below > n_ / 2) side = Side::high, high = t, above = rows_above, high_misfit_ = misfit;
-        ++trials_;
         // Rows whose two middle slopes t separates are on no side: aim past half of them.
         const int split = n_ - rows_below - rows_above;
         aim_ = std::max(aim_, T(split) / 2 + 1);
         if (side == Side::neither || open()) step_from(t, misfit);
         else interpolate();
-        done_ = trials_ >= most_trials || n_ - below - above <= (enough(n_) << std::max(0, trials_ - 3)) + split || !(low < next && next < high);
+        // The later, the more rows are left to be finished: fewer lanes wait for one.
+        const int few = enough(n_) << std::max(0, ++trials_ - 3);
+        done_ = trials_ >= most_trials || (!open() && (n_ - below - above <= few + split || high - low <= narrowest_));
         return side;
     }
     bool done() const { return done_; }
+    void settle() { done_ = true; }
 
   private:
     static constexpr int most_trials = 12;
@@ -46,20 +49,22 @@ class Bracket {
     // Towards the end that is missing, or farther away, a little beyond the goal, and more each time.
     void step_from(T t, T misfit) {
         const bool lower = high - t < t - low || (open() && misfit > 0);
-        next = t + ((lower ? -aim_ : aim_) - misfit) / rate_;
+        next = t + ((lower ? -aim_ : aim_) * farther_ - misfit) / rate_;
         if (!(low < next && next < high)) next = t + ((lower ? low : high) - t) / 2;
-        aim_ *= 2;
+        farther_ *= 4;
     }
     // Regula falsi, aimed a little beyond the goal on the side of the worse end; halves the bracket when that stalls.
     void interpolate() {
         const T reach = std::min(aim_, (high_misfit_ - low_misfit_) / 4);
         const T goal = -low_misfit_ > high_misfit_ ? -reach : reach;
-        const T part = (goal - low_misfit_) / (high_misfit_ - low_misfit_);
-        next = low + (high - low) * (trials_ > most_trials / 2 ? T(0.5) : part);
+        const T part = trials_ > 4 ? T(0.5) : (goal - low_misfit_) / (high_misfit_ - low_misfit_);
+        next = low + (high - low) * part;
+        // Nearer to an end, rounding would decide.
+        next = std::max(low + narrowest_ / 2, std::min(high - narrowest_ / 2, next));
     }
 
     int n_ = 0, trials_ = 0;
-    T rate_ = 1, aim_ = 1, low_misfit_ = 0, high_misfit_ = 0;
+    T rate_ = 1, narrowest_ = 0, aim_ = 1, farther_ = 1, low_misfit_ = 0, high_misfit_ = 0;
     bool done_ = false;
 };
 

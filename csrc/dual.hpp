@@ -43,6 +43,8 @@ class Dual {
   public:
     Dual(const Design<T>& design, bool by_merging, const Vec<T>* y, const DualWork<T>& work)
         : design_(design), by_merging_(by_merging), y_(y), work_(work), n_(design.n) {
+        find_majorities();
+        if (settled_ == all_lanes) return;
         const int stride = n_ + lanes<T>;
         for (int i = 0; i < n_; ++i)
             for (int l = 0; l < lanes<T>; ++l) work.columns[l * stride + i] = y[i][l];
@@ -54,11 +56,13 @@ class Dual {
     }
 
     Vec<T> find(Unknown unknown) {
+        Vec<T> found = unknown == Unknown::slope ? Vec<T>{} : -majority_;
+        if (settled_ == all_lanes) return found;
         start(unknown);
         while (!all_done()) narrow(unknown);
         collect_rows();
-        Vec<T> found;
-        for (int l = 0; l < lanes<T>; ++l) found[l] = finish(unknown, l);
+        for (int l = 0; l < lanes<T>; ++l)
+            if (!settled(l)) found[l] = finish(unknown, l);
         return found;
     }
 
@@ -69,21 +73,34 @@ class Dual {
         return std::all_of(lane_, lane_ + lanes<T>, [](const Lane& lane) { return lane.done(); });
     }
 
+    // Where more than half of the values are equal (the zeros of sparse updates), so are more than half of each of their
+    // rows' slopes, 0, and no slope is below 0: the line is flat, through them.
+    void find_majorities() {
+        const int apart = n_ / 2 + 1;
+        for (int i = 0; i + apart < n_; ++i) {
+            const Mask<T> equals = equal(y_[i], y_[i + apart]);
+            settled_ |= bits(equals);
+            majority_ = choose(equals, y_[i], majority_);
+        }
+    }
+    bool settled(int l) const { return (settled_ >> l & 1U) != 0; }
+
     void start(Unknown unknown) {
         const Thinning& thin = design_.thinning;
-        const int size = thin.size, middle = size / 2, apart = size / 8;
+        const int size = thin.size;
         for (int k = 0; k < size; ++k) {
             const Vec<T> s = work_.sample_s[k] * (T(1) / T(thin.step));
             work_.sample[k] = unknown == Unknown::slope ? s : s * T(thin.first + k * thin.step) - work_.sample_y[k];
         }
         ra::RA_ISA::sort<T>(work_.sample, size);
-        const Vec<T> guess = work_.sample[middle - 1] * T(0.5) + work_.sample[middle] * T(0.5);
-        const Vec<T> spread = work_.sample[middle + apart - 1] - work_.sample[middle - apart];
-        const Vec<T> range = (y_[n_ - 1] - y_[0]) * (unknown == Unknown::slope ? T(1) / T(n_) : T(1));
-        const Vec<T> width = max(spread, range * T(1e-6));
+        const Vec<T> guess = work_.sample[size / 2 - 1] * T(0.5) + work_.sample[size / 2] * T(0.5);
+        const Vec<T> spread = work_.sample[size * 3 / 4] - work_.sample[size / 4 - 1];
+        // The sample may agree where the rows do not. No scale at all: every value is the same.
+        const Vec<T> part = splat(unknown == Unknown::slope ? T(1) / T(n_) : T(1));
+        const Vec<T> least = max((y_[n_ * 3 / 4] - y_[n_ / 4]) * part, (y_[n_ - 1] - y_[0]) * part * T(1e-3));
         for (int l = 0; l < lanes<T>; ++l) {
-            const T rows = T(n_) * T(2 * apart - 1) / T(size);
-            lane_[l] = Lane(n_, guess[l], width[l] > 0 ? rows / width[l] : T(1));
+            lane_[l] = Lane(n_, guess[l], std::max({spread[l], least[l] / 256, std::numeric_limits<T>::min()}));
+            if (settled(l)) lane_[l].settle();
         }
     }
 
@@ -189,6 +206,8 @@ class Dual {
     const Vec<T>* y_;
     const DualWork<T>& work_;
     const int n_;
+    unsigned settled_ = 0;
+    Vec<T> majority_{};
     Lane lane_[lanes<T>];
     int count_[lanes<T>];
 };
