@@ -8,16 +8,6 @@
 
 namespace ra::RA_ISA {
 
-// `count` <= lanes elements, zero padded.
-template <class T, class C = Compute<T>>
-inline Vec<C> widened_vector(const T* source, std::size_t count) {
-    if constexpr (std::is_same_v<T, C>)
-        if (count == lanes<C>) return load_vector(source);
-    alignas(64) C values[lanes<C>] = {};
-    widen(source, count, values);
-    return load_vector(values);
-}
-
 inline std::size_t pitch_of(std::size_t n) { return n | 1; }
 
 // tile[j / lanes * pitch + i] holds row i at columns begin + j, j < width. Returns whether all values are finite.
@@ -28,14 +18,13 @@ bool stage_vectors(const Rows<T>& rows, std::size_t begin, std::size_t width, Ve
     Vec<C> nothing = {};  // stays 0, or becomes NaN
     for (std::size_t i = 0; i < rows.n; ++i) {
         const T* source = rows.at(i, begin);
-        const auto put = [&](std::size_t j, std::size_t count) {
-            const Vec<C> v = widened_vector(source + j, count);
+        const auto put = [&](std::size_t j, Vec<C> v) {
             nothing += v - v;
             tile[j / L * pitch + i] = v;
         };
         const std::size_t whole = width / L * L;
-        for (std::size_t j = 0; j < whole; j += L) put(j, L);
-        if (whole < width) put(whole, width - whole);
+        for (std::size_t j = 0; j < whole; j += L) put(j, widened_vector(source + j));
+        if (whole < width) put(whole, widened_part(source + whole, width - whole));
     }
     return !any(~equal(nothing, Vec<C>{}));
 }

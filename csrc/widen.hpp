@@ -4,10 +4,7 @@
 #include <cstring>
 
 #include "rows.hpp"
-
-#if defined(__F16C__)
-#include <immintrin.h>
-#endif
+#include "simd.hpp"
 
 namespace ra::RA_ISA {
 
@@ -51,37 +48,55 @@ inline float widened(Half x) {
     return float_of((magnitude < 0x0400U ? subnormal : normal) | sign);
 }
 
-// out[j] = source[j] for j < count. Returns whether all are finite: x - x is 0 for a finite x, else NaN.
+// A vector of elements.
 template <class T>
-inline bool widen_each(const T* source, std::size_t count, Compute<T>* __restrict out) {
-    decltype(bits_of(Compute<T>{})) bad = 0;
-    for (std::size_t j = 0; j < count; ++j) {
-        const Compute<T> x = widened(load(source + j));
-        bad |= bits_of(x - x);
-        out[j] = x;
+inline Vec<Compute<T>> widened_vector(const T* source) {
+    if constexpr (std::is_same_v<T, Compute<T>>) {
+        return load_vector(source);
+    } else {
+        alignas(64) Compute<T> values[lanes<Compute<T>>];
+        for (int l = 0; l < lanes<Compute<T>>; ++l) values[l] = widened(load(source + l));
+        return load_vector(values);
     }
-    return bad == 0;
 }
-
-template <class T>
-inline bool widen(const T* source, std::size_t count, Compute<T>* out) {
-    return widen_each(source, count, out);
-}
-
 #if defined(__F16C__)
 // The compiler does not vectorise with the processor's own conversion.
 template <>
-inline bool widen(const Half* source, std::size_t count, float* out) {
-    const std::size_t whole = count / 8 * 8;
-    __m256 bad = _mm256_setzero_ps();
-    for (std::size_t j = 0; j < whole; j += 8) {
-        const __m256 x = _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(source + j)));
-        bad = _mm256_or_ps(bad, _mm256_sub_ps(x, x));
-        _mm256_storeu_ps(out + j, x);
-    }
-    const bool good = _mm256_testz_si256(_mm256_castps_si256(bad), _mm256_castps_si256(bad)) != 0;
-    return widen_each(source + whole, count - whole, out + whole) && good;
+inline Vec<float> widened_vector(const Half* source) {
+#if defined(RA_AVX512)
+    return _mm512_maskz_cvtph_ps(0xffff, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(source)));
+#else
+    return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(source)));
+#endif
 }
 #endif
+
+// The first `count` elements of a vector, and zeros.
+template <class T>
+inline Vec<Compute<T>> widened_part(const T* source, std::size_t count) {
+    alignas(64) Compute<T> values[lanes<Compute<T>>] = {};
+    for (std::size_t l = 0; l < count; ++l) values[l] = widened(load(source + l));
+    return load_vector(values);
+}
+
+// out[j] = source[j] for j < count. Returns whether all are finite: x - x is 0 for a finite x, else NaN.
+template <class T>
+inline bool widen(const T* source, std::size_t count, Compute<T>* out) {
+    using V = Vec<Compute<T>>;
+    constexpr std::size_t L = lanes<Compute<T>>;
+    V nothing = {};
+    std::size_t j = 0;
+    for (; j + L <= count; j += L) {
+        const V v = widened_vector(source + j);
+        nothing += v - v;
+        store_vector(out + j, v);
+    }
+    if (j < count) {
+        const V v = widened_part(source + j, count - j);
+        nothing += v - v;
+        for (std::size_t l = 0; j + l < count; ++l) out[j + l] = v[l];
+    }
+    return !any(~equal(nothing, V{}));
+}
 
 }  // namespace ra::RA_ISA
