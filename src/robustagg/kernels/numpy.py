@@ -366,10 +366,11 @@ def residual_mean(
     leave_smallest: bool,
 ) -> Array:
     out = np.empty(rows[0].size, compute_dtype(rows))
+    largest = np.finfo(out.dtype).max
     for part, y in blocks(rows):
         scaled, e = down_scaled(y)
         c, fitted = judged(scaled, intercept, interval_width, np.ldexp(scale_floor, -e), leave_smallest)
-        kept = np.where(c < confidence_threshold, up_scaled(fitted, e), y)
+        kept = np.where(c < confidence_threshold, np.clip(up_scaled(fitted, e), -largest, largest), y)
         out[part] = narrowed(mean_of(kept, weights), out.dtype)
     return out
 
