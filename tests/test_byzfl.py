@@ -6,7 +6,7 @@ Differences that no `variant` bridges:
 - GeometricMedian: ByzFL's is three steps from zero with nu = 0.1; ours converges.
 - CAF, SMEA: ByzFL estimates eigenvalues by one step of power iteration from a random vector; ours are exact.
 - CAF with f = 0: ByzFL returns None; ours is the mean.
-- ARC: ByzFL truncates (2f / n)(n - f) in floating point, which loses one where rounding falls below a whole number.
+- ARC: ByzFL truncates (2f / n)(n - f) in floating point and, rarely, loses one to rounding (n = 242, f = 33).
 - Bucketing: ByzFL draws from NumPy's global state; ours from a seed and the number of the round.
 - NaN: ByzFL returns NaN, or the client that sent it; ours leaves the client out.
 """

@@ -135,6 +135,9 @@ LAST = [
     lambda: ra.CenteredClipping(tau=1.0),
     lambda: ra.DnC(2, sub_dim=20),
     lambda: ra.Reputation(value_range=1.0),
+    lambda: ra.ResidualReweighting(),
+    lambda: ra.FoolsGold(),
+    lambda: ra.MeaMed(f=2),
 ]
 
 
@@ -236,10 +239,10 @@ def test_bits_are_those_of_files(tmp_path):
     for i, row in enumerate(x):
         np.save(tmp_path / f"{i:02}.npy", row)
     paths = sorted(tmp_path.glob("*.npy"))
-    for last in LAST:
+    for last in (last for last in LAST if last().streams):
         in_memory = ra.Pipeline(ra.NNM(2), last()).aggregate(x)
         result = ra.aggregate_files(
-            ra.Pipeline(ra.NNM(2), last()), paths, tmp_path / "out.npy", ids=range(11), max_memory="10 MiB"
+            ra.Pipeline(ra.NNM(2), last()), paths, tmp_path / "out.npy", ids=range(11), max_memory="12 MiB"
         )
         assert_array_equal(np.load(tmp_path / "out.npy"), in_memory.update)
         assert_array_equal(result.weights, in_memory.weights)
