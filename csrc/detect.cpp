@@ -67,7 +67,8 @@ struct Detection {
             const std::uint64_t word = width < chunk ? work.words[i] & ((std::uint64_t{1} << width) - 1) : work.words[i];
             work.counts[i] += __builtin_popcountll(word);
             std::uint8_t* out = rejected + i * row_bytes + begin / 8;
-            for (std::size_t b = 0; b < (width + 7) / 8; ++b) out[b] = static_cast<std::uint8_t>(word >> (8 * b));
+            if (width == chunk) std::memcpy(out, &word, sizeof word);
+            else std::memcpy(out, &word, (width + 7) / 8);
         }
     }
 };

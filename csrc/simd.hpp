@@ -59,19 +59,23 @@ struct Mask {
 };
 template <class T>
 inline Mask<T> operator&(Mask<T> a, Mask<T> b) {
-    return {static_cast<decltype(a.bits)>(a.bits & b.bits)};
+    if constexpr (sizeof(T) == 4) return {_kand_mask16(a.bits, b.bits)};
+    else return {_kand_mask8(a.bits, b.bits)};
 }
 template <class T>
 inline Mask<T> operator|(Mask<T> a, Mask<T> b) {
-    return {static_cast<decltype(a.bits)>(a.bits | b.bits)};
+    if constexpr (sizeof(T) == 4) return {_kor_mask16(a.bits, b.bits)};
+    else return {_kor_mask8(a.bits, b.bits)};
 }
 template <class T>
 inline Mask<T> operator^(Mask<T> a, Mask<T> b) {
-    return {static_cast<decltype(a.bits)>(a.bits ^ b.bits)};
+    if constexpr (sizeof(T) == 4) return {_kxor_mask16(a.bits, b.bits)};
+    else return {_kxor_mask8(a.bits, b.bits)};
 }
 template <class T>
 inline Mask<T> operator~(Mask<T> a) {
-    return {static_cast<decltype(a.bits)>(~a.bits)};
+    if constexpr (sizeof(T) == 4) return {_knot_mask16(a.bits)};
+    else return {_knot_mask8(a.bits)};
 }
 template <class T>
 inline unsigned bits(Mask<T> m) {
