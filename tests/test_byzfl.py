@@ -20,6 +20,7 @@ from numpy.testing import assert_allclose
 import robustagg as ra
 from cases import cases
 
+torch = pytest.importorskip("torch")
 byzfl = pytest.importorskip("byzfl", reason="the comparison with ByzFL runs where byzfl is installed")
 
 X = np.arange(1.0, 10.0).reshape(3, 3)  # the example of ByzFL's documentation
@@ -49,9 +50,22 @@ DOCUMENTED = [
 ]
 
 
+KINDS_OF_INPUT = {  # the four that its documentation shows
+    "array": lambda: X,
+    "list of arrays": lambda: list(X),
+    "tensor": lambda: torch.from_numpy(X),
+    "list of tensors": lambda: list(torch.from_numpy(X)),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS_OF_INPUT)
 @pytest.mark.parametrize(("rule", "documented"), DOCUMENTED, ids=lambda value: type(value).__name__)
-def test_documented_calls_give_the_documented_results(rule, documented):
-    assert_allclose(rule(X), documented, rtol=1e-8)
+def test_documented_calls_give_the_documented_results(rule, documented, kind):
+    rule = type(rule)(**rule.parameters)
+    result = rule(KINDS_OF_INPUT[kind]())
+    rows = result if isinstance(result, list) else [result]
+    assert all(isinstance(row, torch.Tensor if "tensor" in kind else np.ndarray) for row in rows)
+    assert_allclose(np.stack([np.asarray(row) for row in rows]).reshape(np.shape(documented)), documented, rtol=1e-8)
 
 
 def updates(kind: str, n: int, f: int) -> np.ndarray:
