@@ -1,4 +1,4 @@
-"""Every rule beside ByzFL's and ByzPy's: ``python bench/rules.py --out docs/images/rules``.
+"""Every rule beside ByzFL's and ByzPy's: ``python bench/rules.py --out docs/rules-speed``.
 
 All sides get the same float32 torch tensor (ByzPy the list of its rows) and the same number of threads. Answers are
 compared first, then all sides are timed in turn, and medians quoted. Peak memory is what a fresh process takes during
@@ -115,11 +115,17 @@ def cell(seconds: Any, peak: int | None) -> str:
     return f"{seconds[0] * 1e3:,.3g} ms" + (f", {peak / 2**20:,.0f} MiB" if peak is not None else "")
 
 
-def table(report: dict[str, Any]) -> str:
+def table(report: dict[str, Any], picture: str) -> str:
     here = report["machine"]
     text = [
+        "# How fast, beside ByzFL and ByzPy",
+        "",
         f"*{here['cpu']}, {report['threads']} threads, float32, {here['date']}; {', '.join(report['versions'])}.*",
-        "Median time of a call, and at the largest size the memory it takes beyond its input.",
+        "",
+        "Median time of a call on a torch tensor, and at the largest size the memory it takes beyond its input. Made",
+        "by `python bench/rules.py`, which compares the answers first; [peers.md](peers.md) says whose differ, and why.",
+        "",
+        f"![Milliseconds per call]({picture})",
         "",
         "| rule | n | d | f | robustagg | ByzFL | ByzPy | best peer / robustagg |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
@@ -176,7 +182,7 @@ def main(
     report = {"machine": machine(), "threads": kernels.num_threads(), "versions": versions(found)}
     report["lines"] = measured(found, patience)
     out.with_suffix(".json").write_text(json.dumps(report, indent=1))
-    out.with_suffix(".md").write_text(table(report), "utf-8")
+    out.with_suffix(".md").write_text(table(report, out.with_suffix(".png").name), "utf-8")
     draw(report, out.with_suffix(".png"))
 
 

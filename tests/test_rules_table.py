@@ -84,6 +84,7 @@ def test_the_pages_are_current():
 
 
 def test_rules_are_listed():
+    assert "Usage: robustagg rules" in robustagg("rules", "--help").stdout
     said = robustagg("rules", columns=200).stdout
     for entry in RULES + PREAGGREGATIONS:
         assert f"{entry.name} " in said
