@@ -123,7 +123,7 @@ def table(report: dict[str, Any], picture: str) -> str:
         f"*{here['cpu']}, {report['threads']} threads, float32, {here['date']}; {', '.join(report['versions'])}.*",
         "",
         "Median time of a call on a torch tensor, and at the largest size the memory it takes beyond its input. Made",
-        "by `python bench/rules.py`, which compares the answers first; [peers.md](peers.md) says whose differ, and why.",
+        "by `python bench/rules.py`, which compares answers first; [peers.md](peers.md) says whose differ, and why.",
         "",
         f"![Milliseconds per call]({picture})",
         "",
