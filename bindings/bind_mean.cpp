@@ -8,9 +8,11 @@ py::array finite_rows(const py::sequence& sequence, int threads) {
     const Input rows(sequence);
     Vector<bool> out(rows.n());
     bool* result = out.mutable_data();
-    const py::gil_scoped_release release;
-    ra::kernels().finite(rows.view(), result, threads);
-    return out;
+    {
+        const py::gil_scoped_release release;
+        ra::kernels().finite(rows.view(), result, threads);
+    }
+    return out;  // counts a reference: the GIL is needed
 }
 
 py::object weighted_mean(const py::sequence& sequence, const Vector<double>& weights, int threads) {
