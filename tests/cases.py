@@ -190,6 +190,8 @@ CASES = [
     Case(
         "CGE", lambda f: ra.CGE(f), definition=definitions.cge, shift=False, picks=True, counts=True, mean_at_zero=True
     ),
+    Case("Aksel", lambda f: ra.Aksel(f), definition=definitions.aksel, picks=True, counts=True, mean_at_zero=True),
+    Case("Medoid", lambda f: ra.Medoid(), definition=definitions.medoid, selects=True, picks=True, refuses=False),
     Case("CAF", lambda f: ra.CAF(f), definition=definitions.caf, mean_at_zero=True),
     Case("DnC", lambda f: ra.DnC(f), definition=definitions.dnc, picks=True, counts=True, mean_at_zero=True),
     Case(

@@ -218,3 +218,12 @@ def fltrust(x, server):
         return np.zeros(x.shape[1])
     cut = [t * np.linalg.norm(server) / np.linalg.norm(row) * row for t, row in zip(trust, x, strict=True) if t]
     return sum(cut) / sum(trust)
+
+
+def medoid(x, f):
+    return x[np.argmin([sum(np.linalg.norm(row - other) for other in x) for row in x])]
+
+
+def aksel(x, f):
+    middle = np.median(x, axis=0)
+    return x[np.argsort([squared(row, middle) for row in x], kind="stable")[: len(x) - f]].mean(axis=0)

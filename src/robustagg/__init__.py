@@ -10,7 +10,7 @@ from robustagg.rules.coordinatewise import Mean, Median, TrimmedMean
 from robustagg.rules.geometric import CenteredClipping, GeometricMedian
 from robustagg.rules.krum import Bulyan, Krum, MultiKrum
 from robustagg.rules.medians import MeaMed, RepeatedMedian
-from robustagg.rules.nearest import CGE, MoNNA
+from robustagg.rules.nearest import CGE, Aksel, Medoid, MoNNA
 from robustagg.rules.pipeline import Pipeline
 from robustagg.rules.preaggregation import ARC, NNM, Bucketing, NormClipping
 from robustagg.rules.reputation import Reputation
@@ -27,6 +27,7 @@ __all__ = [
     "MDA",
     "NNM",
     "SMEA",
+    "Aksel",
     "BackendUnavailable",
     "Bucketing",
     "Bulyan",
@@ -40,6 +41,7 @@ __all__ = [
     "MeaMed",
     "Mean",
     "Median",
+    "Medoid",
     "MoNNA",
     "MultiKrum",
     "NormClipping",

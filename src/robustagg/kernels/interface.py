@@ -170,7 +170,7 @@ class Kernels(Protocol):
         """(d,): weighted mean, each value of a confidence below the threshold replaced by the line's.
 
         Confidences as in :meth:`residual_weights`. The line's value is that at the value's rank; equal values take
-        it at the mean of their ranks; where it is beyond the largest finite number, that counts. At most O(n^2) per coordinate.
+        it at the mean of their ranks. It is clamped to the largest finite number. At most O(n^2) per coordinate.
         """
 
     def beta_reputation(

@@ -11,7 +11,7 @@ from robustagg.rules.geometric import CenteredClipping, GeometricMedian
 from robustagg.rules.krum import Bulyan, Krum, MultiKrum
 from robustagg.rules.medians import MeaMed, RepeatedMedian
 from robustagg.rules.mixing import PreAggregation
-from robustagg.rules.nearest import CGE, MoNNA
+from robustagg.rules.nearest import CGE, Aksel, Medoid, MoNNA
 from robustagg.rules.preaggregation import ARC, NNM, Bucketing, NormClipping
 from robustagg.rules.reputation import Reputation
 from robustagg.rules.residual import ResidualReweighting
@@ -111,6 +111,8 @@ RULES = (
         "centered-clipping", CenteredClipping, "Karimireddy et al., ICML 2021", None, "1/2", PAIRS, "its last result"
     ),
     Entry("monna", MoNNA, "Farhadkhani et al., ICML 2023", (2, 1), "1/2", PAIRS),
+    Entry("aksel", Aksel, "Boussetta et al., OPODIS 2020", (2, 1), "1/2", PAIRS),
+    Entry("medoid", Medoid, "Xie et al., 2018", None, "-", PAIRS),
     Entry("cge", CGE, "Gupta et al., 2021", (2, 1), "-", PAIRS),
     Entry("caf", CAF, "Allouah et al., 2025", (2, 1), "1/2", PAIRS + " + f n^3"),
     Entry("dnc", DnC, "Shejwalkar and Houmansadr, NDSS 2021", (2, 1), "-", "n d + n^3"),
