@@ -45,6 +45,11 @@ class Leaf:
         """Whether the leaf takes part in the vote."""
         return self.rows[0].dtype.kind != "i"
 
+    def is_like(self, tree: Array) -> bool:
+        """Whether the array, as the whole of an update, is this leaf as it stands."""
+        dtype = tree.dtype
+        return not self.path and tree.shape == self.shape and dtype == self.rows[0].dtype and dtype in NATIVE_FLOATS
+
 
 @dataclass(frozen=True)
 class Updates:
@@ -211,6 +216,8 @@ def _leaves(clients: Sequence[Client], trees: Sequence[Any]) -> list[Leaf]:
 
 def matched(leaves: Sequence[Leaf], client: Client, tree: Any, reference: Client) -> list[Array]:
     """A tree's rows in the order of the leaves; raises where it differs from them in structure, shape or dtype."""
+    if type(tree) is np.ndarray and leaves and leaves[0].is_like(tree):  # the common case, in a microsecond
+        return [tree.reshape(-1)]
     branches = list(_walk(tree))
     if [path for path, _ in branches] != [leaf.path for leaf in leaves]:
         theirs, ours = {path for path, _ in branches}, {leaf.path for leaf in leaves}
@@ -244,7 +251,6 @@ def dtype_name(row: Array) -> str:
 
 def _flat(client: Client, path: Path, tensor: Any) -> tuple[Array, tuple[int, ...], Wrap]:
     """A tensor as a row for the kernels (integers as int64), its shape, and the way back."""
-    # the common case, in a microsecond
     if type(tensor) is np.ndarray and tensor.dtype in NATIVE_FLOATS and tensor.ndim:
         return tensor.reshape(-1), tensor.shape, _numpy_wrap(tensor)
     try:

@@ -111,8 +111,11 @@ def use_backend(name: str) -> Iterator[None]:
 
 def num_threads() -> int:
     """Threads that a kernel may use: what was set, else ``OMP_NUM_THREADS``, else the processors of this process."""
-    if _threads is not None:
-        return _threads
+    return _default_threads() if _threads is None else _threads
+
+
+@cache
+def _default_threads() -> int:
     first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     if first.isdigit() and int(first) > 0:
         return int(first)
