@@ -12,7 +12,7 @@ class Bracket {
   public:
     // spread: of the t that hold about half of the rows. The guess may be a slope of the data: off it, lest all ties be met.
     Bracket(int n, T guess, T spread)
-        : next(guess + spread * T(0.0137)), n_(n), rate_(T(n) / 2 / spread), narrowest_(spread / 1024), aim_(T(enough(n)) / 4) {}
+        : next(guess + spread * T(0.0137)), n_(n), rate_(T(n) / 2 / spread), narrowest_(spread / 1024), aim_(T(enough) / 4) {}
     Bracket() = default;
 
     T low = -std::numeric_limits<T>::infinity(), high = std::numeric_limits<T>::infinity(), next = 0;
@@ -32,7 +32,7 @@ class Bracket {
         if (side == Side::neither || open()) step_from(t, misfit);
         else interpolate();
         // The later, the more rows are left to be finished: fewer lanes wait for one.
-        const int few = enough(n_) << std::max(0, ++trials_ - 3);
+        const int few = enough << std::max(0, ++trials_ - 3);
         done_ = trials_ >= most_trials || (!open() && (n_ - below - above <= few + split || high - low <= narrowest_));
         return side;
     }
@@ -41,8 +41,7 @@ class Bracket {
 
   private:
     static constexpr int most_trials = 12;
-    // So many rows cost about as much as a trial.
-    static int enough(int n) { return 8 + n / 32; }
+    static constexpr int enough = 8;  // rows that are as soon finished as narrowed down by another trial
 
     bool open() const { return low == -std::numeric_limits<T>::infinity() || high == std::numeric_limits<T>::infinity(); }
 

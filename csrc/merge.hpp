@@ -168,7 +168,7 @@ class MergeSort {
     void run(int low, int high, int stride, int valid, const Stages& apply) {
         const auto place = [&](int k) { return k < size / 2 ? low + k * stride : high + (k - size / 2) * stride; };
         const auto move = [&](int there) {
-            Group<size> g;
+            Group<size> g{};  // what is not there is not read, but the compiler cannot see that
             unroll<size>([&](auto k) {
                 if (k < there) g.load(*this, k, place(k));
             });

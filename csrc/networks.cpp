@@ -1,4 +1,5 @@
-// select(): straight-line networks for few vectors; for many, runs of them, merged (merge.hpp). Cost n log2(n)^2 / 4
+// select(): straight-line networks sort few vectors; many are sorted in runs and merged (merge.hpp). A trimmed mean's ranks
+// are most of a sort, and of few vectors a sort costs little more than the median's part of it. Cost n log2(n)^2 / 4
 // exchanges. Exact, and without branches on values; NaNs make the order undefined.
 #include "networks.hpp"
 
@@ -8,28 +9,18 @@ namespace ra::RA_ISA {
 
 namespace {
 
-template <class T>
-using Sorter = void (*)(Vec<T>*);
-
-template <class T, int n, int first, int last>
-void run_straight(Vec<T>* memory) {
+template <class T, int n>
+void sort_straight(Vec<T>* memory) {
     Vec<T> v[n];
     unroll<n>([&](auto i) { v[i] = memory[i]; });
-    run_network<n, first, last>(v);
-    unroll<n>([&](auto i) {
-        if constexpr (i >= first && i < last) memory[i] = v[i];
-    });
+    run_network<n, 0, n>(v);
+    unroll<n>([&](auto i) { memory[i] = v[i]; });
 }
 
 template <class T, int... n>
-void select_straight(Vec<T>* v, int size, bool whole, std::integer_sequence<int, n...>) {
-    static constexpr Sorter<T> sorts[] = {run_straight<T, n + 1, 0, n + 1>...};
-    static constexpr Sorter<T> medians[] = {run_straight<T, n + 1, n / 2, (n + 1) / 2 + 1>...};
-    (whole ? sorts : medians)[size - 1](v);
-}
-template <class T>
-void select_straight(Vec<T>* v, int n, bool whole) {
-    select_straight<T>(v, n, whole, std::make_integer_sequence<int, straight_line>{});
+void sort_few(Vec<T>* v, int size, std::integer_sequence<int, n...>) {
+    static constexpr void (*of_size[])(Vec<T>*) = {sort_straight<T, n + 1>...};
+    of_size[size - 1](v);
 }
 
 // The middle ranks, from sorted halves a and b: rank h of both is the least of max(a_i, b_(h-1-i)), the rank before it
@@ -54,9 +45,9 @@ void select_middle(Vec<T>* v, int n) {
 template <class T>
 void select(Vec<T>* v, int n, int first, int last) {
     const bool middle = first >= (n - 1) / 2 && last <= n / 2 + 1;
-    if (n <= straight_line) return select_straight<T>(v, n, !middle);
-    if (middle) return select_middle<T>(v, n);
-    MergeSort<T, false>(n, v).sort_all();
+    if (n <= straight_line) sort_few<T>(v, n, std::make_integer_sequence<int, straight_line>{});
+    else if (middle) select_middle<T>(v, n);
+    else MergeSort<T, false>(n, v).sort_all();
 }
 
 template void select<float>(Vec<float>*, int, int, int);
