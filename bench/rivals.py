@@ -32,8 +32,8 @@ class Rival:
     near: tuple[float, float] = (1e-4, 1e-4)
     """How far ByzFL's and ByzPy's answers may be from ours, in standard deviations of the mean."""
     sizes: Sequence[tuple[int, int]] = SIZES
-    takes: Callable[[int, int], float] = lambda n, f: 4 * n
-    """Numbers per coordinate that the hungriest side may take."""
+    byzfl_takes: Callable[[int, int], float] = lambda n, f: 4 * n
+    """Numbers per coordinate that ByzFL may take."""
 
 
 RIVALS = (
@@ -90,7 +90,7 @@ RIVALS = (
         lambda n, f: ra.NNM(f),
         lambda b, n, f: b.NNM(f),
         lambda b, n, f: b.NearestNeighborMixing(f),
-        takes=lambda n, f: 2 * n * (n - f),
+        byzfl_takes=lambda n, f: 2 * n * (n - f),
     ),
     Rival(
         "MDA",

@@ -14,7 +14,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -51,9 +51,9 @@ def agree(rival: Rival, n: int, sides: dict[str, Callable[[], Any]]) -> dict[str
 def timed(rival: Rival, n: int, d: int, found: dict[str, Any], patience: float) -> dict[str, Any]:
     """{side: (median, low, high) seconds}, or a word where there is no time to measure."""
     x = torch.from_numpy(updates(n, d))
-    fits = 4 * d * rival.takes(n, byzantine(n)) < available()
-    sides = calls(rival, x, found if fits else {})
-    result: dict[str, Any] = {} if fits else dict.fromkeys(found, NO_MEMORY)
+    fits = 4 * d * rival.byzfl_takes(n, byzantine(n)) < available()
+    sides = calls(rival, x, {peer: found[peer] for peer in found if fits or peer != "ByzFL"})
+    result: dict[str, Any] = {} if fits else {"ByzFL": NO_MEMORY}
     first = agree(rival, n, sides)
     slow = [side for side in sides if first[side] > patience]
     result |= {side: (first[side],) * 3 for side in slow}
@@ -88,9 +88,9 @@ def peak_apart(rival: Rival, side: str, n: int, d: int) -> int | None:
     return int(done.stdout.split()[-1]) if done.returncode == 0 else None
 
 
-def measured(found: dict[str, Any], patience: float) -> list[dict[str, Any]]:
+def measured(rivals: Sequence[Rival], found: dict[str, Any], patience: float) -> list[dict[str, Any]]:
     lines = []
-    for rival in RIVALS:
+    for rival in rivals:
         for n, d in rival.sizes:
             seconds = timed(rival, n, d, found, patience)
             runs = [side for side in seconds if not isinstance(seconds[side], str)]
@@ -171,6 +171,9 @@ def versions(found: dict[str, Any]) -> list[str]:
 
 def main(
     out: Path = Path("rules"),
+    rule: Annotated[
+        list[str] | None, typer.Option(help="Measure these again, and keep the others of OUT.json.")
+    ] = None,
     patience: Annotated[float, typer.Option(help="Seconds; what takes longer is called once.")] = 5.0,
     peak_of: Annotated[str | None, typer.Option("--peak", hidden=True)] = None,
 ) -> None:
@@ -179,8 +182,12 @@ def main(
         print(peak(*json.loads(peak_of)))
         return
     found = peers()
-    report = {"machine": machine(), "threads": kernels.num_threads(), "versions": versions(found)}
-    report["lines"] = measured(found, patience)
+    report: dict[str, Any] = {"machine": machine(), "threads": kernels.num_threads(), "versions": versions(found)}
+    chosen = [rival for rival in RIVALS if not rule or rival.name in rule]
+    names = [rival.name for rival in RIVALS]
+    before = json.loads(out.with_suffix(".json").read_text())["lines"] if rule else []
+    kept = [line for line in before if line["rule"] not in rule]
+    report["lines"] = sorted(kept + measured(chosen, found, patience), key=lambda line: names.index(line["rule"]))
     out.with_suffix(".json").write_text(json.dumps(report, indent=1))
     out.with_suffix(".md").write_text(table(report, out.with_suffix(".png").name), "utf-8")
     draw(report, out.with_suffix(".png"))
