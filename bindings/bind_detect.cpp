@@ -31,19 +31,17 @@ py::object confidence(const py::sequence& sequence, std::optional<double> value_
     const Input rows(sequence);
     const auto parameters = confidence_of(value_range, rescale, intercept, interval_width, scale_floor);
     py::array out = rows.matrix();
-    return checked(out, [&, to = out.mutable_data()] {
-        return ra::kernels().confidence(rows.view(), parameters, to, threads);
-    });
+    return checked(
+        out, [&, to = out.mutable_data()] { return ra::kernels().confidence(rows.view(), parameters, to, threads); });
 }
 
 py::object repeated_median(const py::sequence& sequence, const std::string& name, int threads) {
     const Input rows(sequence);
     const ra::Intercept kind = intercept_of(name);
     py::array slope = rows.vector(), intercept = rows.vector();
-    return checked(py::make_tuple(slope, intercept),
-                   [&, s = slope.mutable_data(), b = intercept.mutable_data()] {
-                       return ra::kernels().repeated_median(rows.view(), kind, s, b, threads);
-                   });
+    return checked(py::make_tuple(slope, intercept), [&, s = slope.mutable_data(), b = intercept.mutable_data()] {
+        return ra::kernels().repeated_median(rows.view(), kind, s, b, threads);
+    });
 }
 
 }  // namespace
@@ -52,4 +50,7 @@ void register_detect(py::module_& m) {
     m.def("detect", &detect);
     m.def("confidence", &confidence);
     m.def("repeated_median", &repeated_median);
+    m.def("force_path", [](int path) {
+        if (!ra::kernels().force_path(path)) throw py::value_error("unknown path");
+    });
 }

@@ -25,8 +25,8 @@ py::object weighted_mean(const py::sequence& sequence, const Vector<double>& wei
 }
 
 py::object rectified_mean(const py::sequence& sequence, const Vector<std::uint8_t>& rejected, py::array median,
-                          const Vector<double>& weights, std::optional<double> value_range,
-                          const std::string& mode, int threads) {
+                          const Vector<double>& weights, std::optional<double> value_range, const std::string& mode,
+                          int threads) {
     const Input rows(sequence);
     const ra::Bits bits = bits_of(rejected, rows);
     require_vector(median, rows.d(), rows.compute_dtype(), "median");

@@ -12,9 +12,9 @@ namespace ra {
 
 #define RA_DECLARE(name, result, arguments) result name arguments;
 #define RA_POINTER(name, result, arguments) name,
-#define RA_TABLE(set)            \
-    namespace set {              \
-    RA_KERNELS(RA_DECLARE)       \
+#define RA_TABLE(set)                                     \
+    namespace set {                                       \
+    RA_KERNELS(RA_DECLARE)                                \
     const Kernels table = {#set, RA_KERNELS(RA_POINTER)}; \
     }
 RA_ISAS(RA_TABLE)

@@ -46,24 +46,24 @@ struct Bits {
 };
 
 // Outputs typed void* have the compute type: double for f64 rows, float for all others.
-#define RA_KERNELS(X)                                                                                         \
-    X(finite, void, (const RowsView&, bool* out, int threads))                                                \
-    X(weighted_mean, bool, (const RowsView&, const double* weights, void* out, int threads))                  \
-    X(rectified_mean, bool,                                                                                   \
-      (const RowsView&, Bits rejected, const double* weights, const Rescale&, void* median_to_mean, int threads)) \
-    X(rectify, bool,                                                                                          \
-      (const RowsView&, Bits rejected, const void* median, const Rescale&, void* out, int threads))           \
-    X(median, bool, (const RowsView&, void* out, int threads))                                                \
-    X(trimmed_mean, bool, (const RowsView&, std::size_t k, void* out, int threads))                           \
-    X(gram, bool, (const RowsView&, std::size_t tile, double limit, double* out, int threads))                \
-    X(mix, bool, (const RowsView&, const double* matrix, std::size_t m, void* out, int threads))              \
-    X(detect, bool,                                                                                           \
-      (const RowsView&, const Confidence&, double threshold, std::uint8_t* rejected, void* median,            \
-       std::int64_t* counts, int threads))                                                                    \
-    X(confidence, bool, (const RowsView&, const Confidence&, void* out, int threads))                         \
-    X(repeated_median, bool, (const RowsView&, Intercept, void* slope, void* intercept, int threads))         \
-    X(residual_weights, bool, (const RowsView&, const Residual&, std::int64_t* total, int threads))           \
-    X(residual_mean, bool,                                                                                    \
+#define RA_KERNELS(X)                                                                                              \
+    X(finite, void, (const RowsView&, bool* out, int threads))                                                     \
+    X(weighted_mean, bool, (const RowsView&, const double* weights, void* out, int threads))                       \
+    X(rectified_mean, bool,                                                                                        \
+      (const RowsView&, Bits rejected, const double* weights, const Rescale&, void* median_to_mean, int threads))  \
+    X(rectify, bool, (const RowsView&, Bits rejected, const void* median, const Rescale&, void* out, int threads)) \
+    X(median, bool, (const RowsView&, void* out, int threads))                                                     \
+    X(trimmed_mean, bool, (const RowsView&, std::size_t k, void* out, int threads))                                \
+    X(gram, bool, (const RowsView&, std::size_t tile, double limit, double* out, int threads))                     \
+    X(mix, bool, (const RowsView&, const double* matrix, std::size_t m, void* out, int threads))                   \
+    X(detect, bool,                                                                                                \
+      (const RowsView&, const Confidence&, double threshold, std::uint8_t* rejected, void* median,                 \
+       std::int64_t* counts, int threads))                                                                         \
+    X(confidence, bool, (const RowsView&, const Confidence&, void* out, int threads))                              \
+    X(force_path, bool, (int path)) /* for tests: how lines are fitted, see line.hpp */                            \
+    X(repeated_median, bool, (const RowsView&, Intercept, void* slope, void* intercept, int threads))              \
+    X(residual_weights, bool, (const RowsView&, const Residual&, std::int64_t* total, int threads))                \
+    X(residual_mean, bool,                                                                                         \
       (const RowsView&, const double* weights, const Residual&, double threshold, void* out, int threads))
 
 #ifdef RA_ISA

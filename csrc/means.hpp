@@ -31,6 +31,55 @@ inline void add_weighted(Vec<float> v, double weight, Vec<double>* sum) {
     sum[1] += weight * half_of<1>(v);
 }
 
+constexpr int group = 4;  // rows that are read together, so that sums are loaded and stored once for all of them
+
+// Calls add(count) with a constant: min(left, group).
+template <class Add>
+void in_group(std::size_t left, const Add& add) {
+    switch (left) {
+        case 1:
+            return add(std::integral_constant<int, 1>{});
+        case 2:
+            return add(std::integral_constant<int, 2>{});
+        case 3:
+            return add(std::integral_constant<int, 3>{});
+        default:
+            add(std::integral_constant<int, group>{});
+    }
+}
+
+// The rows that will be read after this group, in this strip or from the first row on in the next.
+template <class T>
+struct Ahead {
+    const T* row[group];
+    int count = 0;
+
+    Ahead(const Rows<T>& rows, std::size_t i, std::size_t begin) {
+        const bool here = i < rows.n;
+        const std::size_t first = here ? i : 0, column = here ? begin : begin + strip;
+        for (; count < group && first + count < rows.n && column < rows.d; ++count)
+            row[count] = rows.at(first + count, column);
+    }
+    // GCC takes a function that only prefetches for one without effects, and removes calls that are not inlined early.
+    __attribute__((always_inline)) void fetch(std::size_t c) const {
+        for (int g = 0; g < count; ++g)
+            for (std::size_t j = c; j < c + chunk; j += 64 / sizeof(T)) __builtin_prefetch(row[g] + j);
+    }
+};
+
+// Calls strips(begin, width, worker) for each strip; a worker takes a few neighbouring ones, so that it may read ahead.
+template <class Body>
+bool for_strips(std::size_t d, int threads, const Body& body) {
+    const std::size_t count = (d + strip - 1) / strip;
+    const std::size_t run = std::clamp<std::size_t>(count / (8 * static_cast<std::size_t>(threads)), 1, 16);
+    return parallel((count + run - 1) / run, threads, [&](std::size_t task, int worker) {
+        const FlushSubnormals flush;
+        for (std::size_t begin = task * run * strip; begin < std::min(d, (task + 1) * run * strip); begin += strip)
+            if (!body(begin, std::min(strip, d - begin), worker)) return false;
+        return true;
+    });
+}
+
 inline bool all_finite(const double* values, std::size_t count) {
     std::uint64_t bad = 0;
     for (std::size_t j = 0; j < count; ++j) bad |= bits_of(values[j] - values[j]);

@@ -38,11 +38,12 @@ inline void store_part(C* out, Vec<C> v, std::size_t count) {
 }
 
 // Asks for the columns of every row that the next tile will need, so that memory works while this tile is computed.
+// (GCC takes a function that only prefetches for one without effects, and removes calls that are not inlined early.)
 template <class T>
-inline void prefetch(const Rows<T>& rows, std::size_t column, std::size_t count) {
+__attribute__((always_inline)) inline void prefetch(const Rows<T>& rows, std::size_t column, std::size_t count) {
     if (column >= rows.d) return;
     for (std::size_t i = 0; i < rows.n; ++i)
-        for (std::size_t j = 0; j < count; j += 64 / sizeof(T)) __builtin_prefetch(rows.at(i, column + j), 0, 2);
+        for (std::size_t j = 0; j < count; j += 64 / sizeof(T)) __builtin_prefetch(rows.at(i, column + j));
 }
 
 // For each tile: stages it, then out = reduce(vectors, n) for each of its column vectors, which reduce may reorder.
@@ -50,10 +51,10 @@ template <class T, class Reduce>
 bool reduce_columns(const Rows<T>& rows, Compute<T>* out, int threads, const Reduce& reduce) {
     using C = Compute<T>;
     constexpr std::size_t L = lanes<C>, line = 64 / sizeof(T);
-    const Tiles tiles(rows.n, rows.d, sizeof(C), threads);
+    const Tiles tiles(rows.n, rows.d, sizeof(C), threads, reading_ahead);
     const Scratch scratch(tiles.workers(threads), pitch_of(rows.n) * tiles.stride * sizeof(C));
     // A worker takes some tiles at once, so that it knows which comes next.
-    const std::size_t run = std::clamp<std::size_t>(tiles.count() / (4 * static_cast<std::size_t>(threads)), 1, 8);
+    const std::size_t run = std::clamp<std::size_t>(tiles.count() / (8 * static_cast<std::size_t>(threads)), 1, 64);
     const std::size_t runs = (tiles.count() + run - 1) / run;
     return parallel(runs, threads, [&](std::size_t task, int worker) {
         auto* v = static_cast<Vec<C>*>(scratch.of(worker));

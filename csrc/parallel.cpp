@@ -60,7 +60,7 @@ bool run_tasks(std::size_t count, int threads, Task task, const void* context) {
 Scratch::Scratch(int workers, std::size_t bytes_each)
     : stride_((bytes_each + alignment - 1) / alignment * alignment),
       base_(static_cast<unsigned char*>(
-          ::operator new(stride_ * static_cast<std::size_t>(workers), std::align_val_t{alignment}))) {}
+          ::operator new(stride_* static_cast<std::size_t>(workers), std::align_val_t{alignment}))) {}
 
 Scratch::~Scratch() { ::operator delete(base_, std::align_val_t{alignment}); }
 

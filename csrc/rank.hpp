@@ -36,8 +36,10 @@ inline Bounds<T> bounds_of(const Vec<T>* v, int n) {
 template <class V>
 inline V min_where(Mask<Element<V>> m, V a, V b) {
 #if defined(RA_AVX512)
-    if constexpr (is_single<V>) return _mm512_mask_min_ps(a, m.bits, a, b);
-    else return _mm512_mask_min_pd(a, m.bits, a, b);
+    if constexpr (is_single<V>)
+        return _mm512_mask_min_ps(a, m.bits, a, b);
+    else
+        return _mm512_mask_min_pd(a, m.bits, a, b);
 #else
     return choose(m, min(a, b), a);
 #endif
@@ -45,8 +47,10 @@ inline V min_where(Mask<Element<V>> m, V a, V b) {
 template <class V>
 inline V max_where(Mask<Element<V>> m, V a, V b) {
 #if defined(RA_AVX512)
-    if constexpr (is_single<V>) return _mm512_mask_max_ps(a, m.bits, a, b);
-    else return _mm512_mask_max_pd(a, m.bits, a, b);
+    if constexpr (is_single<V>)
+        return _mm512_mask_max_ps(a, m.bits, a, b);
+    else
+        return _mm512_mask_max_pd(a, m.bits, a, b);
 #else
     return choose(m, max(a, b), a);
 #endif
@@ -87,8 +91,7 @@ inline Split<T> split_at(const Vec<T>* v, int n, Vec<T> pivot) {
     for (; i + chains <= n; i += chains)
         for (int c = 0; c < chains; ++c) add(s[c], v[i + c]);
     for (; i < n; ++i) add(s[0], v[i]);
-    for (int c = 1; c < chains; ++c)
-        s[0] = {s[0].count + s[c].count, max(s[0].down, s[c].down), min(s[0].up, s[c].up)};
+    for (int c = 1; c < chains; ++c) s[0] = {s[0].count + s[c].count, max(s[0].down, s[c].down), min(s[0].up, s[c].up)};
     return s[0];
 }
 

@@ -24,9 +24,11 @@ inline void rectify_chunk(const C* y, const C* median, std::uint64_t rejected, C
         store_vector(out + j, choose(mask_of<C>(rejected >> j), load_vector(median + j), load_vector(y + j)));
 }
 
-// rows i of the chunk at column `begin`, widened into y (n, 64), zero padded, and rescaled. `work` as for rescale_chunk.
+// rows i of the chunk at column `begin`, widened into y (n, 64), zero padded, and rescaled. `work` as for
+// rescale_chunk.
 template <class T>
-inline bool rescaled_chunk(const Rows<T>& rows, std::size_t begin, const Rescale& rescale, Compute<T>* y, Compute<T>* work) {
+inline bool rescaled_chunk(const Rows<T>& rows, std::size_t begin, const Rescale& rescale, Compute<T>* y,
+                           Compute<T>* work) {
     const bool finite = stage(rows, begin, std::min(chunk, rows.d - begin), chunk, y);
     rescale_chunk(y, rows.n, chunk, rescale, work);
     return finite;

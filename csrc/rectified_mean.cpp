@@ -12,33 +12,31 @@ namespace {
 template <class C>
 struct Strip {
     alignas(64) double sum[strip];
-    alignas(64) C low[strip], high[strip], median[strip], row[4][strip];
+    alignas(64) C low[strip], high[strip], median[strip], row[group][strip];
 };
 
-// Rows that are read together, so that sums and extremes are loaded and stored once for all of them.
 template <class C>
 struct Group {
-    static constexpr int most = 4;
-    const C* row[most];
-    double weight[most];
-    std::uint64_t rejected[most];
+    const C* row[group];
+    double weight[group];
+    std::uint64_t rejected[group];
 };
 
-// Adds `count` rows to the chunk at column c of the strip.
-template <int count, class C>
-inline void add_chunk(const Group<C>& group, std::size_t c, Strip<C>& s, Vec<C>& nothing) {
+// Adds `count` rows to the chunk at column c of the strip, or begins it with them.
+template <int count, bool first, class C>
+inline void add_chunk(const Group<C>& added, std::size_t c, Strip<C>& s, Vec<C>& nothing) {
     constexpr std::size_t halves = sizeof(double) / sizeof(C);
     for (std::size_t j = c; j < c + chunk; j += lanes<C>) {
         const Vec<C> median = load_vector(s.median + j);
-        Vec<C> low = load_vector(s.low + j), high = load_vector(s.high + j);
-        Vec<double> sum[halves];
-        for (std::size_t h = 0; h < halves; ++h) sum[h] = load_vector(s.sum + j + h * lanes<double>);
+        Vec<C> low = load_vector(first ? added.row[0] + j : s.low + j), high = first ? low : load_vector(s.high + j);
+        Vec<double> sum[halves] = {};
+        for (std::size_t h = 0; h < halves && !first; ++h) sum[h] = load_vector(s.sum + j + h * lanes<double>);
         for (int g = 0; g < count; ++g) {
-            const Vec<C> v = load_vector(group.row[g] + j);
+            const Vec<C> v = load_vector(added.row[g] + j);
             nothing += v - v;
             low = min(v, low);
             high = max(v, high);
-            add_weighted(choose(mask_of<C>(group.rejected[g] >> (j - c)), median, v), group.weight[g], sum);
+            add_weighted(choose(mask_of<C>(added.rejected[g] >> (j - c)), median, v), added.weight[g], sum);
         }
         store_vector(s.low + j, low);
         store_vector(s.high + j, high);
@@ -55,17 +53,32 @@ const Compute<T>* padded(const T* source, std::size_t count, Compute<T>* buffer)
     return buffer;
 }
 
-template <int count, class T, class C = Compute<T>>
-void add_group(const Rows<T>& rows, std::size_t first, std::size_t begin, std::size_t width, const Bits& rejected,
+// Asks for the bits of the rows that are read next: they lie too far apart for the processor to foresee.
+template <class T>
+__attribute__((always_inline)) inline void fetch_bits(const Rows<T>& rows, std::size_t i, std::size_t begin,
+                                                      const Bits& rejected) {
+    for (std::size_t g = i; g < std::min(rows.n, i + group); ++g)
+        for (std::size_t byte = 0; byte <= strip / 8; byte += 64)
+            __builtin_prefetch(rejected.bytes + g * rejected.row_bytes + begin / 8 + byte);
+}
+
+template <int count, bool first, class T, class C = Compute<T>>
+void add_group(const Rows<T>& rows, std::size_t i, std::size_t begin, std::size_t width, const Bits& rejected,
                const double* weights, Strip<C>& s, Vec<C>& nothing) {
-    Group<C> group;
+    Group<C> added;
     for (int g = 0; g < count; ++g) {
-        group.row[g] = padded(rows.at(first + g, begin), width, s.row[g]);
-        group.weight[g] = weights[first + g];
+        added.row[g] = padded(rows.at(i + g, begin), width, s.row[g]);
+        added.weight[g] = weights[i + g];
     }
+    const Ahead<T> ahead(rows, i + count, begin);
+    if (i + count < rows.n)
+        fetch_bits(rows, i + count, begin, rejected);
+    else
+        fetch_bits(rows, 0, begin + strip, rejected);
     for (std::size_t c = 0; c < width; c += chunk) {
-        for (int g = 0; g < count; ++g) group.rejected[g] = word_of_bits(rejected, first + g, begin + c);
-        add_chunk<count>(group, c, s, nothing);
+        ahead.fetch(c);
+        for (int g = 0; g < count; ++g) added.rejected[g] = word_of_bits(rejected, i + g, begin + c);
+        add_chunk<count, first>(added, c, s, nothing);
     }
 }
 
@@ -73,11 +86,16 @@ void add_group(const Rows<T>& rows, std::size_t first, std::size_t begin, std::s
 template <class T, class C = Compute<T>>
 bool add_rows(const Rows<T>& rows, std::size_t begin, std::size_t width, const Bits& rejected, const double* weights,
               Strip<C>& s) {
-    constexpr int most = Group<C>::most;
     Vec<C> nothing = {};  // stays 0, or becomes NaN
-    std::size_t i = 0;
-    for (; i + most <= rows.n; i += most) add_group<most>(rows, i, begin, width, rejected, weights, s, nothing);
-    for (; i < rows.n; ++i) add_group<1>(rows, i, begin, width, rejected, weights, s, nothing);
+    for (std::size_t i = 0; i < rows.n; i += group) {
+        const auto add = [&](auto count) {
+            if (i == 0)
+                add_group<count, true>(rows, i, begin, width, rejected, weights, s, nothing);
+            else
+                add_group<count, false>(rows, i, begin, width, rejected, weights, s, nothing);
+        };
+        in_group(rows.n - i, add);
+    }
     return !any(~equal(nothing, Vec<C>{}));
 }
 
@@ -99,9 +117,6 @@ template <class T, class C = Compute<T>>
 bool mean_strip(const Rows<T>& rows, std::size_t begin, std::size_t width, const Bits& rejected, const double* weights,
                 const Rescale& rescale, C* median_to_mean, void* scratch) {
     auto& s = *static_cast<Strip<C>*>(scratch);
-    std::fill(s.sum, s.sum + strip, 0.0);
-    std::fill(s.low, s.low + strip, std::numeric_limits<C>::infinity());
-    std::fill(s.high, s.high + strip, -std::numeric_limits<C>::infinity());
     std::copy(median_to_mean, median_to_mean + width, s.median);
     if (!add_rows(rows, begin, width, rejected, weights, s)) return false;
     for (std::size_t c = 0; c < width && rows.n > 2; c += chunk)
@@ -120,11 +135,8 @@ bool rectified_mean(const RowsView& view, Bits rejected, const double* weights, 
         using C = typename decltype(rows)::Value;
         auto* out = static_cast<C*>(median_to_mean);
         const Scratch scratch(threads, sizeof(Strip<C>) + 2 * rows.n * chunk * sizeof(C));
-        return parallel((rows.d + strip - 1) / strip, threads, [&](std::size_t task, int worker) {
-            const FlushSubnormals flush;
-            const std::size_t begin = task * strip;
-            return mean_strip(rows, begin, std::min(strip, rows.d - begin), rejected, weights, rescale, out + begin,
-                              scratch.of(worker));
+        return for_strips(rows.d, threads, [&](std::size_t begin, std::size_t width, int worker) {
+            return mean_strip(rows, begin, width, rejected, weights, rescale, out + begin, scratch.of(worker));
         });
     });
 }

@@ -8,9 +8,10 @@ namespace ra {
 void beta_reputation(const std::int64_t* accepted, const std::int64_t* rejected, std::size_t n, BetaPrior prior,
                      double* out) {
     for (std::size_t i = 0; i < n; ++i) {
-        const double alpha = prior.positive_weight * static_cast<double>(accepted[i]) + prior.prior_weight * prior.prior;
-        const double beta = (1 - prior.positive_weight) * static_cast<double>(rejected[i]) +
-                            prior.prior_weight * (1 - prior.prior);
+        const double alpha =
+            prior.positive_weight * static_cast<double>(accepted[i]) + prior.prior_weight * prior.prior;
+        const double beta =
+            (1 - prior.positive_weight) * static_cast<double>(rejected[i]) + prior.prior_weight * (1 - prior.prior);
         out[i] = alpha / (alpha + beta);
     }
 }
@@ -26,8 +27,8 @@ void decayed_score(const std::int64_t* rounds, const double* observed, std::size
             const std::int64_t age = decay.now - rounds[j];
             if (rounds[j] < 0 || age >= decay.window) continue;
             const bool tabulated = age >= 0 && age < static_cast<std::int64_t>(young.size());
-            const double theta = tabulated ? young[static_cast<std::size_t>(age)]
-                                           : std::exp(-decay.rate * static_cast<double>(age));
+            const double theta =
+                tabulated ? young[static_cast<std::size_t>(age)] : std::exp(-decay.rate * static_cast<double>(age));
             total += theta * observed[j];
             weight += theta;
         }

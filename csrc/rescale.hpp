@@ -109,7 +109,8 @@ inline void find_medians(const C* y, std::size_t n, std::size_t stride, C* middl
 }
 
 template <class C>
-inline void clip_to_median(C* y, std::size_t n, std::size_t stride, const Extremes<C>& extremes, double range, C* work) {
+inline void clip_to_median(C* y, std::size_t n, std::size_t stride, const Extremes<C>& extremes, double range,
+                           C* work) {
     alignas(64) C middle[chunk], floor[chunk], ceiling[chunk];
     find_medians(y, n, stride, middle, work);
     for (std::size_t j = 0; j < chunk; ++j) {
@@ -132,8 +133,10 @@ inline void rescale_chunk(C* y, std::size_t n, std::size_t stride, const Rescale
     Extremes<C> extremes;
     find_extremes(y, n, stride, extremes);
     if (!any_wide(extremes.low, extremes.high, rescale.value_range)) return;
-    if (rescale.mode == RescaleMode::paper) rescale_extremes(y, n, stride, extremes, rescale.value_range);
-    else clip_to_median(y, n, stride, extremes, rescale.value_range, work);
+    if (rescale.mode == RescaleMode::paper)
+        rescale_extremes(y, n, stride, extremes, rescale.value_range);
+    else
+        clip_to_median(y, n, stride, extremes, rescale.value_range, work);
 }
 
 }  // namespace ra::RA_ISA

@@ -34,10 +34,14 @@ struct Rows {
 template <class Kernel>
 auto visit(const RowsView& view, const Kernel& kernel) {
     switch (view.dtype) {
-        case DType::f64: return kernel(Rows<double>{view.row, view.n, view.d});
-        case DType::f16: return kernel(Rows<Half>{view.row, view.n, view.d});
-        case DType::bf16: return kernel(Rows<BFloat16>{view.row, view.n, view.d});
-        default: return kernel(Rows<float>{view.row, view.n, view.d});
+        case DType::f64:
+            return kernel(Rows<double>{view.row, view.n, view.d});
+        case DType::f16:
+            return kernel(Rows<Half>{view.row, view.n, view.d});
+        case DType::bf16:
+            return kernel(Rows<BFloat16>{view.row, view.n, view.d});
+        default:
+            return kernel(Rows<float>{view.row, view.n, view.d});
     }
 }
 

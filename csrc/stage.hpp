@@ -21,15 +21,21 @@ inline std::uint64_t word_of_bits(const Bits& bits, std::size_t i, std::size_t b
     return word;
 }
 
+// How large tiles may become, in bytes and in columns. Small ones suit kernels that read ahead, so that the next tile
+// fits the cache beside this one.
+struct TileLimits {
+    std::size_t bytes = 512 * 1024, narrow = 256, wide = 1024;
+};
+constexpr TileLimits reading_ahead = {128 * 1024, 64, 256};
+
 // How d columns are cut into tiles of `stride` columns. Results do not depend on it.
 struct Tiles {
     std::size_t d, stride;
 
-    Tiles(std::size_t n, std::size_t d_, std::size_t value_bytes, int threads) : d(d_) {
-        constexpr std::size_t budget = 512 * 1024, narrow = 256, widest = 1024;
-        const std::size_t fitting = std::max(chunk, budget / (n * value_bytes) / chunk * chunk);
+    Tiles(std::size_t n, std::size_t d_, std::size_t value_bytes, int threads, TileLimits limits = {}) : d(d_) {
+        const std::size_t fitting = std::max(chunk, limits.bytes / (n * value_bytes) / chunk * chunk);
         const std::size_t share = whole_chunks(d / (4 * static_cast<std::size_t>(threads)) + 1);
-        stride = std::min({fitting, widest, std::max(share, narrow)});
+        stride = std::min({fitting, limits.wide, std::max(share, limits.narrow)});
     }
     std::size_t count() const { return (d + stride - 1) / stride; }
     std::size_t begin(std::size_t tile) const { return tile * stride; }
