@@ -45,7 +45,12 @@ Vec<T> median_intercept(const Vec<T>* y, const Vec<T>* slope, int step, Vec<T>* 
 
 }  // namespace
 
-void force_path(Path path) { forced = path; }
+// Not for use while a kernel runs.
+bool force_path(int path) {
+    if (path < 0 || path > static_cast<int>(Path::rows)) return false;
+    forced = static_cast<Path>(path);
+    return true;
+}
 
 template <class T>
 Line<T> fit_line(const Design<T>& design, const Vec<T>* y, Intercept intercept, const LineWork<T>& memory) {

@@ -13,7 +13,7 @@ struct Line {
     Vec<T> slope, intercept;
 };
 
-// The ways to find it; line.cpp tells which one is taken when.
+// The ways to find it; line.cpp tells which one is taken when. Tests force one by its number, where it applies.
 enum class Path { automatic, networks, pairs, merge, rows };
 
 template <class T>
@@ -26,8 +26,5 @@ struct LineWork {
 
 template <class T>
 Line<T> fit_line(const Design<T>& design, const Vec<T>* y, Intercept intercept, const LineWork<T>& memory);
-
-// For tests: makes every line be fitted this way where it can. Not for use while a kernel runs.
-void force_path(Path path);
 
 }  // namespace ra::RA_ISA
