@@ -1,6 +1,8 @@
 // The repeated-median line of each sorted column against its ranks 0 ... n-1 (Siegel 1982; equations 1-3): see line.hpp.
 // n = 1: slope 0. Precision: the compute type. A coordinate's result depends on its own column only. False on a NaN or
 // an infinity.
+#include <limits>
+
 #include "column.hpp"
 #include "line.hpp"
 #include "stage.hpp"
@@ -19,6 +21,13 @@ struct LineFitWork {
         : tile(arena.take<T>(n * stride)), columns(arena, n), line(arena, n) {}
 };
 
+// The line of a huge column may leave the range of its values: the largest number then, not an infinity.
+template <class T>
+Vec<T> clamped(Vec<T> v) {
+    const Vec<T> largest = splat<T>(std::numeric_limits<T>::max());
+    return max(-largest, min(largest, v));
+}
+
 template <class R>
 bool repeated_median_rows(const Rows<R>& rows, Intercept intercept, void* slopes, void* intercepts, int threads) {
     using T = Compute<R>;
@@ -35,8 +44,9 @@ bool repeated_median_rows(const Rows<R>& rows, Intercept intercept, void* slopes
         for (std::size_t j = 0; j < width; j += lanes<T>) {
             work.columns.load(work.tile + j, design.n, tiles.stride);
             const Line<T> line = fit_line(design, work.columns.centred, intercept, work.line);
-            const Vec<T> slope = line.slope / work.columns.scale;
-            const Vec<T> origin = line.intercept / work.columns.scale + work.columns.centre;
+            const Vec<T> scale = work.columns.scale;
+            const Vec<T> slope = clamped<T>(line.slope / scale);
+            const Vec<T> origin = clamped<T>((line.intercept + work.columns.centre * scale) / scale);
             const std::size_t count = std::min<std::size_t>(lanes<T>, width - j);
             for (std::size_t l = 0; l < count; ++l) {
                 static_cast<T*>(slopes)[begin + j + l] = slope[l];

@@ -63,7 +63,12 @@ class OnlyDlpack:
 
 @pytest.mark.parametrize(
     "kind",
-    [lambda row: array.array("d", row), lambda row: memoryview(np.array(row)), lambda row: OnlyDlpack(np.array(row)), list],
+    [
+        lambda row: array.array("d", row),
+        lambda row: memoryview(np.array(row)),
+        lambda row: OnlyDlpack(np.array(row)),
+        list,
+    ],
     ids=["array.array", "memoryview", "dlpack", "list of numbers"],
 )
 def test_buffers_dlpack_and_numbers_come_back_as_numpy(kind):
@@ -191,7 +196,11 @@ def test_any_layout_gives_the_same_bits_and_is_left_alone(layout, monkeypatch):
     ("updates", "error", "words"),
     [
         ([{"w": np.zeros(3)}, {"v": np.zeros(3)}], ValueError, r"client 1.*lacks 'w', adds 'v'"),
-        ([{"w": {"x": np.zeros(3)}}, {"w": {"x": np.zeros(4)}}], ValueError, r"client 1, at 'w.x': shape \(4,\).*\(3,\)"),
+        (
+            [{"w": {"x": np.zeros(3)}}, {"w": {"x": np.zeros(4)}}],
+            ValueError,
+            r"client 1, at 'w.x': shape \(4,\).*\(3,\)",
+        ),
         ([{"w": np.zeros(3)}, {"w": np.zeros(3, np.float32)}], TypeError, r"client 1, at 'w': dtype float32.*float64"),
         ([{"w": "text"}], TypeError, r"client 0, at 'w': expected a tensor, got str"),
         ([{"w": None}], TypeError, r"client 0, at 'w': expected a tensor, got NoneType"),
