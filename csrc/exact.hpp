@@ -1,5 +1,5 @@
-// The exact median slope of one row of one coordinate: s_i = median over j != i of (y_j - y_i) / (j - i), vectors along j.
-// Where a bracket of s_i is known, only the slopes inside are collected and ordered.
+// The exact median slope of one row of one coordinate: s_i = median over j != i of (y_j - y_i) / (j - i), vectors along
+// j. Where a bracket of s_i is known, only the slopes inside are collected and ordered.
 #pragma once
 
 #include <limits>
@@ -27,9 +27,12 @@ inline void nth(T* list, int count, int rank) {
             while (pivot < list[j]) --j;
             if (i <= j) std::swap(list[i++], list[j--]);
         }
-        if (rank <= j) high = j;
-        else if (rank >= i) low = i;
-        else return;
+        if (rank <= j)
+            high = j;
+        else if (rank >= i)
+            low = i;
+        else
+            return;
     }
 }
 
@@ -53,8 +56,9 @@ inline Ranked<T> find_rank(T* list, int count, int rank) {
     for (int k = 0; k < count; k += lanes<T>) {
         const Vec<T> candidates = load_vector(list + k);
         Vec<T> below{};
-        for (int j = 0; j < count; j += 4)
-            unroll<4>([&](auto u) { below = add_where(less(splat(list[j + u]), candidates), below, splat(T(1))); });
+        constexpr int step = std::min(4, lanes<T>);
+        for (int j = 0; j < count; j += step)
+            unroll<step>([&](auto u) { below = add_where(less(splat(list[j + u]), candidates), below, splat(T(1))); });
         value = choose(less_equal(below, splat(T(rank))), max(value, candidates), value);
         before = choose(less_equal(below, splat(T(rank - 1))), max(before, candidates), before);
     }
@@ -78,8 +82,7 @@ struct RowSlopes {
     void each(const Visit& visit) const {
         const Vec<T> own = splat(y[i]);
         const T* reciprocal = gaps.from(i);
-        for (int j = 0; j < gaps.n; j += lanes<T>)
-            visit((load_vector(y + j) - own) * load_vector(reciprocal + j));
+        for (int j = 0; j < gaps.n; j += lanes<T>) visit((load_vector(y + j) - own) * load_vector(reciprocal + j));
     }
     // Collects those of [low, high) and returns how many they are, and how many are below.
     struct Split {
@@ -89,7 +92,8 @@ struct RowSlopes {
         Split found{0, 0};
         each([&](Vec<T> slope) {
             found.below += __builtin_popcount(bits(less(slope, splat(low))));
-            found.inside += compress(list + found.inside, less_equal(splat(low), slope) & less(slope, splat(high)), slope);
+            found.inside +=
+                compress(list + found.inside, less_equal(splat(low), slope) & less(slope, splat(high)), slope);
         });
         return found;
     }
