@@ -16,9 +16,28 @@ py::object trimmed_mean(const py::sequence& sequence, std::size_t k, int threads
                    [&, to = out.mutable_data()] { return ra::kernels().trimmed_mean(rows.view(), k, to, threads); });
 }
 
+py::object mean_around_median(const py::sequence& sequence, std::size_t k, int threads) {
+    const Input rows(sequence);
+    if (k < 1 || k > rows.n()) throw py::value_error("k must be between 1 and the number of rows");
+    py::array out = rows.vector();
+    return checked(
+        out, [&, to = out.mutable_data()] { return ra::kernels().mean_around_median(rows.view(), k, to, threads); });
+}
+
+py::object weighted_median(const py::sequence& sequence, const Vector<double>& weights, double half, int threads) {
+    const Input rows(sequence);
+    require_vector(weights, rows.n(), py::dtype::of<double>(), "weights");
+    py::array out = rows.vector();
+    return checked(out, [&, w = weights.data(), to = out.mutable_data()] {
+        return ra::kernels().weighted_median(rows.view(), w, half, to, threads);
+    });
+}
+
 }  // namespace
 
 void register_order(py::module_& m) {
     m.def("median", &median);
     m.def("trimmed_mean", &trimmed_mean);
+    m.def("mean_around_median", &mean_around_median);
+    m.def("weighted_median", &weighted_median);
 }

@@ -54,6 +54,8 @@ struct Bits {
     X(rectify, bool, (const RowsView&, Bits rejected, const void* median, const Rescale&, void* out, int threads)) \
     X(median, bool, (const RowsView&, void* out, int threads))                                                     \
     X(trimmed_mean, bool, (const RowsView&, std::size_t k, void* out, int threads))                                \
+    X(mean_around_median, bool, (const RowsView&, std::size_t k, void* out, int threads))                          \
+    X(weighted_median, bool, (const RowsView&, const double* weights, double half, void* out, int threads))        \
     X(gram, bool, (const RowsView&, std::size_t tile, double limit, double* out, int threads))                     \
     X(mix, bool, (const RowsView&, const double* matrix, std::size_t m, void* out, int threads))                   \
     X(detect, bool,                                                                                                \

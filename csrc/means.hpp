@@ -31,6 +31,16 @@ inline void add_weighted(Vec<float> v, double weight, Vec<double>* sum) {
     sum[1] += weight * half_of<1>(v);
 }
 
+// A sum in double as a result: rounding must not leave the box of the values that were averaged.
+template <class V>
+inline V between(const Vec<double>* sum, V low, V high) {
+    alignas(64) double sums[lanes<Element<V>>];
+    std::memcpy(sums, sum, sizeof sums);
+    V mean = low;
+    for (int l = 0; l < lanes<Element<V>>; ++l) mean[l] = static_cast<Element<V>>(sums[l]);
+    return max(low, min(high, mean));
+}
+
 constexpr int group = 4;  // rows that are read together, so that sums are loaded and stored once for all of them
 
 // Calls add(count) with a constant: min(left, group).

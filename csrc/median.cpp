@@ -7,12 +7,6 @@ namespace ra::RA_ISA {
 
 namespace {
 
-// Rounding must not leave the box: halves of subnormal numbers are inexact.
-template <class T>
-Vec<T> mean_of(Vec<T> low, Vec<T> high) {
-    return max(low, min(high, low * T(0.5) + high * T(0.5)));
-}
-
 template <class T>
 Vec<T> selected_median(Vec<T>* v, int n) {
     select<T>(v, n, (n - 1) / 2, n / 2 + 1);

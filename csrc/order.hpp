@@ -37,6 +37,12 @@ inline void store_part(C* out, Vec<C> v, std::size_t count) {
     std::copy(values, values + count, out);
 }
 
+// Rounding must not leave the box: halves of subnormal numbers are inexact.
+template <class T>
+inline Vec<T> mean_of(Vec<T> low, Vec<T> high) {
+    return max(low, min(high, low * T(0.5) + high * T(0.5)));
+}
+
 // Asks for the columns of every row that the next tile will need, so that memory works while this tile is computed.
 // (GCC takes a function that only prefetches for one without effects, and removes calls that are not inlined early.)
 template <class T>

@@ -23,15 +23,6 @@ struct Sum {
             part[1] += half_of<1>(times) * weight * half_of<1>(v);
         }
     }
-
-    // Rounding must not leave the box of the values that were averaged.
-    Vec<T> between(Vec<T> low, Vec<T> high) const {
-        alignas(64) double sum[lanes<T>];
-        std::memcpy(sum, part, sizeof part);
-        Vec<T> mean = low;
-        for (int l = 0; l < lanes<T>; ++l) mean[l] = static_cast<T>(sum[l]);
-        return max(low, min(high, mean));
-    }
 };
 
 template <class T>
@@ -39,7 +30,7 @@ Vec<T> sorted_mean(Vec<T>* v, int n, int k) {
     select<T>(v, n, k, n - k);
     Sum<T> sum;
     for (int i = k; i < n - k; ++i) sum.add(v[i], 1.0 / (n - 2 * k));
-    return sum.between(v[k], v[n - k - 1]);
+    return between(sum.part, v[k], v[n - k - 1]);
 }
 
 // The sum of what lies between the two outermost values that stay, and those two as often as they stay.
@@ -59,7 +50,7 @@ Vec<T> counted_mean(const Vec<T>* v, int n, int k) {
     }
     sum.add(low, upto_low - T(k), share);
     sum.add(high, T(n - k) - below_high, share);
-    return sum.between(low, high);
+    return between(sum.part, low, high);
 }
 
 }  // namespace

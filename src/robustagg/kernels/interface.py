@@ -70,8 +70,8 @@ class Kernels(Protocol):
         """(d,): the least value y with W(y) >= W / 2, W(y) the weight of all values up to y and W that of all.
 
         Where W(y) is exactly W / 2: the mean of y and the next value of positive weight. The weights are not
-        negative and not all zero; integers (sample counts) up to 2**53 in total are summed exactly, others in the
-        order of the sorted values. A client of weight zero has no say. O(n log n) per coordinate.
+        negative and not all zero; integers (sample counts) up to 2**53 in total are summed exactly, others to
+        rounding. A client of weight zero has no say. O(n log n) per coordinate.
         """
 
     def gram(self, rows: Rows) -> NDArray[np.float64]:

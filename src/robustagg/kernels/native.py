@@ -1,4 +1,4 @@
-"""The compiled backend: the kernel interface over the extension module, which returns None where it met a non-finite."""
+"""The compiled backend: the kernel interface over the extension module, which answers a non-finite value with None."""
 
 from __future__ import annotations
 
@@ -43,6 +43,14 @@ def gram(rows: Rows) -> NDArray[np.float64]:
 
 def mix(rows: Rows, matrix: NDArray[np.float64]) -> Array:
     return _checked(_native.mix(rows, matrix, kernels.num_threads()))
+
+
+def mean_around_median(rows: Rows, k: int) -> Array:
+    return _checked(_native.mean_around_median(rows, k, kernels.num_threads()))
+
+
+def weighted_median(rows: Rows, weights: NDArray[np.float64]) -> Array:
+    return _checked(_native.weighted_median(rows, weights, float(weights.sum()) / 2, kernels.num_threads()))
 
 
 def detect(
@@ -100,9 +108,7 @@ def confidence(
     scale_floor: float,
 ) -> Array:
     threads = kernels.num_threads()
-    return _checked(
-        _native.confidence(rows, value_range, rescale, intercept, interval_width, scale_floor, threads)
-    )
+    return _checked(_native.confidence(rows, value_range, rescale, intercept, interval_width, scale_floor, threads))
 
 
 def residual_weights(
