@@ -6,9 +6,8 @@ py::object gram(const py::sequence& sequence, std::size_t tile, double limit, in
     const Input rows(sequence);
     const std::size_t m = rows.n() + 1;
     Vector<double> out({(rows.d() + tile - 1) / tile, m, m});
-    return checked(out, [&, to = out.mutable_data()] {
-        return ra::kernels().gram(rows.view(), tile, limit, to, threads);
-    });
+    return checked(out,
+                   [&, to = out.mutable_data()] { return ra::kernels().gram(rows.view(), tile, limit, to, threads); });
 }
 
 py::object mix(const py::sequence& sequence, const Vector<double>& matrix, int threads) {

@@ -12,9 +12,9 @@ py::object residual_weights(const py::sequence& sequence, const std::string& int
     });
 }
 
-py::object residual_mean(const py::sequence& sequence, const Vector<double>& weights,
-                         const std::string& intercept, double interval_width, double threshold,
-                         double scale_floor, bool leave_smallest, int threads) {
+py::object residual_mean(const py::sequence& sequence, const Vector<double>& weights, const std::string& intercept,
+                         double interval_width, double threshold, double scale_floor, bool leave_smallest,
+                         int threads) {
     const Input rows(sequence);
     require_vector(weights, rows.n(), py::dtype::of<double>(), "weights");
     const ra::Residual parameters{intercept_of(intercept), interval_width, scale_floor, leave_smallest};

@@ -10,9 +10,14 @@ namespace ra::RA_ISA {
 template <class T>
 class Bracket {
   public:
-    // spread: of the t that hold about half of the rows. The guess may be a slope of the data: off it, lest all ties be met.
+    // spread: of the t that hold about half of the rows. The guess may be a slope of the data: off it, lest all ties be
+    // met.
     Bracket(int n, T guess, T spread)
-        : next(guess + spread * T(0.0137)), n_(n), rate_(T(n) / 2 / spread), narrowest_(spread / 1024), aim_(T(enough) / 4) {}
+        : next(guess + spread * T(0.0137)),
+          n_(n),
+          rate_(T(n) / 2 / spread),
+          narrowest_(spread / 1024),
+          aim_(T(enough) / 4) {}
     Bracket() = default;
 
     T low = -std::numeric_limits<T>::infinity(), high = std::numeric_limits<T>::infinity(), next = 0;
@@ -24,13 +29,17 @@ class Bracket {
     Side narrow(int rows_below, int rows_above) {
         const T t = next, misfit = T(rows_below - rows_above) / 2;
         Side side = Side::neither;
-        if (n_ - rows_above <= (n_ - 1) / 2) side = Side::low, low = t, below = rows_below, low_misfit_ = misfit;
-        else if (rows_below > n_ / 2) side = Side::high, high = t, above = rows_above, high_misfit_ = misfit;
+        if (n_ - rows_above <= (n_ - 1) / 2)
+            side = Side::low, low = t, below = rows_below, low_misfit_ = misfit;
+        else if (rows_below > n_ / 2)
+            side = Side::high, high = t, above = rows_above, high_misfit_ = misfit;
         // Rows whose two middle slopes t separates are on no side: aim past half of them.
         const int split = n_ - rows_below - rows_above;
         aim_ = std::max(aim_, T(split) / 2 + 1);
-        if (side == Side::neither || open()) step_from(t, misfit);
-        else interpolate();
+        if (side == Side::neither || open())
+            step_from(t, misfit);
+        else
+            interpolate();
         // The later, the more rows are left to be finished: fewer lanes wait for one.
         const int few = enough << std::max(0, ++trials_ - 3);
         done_ = trials_ >= most_trials || (!open() && (n_ - below - above <= few + split || high - low <= narrowest_));
@@ -43,7 +52,9 @@ class Bracket {
     static constexpr int most_trials = 12;
     static constexpr int enough = 8;  // rows that are as soon finished as narrowed down by another trial
 
-    bool open() const { return low == -std::numeric_limits<T>::infinity() || high == std::numeric_limits<T>::infinity(); }
+    bool open() const {
+        return low == -std::numeric_limits<T>::infinity() || high == std::numeric_limits<T>::infinity();
+    }
 
     // Towards the end that is missing, or farther away, a little beyond the goal, and more each time.
     void step_from(T t, T misfit) {

@@ -1,6 +1,6 @@
-// The confidence of every value (equation 4): min(1, Z sqrt(2 / n) sqrt(1 - h_i) tau / |r_i|), r_i the residual from the
-// repeated-median line, h_i the leverage; equal values share the highest of their ranks. n < 3: 1 everywhere.
-// out: n rows of d. Cost: the line's (line.cpp) and O(n^2) to bring ranks back to clients: this is for looking, not for
+// The confidence of every value (equation 4): min(1, Z sqrt(2 / n) sqrt(1 - h_i) tau / |r_i|), r_i the residual from
+// the repeated-median line, h_i the leverage; equal values share the highest of their ranks. n < 3: 1 everywhere. out:
+// n rows of d. Cost: the line's (line.cpp) and O(n^2) to bring ranks back to clients: this is for looking, not for
 // rounds. A coordinate's result depends on its own column only. False on a NaN or an infinity.
 #include "decide.hpp"
 #include "rescale.hpp"
@@ -18,7 +18,10 @@ struct ConfidenceWork {
     Residuals<T> residuals;
 
     ConfidenceWork(Arena& arena, std::size_t n, std::size_t stride)
-        : tile(arena.take<T>(n * stride)), chunk_work(arena.take<T>(n * chunk)), columns(arena, n), line(arena, n),
+        : tile(arena.take<T>(n * stride)),
+          chunk_work(arena.take<T>(n * chunk)),
+          columns(arena, n),
+          line(arena, n),
           residuals(arena, n) {}
 };
 

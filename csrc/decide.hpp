@@ -16,8 +16,7 @@ struct Residuals {
     Residuals(Arena& arena, std::size_t n) : size(arena.take<Vec<T>>(n)), work(arena.take<Vec<T>>(n)) {}
 
     void measure(const Columns<T>& columns, const Line<T>& line, const Widths<T>& widths, int n) {
-        for (int i = 0; i < n; ++i)
-            work[i] = size[i] = abs(columns.centred[i] - line.intercept - line.slope * T(i));
+        for (int i = 0; i < n; ++i) work[i] = size[i] = abs(columns.centred[i] - line.intercept - line.slope * T(i));
         tau = median<T>(work, n) * widths.deviation + columns.scale * widths.floor;
     }
 };
@@ -67,8 +66,7 @@ class Rejection {
     void share_ties(const Vec<T>* sorted, int n) {
         for (int i = n - 2; i >= 0; --i)
             accepted_[i] = accepted_[i] | (equal(sorted[i], sorted[i + 1]) & accepted_[i + 1]);
-        for (int i = 1; i < n; ++i)
-            accepted_[i] = accepted_[i] | (equal(sorted[i], sorted[i - 1]) & accepted_[i - 1]);
+        for (int i = 1; i < n; ++i) accepted_[i] = accepted_[i] | (equal(sorted[i], sorted[i - 1]) & accepted_[i - 1]);
     }
 
     void collect_edges(const Vec<T>* sorted, int n) {

@@ -27,7 +27,8 @@ class Gaps {
 
     const int n;
 
-    // from(i)[j] = 1 / (j - i): a slope of row i is (y_j - y_i) * from(i)[j]. NaN for j = i, 0 in the vector after j = n.
+    // from(i)[j] = 1 / (j - i): a slope of row i is (y_j - y_i) * from(i)[j]. NaN for j = i, 0 in the vector after j =
+    // n.
     T* from(int i) const { return table() + n - i; }
     // others_from(i)[k]: the same for the k-th of the other ranks, j = k or, from i on, k + 1.
     T* others_from(int i) const { return table() + 3 * n + lanes<T> - i; }
@@ -45,7 +46,9 @@ struct Thinning {
     int size, step, first;
 
     explicit Thinning(int n)
-        : size(n < 192 ? most / 2 : most), step(std::max(1, (n - 1) / (size - 1))), first((n - 1 - step * (size - 1)) / 2) {}
+        : size(n < 192 ? most / 2 : most),
+          step(std::max(1, (n - 1) / (size - 1))),
+          first((n - 1 - step * (size - 1)) / 2) {}
 };
 
 template <class T>
@@ -76,7 +79,9 @@ template <class T>
 struct Widths {
     Widths(std::size_t n, double interval_width, double scale_floor)
         : deviation(static_cast<T>(1.4826 * (1.0 + 5.0 / static_cast<double>(n - 1)))),
-          floor(static_cast<T>(scale_floor)), memory(1, n * sizeof(T)), width(static_cast<T*>(memory.of(0))) {
+          floor(static_cast<T>(scale_floor)),
+          memory(1, n * sizeof(T)),
+          width(static_cast<T*>(memory.of(0))) {
         const double count = static_cast<double>(n), centre = (count - 1) / 2;
         const double spread = count * (count * count - 1) / 12;  // sum of (x - centre)^2
         for (std::size_t i = 0; i < n; ++i) {

@@ -1,8 +1,8 @@
 // Detection: which values of which clients are outliers of their coordinate, by the confidence of their residual from
 // the repeated-median line of the sorted column. Source: the reputation-based rule, its Algorithm 1 and equations 1-4.
 // Cost: see line.cpp for the line; the rest sorts the column and the residuals. Memory: a tile per thread.
-// Precision: the compute type; a decision may differ from exact arithmetic where the confidence is within rounding of the
-// threshold. A coordinate's result depends on its own column only. False on a NaN or an infinity.
+// Precision: the compute type; a decision may differ from exact arithmetic where the confidence is within rounding of
+// the threshold. A coordinate's result depends on its own column only. False on a NaN or an infinity.
 #include "decide.hpp"
 #include "rescale.hpp"
 
@@ -22,8 +22,13 @@ struct DetectWork {
     std::int64_t* counts;
 
     DetectWork(Arena& arena, std::size_t n, std::size_t stride)
-        : tile(arena.take<T>(n * stride)), chunk_work(arena.take<T>(n * chunk)), columns(arena, n), line(arena, n),
-          residuals(arena, n), rejection(arena, n), words(arena.take<std::uint64_t>(n)),
+        : tile(arena.take<T>(n * stride)),
+          chunk_work(arena.take<T>(n * chunk)),
+          columns(arena, n),
+          line(arena, n),
+          residuals(arena, n),
+          rejection(arena, n),
+          words(arena.take<std::uint64_t>(n)),
           counts(arena.take<std::int64_t>(n)) {}
 };
 
@@ -38,8 +43,12 @@ struct Detection {
     std::size_t row_bytes;
 
     Detection(std::size_t n, std::size_t d, const Confidence& confidence, double threshold, std::uint8_t* rejected_)
-        : design(n), widths(n, confidence.interval_width / threshold, confidence.scale_floor),
-          rescale(confidence.rescale), intercept(confidence.intercept), rejected(rejected_), row_bytes((d + 7) / 8) {}
+        : design(n),
+          widths(n, confidence.interval_width / threshold, confidence.scale_floor),
+          rescale(confidence.rescale),
+          intercept(confidence.intercept),
+          rejected(rejected_),
+          row_bytes((d + 7) / 8) {}
 
     // One vector of columns: their medians, and their bits into work.words from bit `shift` on.
     void columns(const T* column, std::size_t stride, std::size_t shift, T* median, DetectWork<T>& work) const {
@@ -64,11 +73,14 @@ struct Detection {
         for (std::size_t j = 0; j < chunk; j += lanes<T>) columns(column + j, stride, j, medians + j, work);
         std::copy(medians, medians + width, median + begin);
         for (std::size_t i = 0; i < n; ++i) {
-            const std::uint64_t word = width < chunk ? work.words[i] & ((std::uint64_t{1} << width) - 1) : work.words[i];
+            const std::uint64_t word =
+                width < chunk ? work.words[i] & ((std::uint64_t{1} << width) - 1) : work.words[i];
             work.counts[i] += __builtin_popcountll(word);
             std::uint8_t* out = rejected + i * row_bytes + begin / 8;
-            if (width == chunk) std::memcpy(out, &word, sizeof word);
-            else std::memcpy(out, &word, (width + 7) / 8);
+            if (width == chunk)
+                std::memcpy(out, &word, sizeof word);
+            else
+                std::memcpy(out, &word, (width + 7) / 8);
         }
     }
 };

@@ -1,10 +1,10 @@
 // The repeated median by its dual: instead of computing slopes, search for the line's parameter t by counting.
 //
-// Of row i, slope_ij < t exactly where z = y - t x puts i and j the other way round: the number of slopes of row i below t
-// is the number of inversions that element i is in (count.hpp), and s_i < t where these are more than half. The median
-// s_i is where half of the rows are below t. The separate intercept has a dual too: with t = -b and
-// m_i = (y_i + t) / x_i, row i has x_i s_i - y_i < t exactly where s_i < m_i, and slope_ij < m_i where m_i and m_j are
-// inverted; x_0 = 0 stands at one end or the other, as -y_0 < t tells.
+// Of row i, slope_ij < t exactly where z = y - t x puts i and j the other way round: the number of slopes of row i
+// below t is the number of inversions that element i is in (count.hpp), and s_i < t where these are more than half. The
+// median s_i is where half of the rows are below t. The separate intercept has a dual too: with t = -b and m_i = (y_i +
+// t) / x_i, row i has x_i s_i - y_i < t exactly where s_i < m_i, and slope_ij < m_i where m_i and m_j are inverted; x_0
+// = 0 stands at one end or the other, as -y_0 < t tells.
 //
 // Counting only classifies rows: below a bracket of t, above it, or neither. The values of the neithers are computed
 // exactly (exact.hpp), and ranked behind the rows below. So the answer is always made of slopes of the data, and a
@@ -23,19 +23,26 @@ enum class Unknown { slope, intercept };  // t is the slope, or the intercept's 
 
 template <class T>
 struct DualWork {
-    Vec<T>*z, *tag;            // a trial
-    Vec<T>*low_tag, *high_tag; // the trials at the ends of each lane's bracket
+    Vec<T>*z, *tag;                       // a trial
+    Vec<T>*low_tag, *high_tag;            // the trials at the ends of each lane's bracket
     Vec<T>*sample_y, *sample_s, *sample;  // of the thinned column
-    unsigned* known;           // a bit for each lane: the row is below or above the bracket
-    int* rows;                 // of each lane: the others
+    unsigned* known;                      // a bit for each lane: the row is below or above the bracket
+    int* rows;                            // of each lane: the others
     T *columns, *values, *list;
 
     DualWork(Arena& arena, std::size_t n)
-        : z(arena.take<Vec<T>>(n + lanes<T>)), tag(arena.take<Vec<T>>(n + lanes<T>)), low_tag(arena.take<Vec<T>>(n)),
-          high_tag(arena.take<Vec<T>>(n)), sample_y(arena.take<Vec<T>>(Thinning::most)),
-          sample_s(arena.take<Vec<T>>(Thinning::most)), sample(arena.take<Vec<T>>(Thinning::most)),
-          known(arena.take<unsigned>(2 * n)), rows(arena.take<int>(n * lanes<T>)),
-          columns(arena.take<T>((n + lanes<T>)*lanes<T>)), values(arena.take<T>(n + lanes<T>)), list(arena.take<T>(n + lanes<T>)) {}
+        : z(arena.take<Vec<T>>(n + lanes<T>)),
+          tag(arena.take<Vec<T>>(n + lanes<T>)),
+          low_tag(arena.take<Vec<T>>(n)),
+          high_tag(arena.take<Vec<T>>(n)),
+          sample_y(arena.take<Vec<T>>(Thinning::most)),
+          sample_s(arena.take<Vec<T>>(Thinning::most)),
+          sample(arena.take<Vec<T>>(Thinning::most)),
+          known(arena.take<unsigned>(2 * n)),
+          rows(arena.take<int>(n * lanes<T>)),
+          columns(arena.take<T>((n + lanes<T>)*lanes<T>)),
+          values(arena.take<T>(n + lanes<T>)),
+          list(arena.take<T>(n + lanes<T>)) {}
 };
 
 template <class T>
@@ -73,8 +80,8 @@ class Dual {
         return std::all_of(lane_, lane_ + lanes<T>, [](const Lane& lane) { return lane.done(); });
     }
 
-    // Where more than half of the values are equal (the zeros of sparse updates), so are more than half of each of their
-    // rows' slopes, 0, and no slope is below 0: the line is flat, through them.
+    // Where more than half of the values are equal (the zeros of sparse updates), so are more than half of each of
+    // their rows' slopes, 0, and no slope is below 0: the line is flat, through them.
     void find_majorities() {
         const int apart = n_ / 2 + 1;
         for (int i = 0; i + apart < n_; ++i) {
@@ -112,8 +119,10 @@ class Dual {
             work_.z[0] = choose(less(-y_[0], t), splat(end), splat(-end));
             for (int i = 1; i < n_; ++i) work_.z[i] = (y_[i] + t) * design_.gaps.from(0)[i];
         }
-        if (by_merging_) count_by_merging(work_.z, work_.tag, n_, design_.units());
-        else count_pairs(work_.z, work_.tag, n_, design_.unit);
+        if (by_merging_)
+            count_by_merging(work_.z, work_.tag, n_, design_.units());
+        else
+            count_pairs(work_.z, work_.tag, n_, design_.unit);
     }
 
     // One more trial in every lane that needs one.
@@ -149,7 +158,8 @@ class Dual {
 
     // Marks the rows of some lanes' tags as known. Pairs leave the tags where their rows are, merging does not.
     void mark(unsigned which, int place, Vec<T> tag) {
-        if (!by_merging_) work_.known[place] |= which;
+        if (!by_merging_)
+            work_.known[place] |= which;
         else
             for (; which != 0; which &= which - 1) {
                 const int lane = __builtin_ctz(which);
@@ -180,7 +190,8 @@ class Dual {
         if (unknown == Unknown::slope) return row_median(design_.gaps, y, i, low, high, work_.list);
         if (i == 0) return -y[0];
         const T inverse = design_.gaps.from(0)[i];
-        return T(i) * row_median(design_.gaps, y, i, (y[i] + low) * inverse, (y[i] + high) * inverse, work_.list) - y[i];
+        return T(i) * row_median(design_.gaps, y, i, (y[i] + low) * inverse, (y[i] + high) * inverse, work_.list) -
+               y[i];
     }
 
     T finish(Unknown unknown, int l) const {

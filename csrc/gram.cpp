@@ -46,8 +46,8 @@ void centre_row(const double* x, const double* c, double limit, Vec<double>* to)
 
 // Rows `first` to n of the columns from `begin` on; row n is the centre itself.
 template <class T, class C = Compute<T>>
-void pack(const Rows<T>& rows, const C* centre, std::size_t first, std::size_t begin, std::size_t width,
-          double limit, Packed to) {
+void pack(const Rows<T>& rows, const C* centre, std::size_t first, std::size_t begin, std::size_t width, double limit,
+          Packed to) {
     alignas(64) static constexpr C zero[slab] = {};
     alignas(64) C values[slab], middle[slab] = {};
     std::copy(centre + begin, centre + begin + width, middle);
@@ -56,8 +56,10 @@ void pack(const Rows<T>& rows, const C* centre, std::size_t first, std::size_t b
     for (std::size_t i = first; i < end; ++i) {
         Vec<double>* row = to + (i - first) / panel * panel_vectors + (i - first) % panel;
         if (i < rows.n) widen(rows.at(i, begin), width, values);
-        if (i < rows.n) centre_row(values, middle, limit, row);
-        else centre_row(i == rows.n ? middle : zero, zero, limit, row);
+        if (i < rows.n)
+            centre_row(values, middle, limit, row);
+        else
+            centre_row(i == rows.n ? middle : zero, zero, limit, row);
     }
 }
 
@@ -66,9 +68,7 @@ void multiply(const Vec<double>* a, const Vec<double>* b, std::size_t a_rows, st
               double* out) {
     Vec<double> sum[panel][panel] = {};
     for (std::size_t k = 0; k < depth; ++k, a += panel, b += panel)
-        unroll<panel>([&](auto j) {
-            unroll<panel>([&](auto i) { sum[i][j] = multiply_add(a[i], b[j], sum[i][j]); });
-        });
+        unroll<panel>([&](auto j) { unroll<panel>([&](auto i) { sum[i][j] = multiply_add(a[i], b[j], sum[i][j]); }); });
     double totals[panel][panel];
     unroll<panel * panel>([&](auto k) { totals[k / panel][k % panel] = total(sum[k / panel][k % panel]); });
     for (std::size_t i = 0; i < a_rows; ++i)

@@ -13,8 +13,8 @@ struct Choice {
 };
 template <class T>
 constexpr Choice<T> choices[] = {
-    {Path::networks, 64},               // all n^2 slopes, a selection network for each row: n^2 log(n)^2 minima and maxima
-    {Path::pairs, 128},                 // the dual, about 4 trials of n^2 / 2 comparisons and 10 rows exactly
+    {Path::networks, 64},  // all n^2 slopes, a selection network for each row: n^2 log(n)^2 minima and maxima
+    {Path::pairs, 128},    // the dual, about 4 trials of n^2 / 2 comparisons and 10 rows exactly
     {Path::merge, largest_counted<T>},  // the dual, about 4 trials of n log(n)^2 exchanges and 20 rows exactly
     {Path::rows, std::numeric_limits<int>::max()},  // every row exactly, n^2: counts no longer fit
 };
@@ -74,8 +74,10 @@ Line<T> fit_line(const Design<T>& design, const Vec<T>* y, Intercept intercept, 
         line.slope = dual.find(Unknown::slope);
         if (separate) line.intercept = -dual.find(Unknown::intercept);
     } else {
-        if (path == Path::networks) row_medians(design.gaps, y, memory.s, memory.work);
-        else row_medians_in_rows(design, y, memory);
+        if (path == Path::networks)
+            row_medians(design.gaps, y, memory.s, memory.work);
+        else
+            row_medians_in_rows(design, y, memory);
         std::copy(memory.s, memory.s + n, memory.work);
         line.slope = median<T>(memory.work, n);
         if (separate) line.intercept = median_intercept<T>(y, memory.s, 1, memory.work, n);

@@ -1,7 +1,9 @@
 // The repeated-median line of sorted columns, one in each lane: Siegel (1982).
 //     s_i = median over j != i of (y_j - y_i) / (j - i), slope = median s_i, and the intercept
-//     separate: median (y_i - i s_i);  hierarchical: median (y_i - i slope);  median_point: median(y) - slope (n - 1) / 2.
-// y must be free of values whose differences overflow, and should be small against its spread (see centre in column.hpp).
+//     separate: median (y_i - i s_i);  hierarchical: median (y_i - i slope);  median_point: median(y) - slope (n - 1)
+//     / 2.
+// y must be free of values whose differences overflow, and should be small against its spread (see centre in
+// column.hpp).
 #pragma once
 
 #include "dual.hpp"

@@ -1,10 +1,12 @@
 // Merge sort of n vectors, in every lane, by bitonic networks in memory (K. E. Batcher, Sorting networks and their
-// applications, 1968): n log2(n)^2 / 4 exchanges, a few stages at a time in registers. It can count inversions on the way.
+// applications, 1968): n log2(n)^2 / 4 exchanges, a few stages at a time in registers. It can count inversions on the
+// way.
 //
 // Merging moves an element of the left run right, past the smaller ones of the right run, and those left: the number of
 // inversions that a merge finds for an element is the distance it moves. So a tag travels with each element: before a
 // merge its place is taken off (left run), or its sign and place are (right run); after it, its new place is added, and
-// what stands there, up to the sign, is the element's count. Tags are count * unit + i, unit a power of two (design.hpp).
+// what stands there, up to the sign, is the element's count. Tags are count * unit + i, unit a power of two
+// (design.hpp).
 #pragma once
 
 #include <algorithm>
@@ -22,8 +24,8 @@ class MergeSort {
   public:
     explicit MergeSort(int n, Vec<T>* z) : z_(z), n_(n) {}
 
-    // Counting: z and tag have room for `room(n)` vectors, of z n are given; units[i] = i * unit for i < 2 room(n). A tag
-    // means nothing in the end where its element is equal to another.
+    // Counting: z and tag have room for `room(n)` vectors, of z n are given; units[i] = i * unit for i < 2 room(n). A
+    // tag means nothing in the end where its element is equal to another.
     static int room(int n) { return (n + leaf - 1) / leaf * leaf; }
     MergeSort(int n, Vec<T>* z, Vec<T>* tag, const T* units) : z_(z), tag_(tag), n_(room(n)), units_(units) {
         for (int i = n; i < n_; ++i) z_[i] = splat(std::numeric_limits<T>::infinity());
@@ -47,7 +49,8 @@ class MergeSort {
         int place;
     };
 
-    // Elements that exchange only among themselves for a few stages. Those from `valid` on are not there: as if infinite.
+    // Elements that exchange only among themselves for a few stages. Those from `valid` on are not there: as if
+    // infinite.
     template <int size>
     struct Group {
         Vec<T> z[size], tag[size];
@@ -125,9 +128,12 @@ class MergeSort {
         int strided = 0;  // stages before those inside a leaf
         while (leaf << strided < 2 * half) ++strided;
         const int mirrored = (strided - 1) % stages + 1;
-        if (mirrored == 1) mirror_pass<1>(begin, half);
-        else if (mirrored == 2) mirror_pass<2>(begin, half);
-        else mirror_pass<stages>(begin, half);
+        if (mirrored == 1)
+            mirror_pass<1>(begin, half);
+        else if (mirrored == 2)
+            mirror_pass<2>(begin, half);
+        else
+            mirror_pass<stages>(begin, half);
         const int end = std::min(begin + 2 * half, n_);
         for (int block = 2 * half >> mirrored; block > leaf; block /= leaf)
             for (int first = begin; first < end; first += block) clean_pass(first, block / leaf);
@@ -158,8 +164,7 @@ class MergeSort {
     void last_pass(int begin, int first, Role role) {
         run<leaf>(first, first + leaf / 2, 1, std::min(n_ - first, leaf), [&](auto& g, int there) {
             g.template clean<leaf / 2>(there);
-            if constexpr (counts)
-                unroll<leaf>([&](auto k) { g.tag[k] = arrived(g.tag[k], first - begin + k, role); });
+            if constexpr (counts) unroll<leaf>([&](auto k) { g.tag[k] = arrived(g.tag[k], first - begin + k, role); });
         });
     }
 
@@ -177,8 +182,10 @@ class MergeSort {
                 if (k < there) g.store(*this, k, place(k));
             });
         };
-        if (valid == size) move(size);
-        else move(valid);
+        if (valid == size)
+            move(size);
+        else
+            move(valid);
     }
 
     // The tag of what arrived at `place`, made ready for the next merge.

@@ -1,6 +1,6 @@
-// select(): straight-line networks sort few vectors; many are sorted in runs and merged (merge.hpp). A trimmed mean's ranks
-// are most of a sort, and of few vectors a sort costs little more than the median's part of it. Cost n log2(n)^2 / 4
-// exchanges. Exact, and without branches on values; NaNs make the order undefined.
+// select(): straight-line networks sort few vectors; many are sorted in runs and merged (merge.hpp). A trimmed mean's
+// ranks are most of a sort, and of few vectors a sort costs little more than the median's part of it. Cost n log2(n)^2
+// / 4 exchanges. Exact, and without branches on values; NaNs make the order undefined.
 #include "networks.hpp"
 
 #include "merge.hpp"
@@ -45,9 +45,12 @@ void select_middle(Vec<T>* v, int n) {
 template <class T>
 void select(Vec<T>* v, int n, int first, int last) {
     const bool middle = first >= (n - 1) / 2 && last <= n / 2 + 1;
-    if (n <= straight_line) sort_few<T>(v, n, std::make_integer_sequence<int, straight_line>{});
-    else if (middle) select_middle<T>(v, n);
-    else MergeSort<T, false>(n, v).sort_all();
+    if (n <= straight_line)
+        sort_few<T>(v, n, std::make_integer_sequence<int, straight_line>{});
+    else if (middle)
+        select_middle<T>(v, n);
+    else
+        MergeSort<T, false>(n, v).sort_all();
 }
 
 template void select<float>(Vec<float>*, int, int, int);

@@ -1,6 +1,6 @@
-// The repeated-median line of each sorted column against its ranks 0 ... n-1 (Siegel 1982; equations 1-3): see line.hpp.
-// n = 1: slope 0. Precision: the compute type. A coordinate's result depends on its own column only. False on a NaN or
-// an infinity.
+// The repeated-median line of each sorted column against its ranks 0 ... n-1 (Siegel 1982; equations 1-3): see
+// line.hpp. n = 1: slope 0. Precision: the compute type. A coordinate's result depends on its own column only. False on
+// a NaN or an infinity.
 #include <limits>
 
 #include "column.hpp"
@@ -60,9 +60,7 @@ bool repeated_median_rows(const Rows<R>& rows, Intercept intercept, void* slopes
 }  // namespace
 
 bool repeated_median(const RowsView& view, Intercept intercept, void* slope, void* origin, int threads) {
-    return visit(view, [&](const auto& rows) {
-        return repeated_median_rows(rows, intercept, slope, origin, threads);
-    });
+    return visit(view, [&](const auto& rows) { return repeated_median_rows(rows, intercept, slope, origin, threads); });
 }
 
 }  // namespace ra::RA_ISA

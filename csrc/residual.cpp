@@ -112,8 +112,7 @@ void count_columns(const Judge<T>& judge, const T* column, std::size_t stride, R
     for (int i = 0; i < n; ++i) {
         const Vec<T> value = load_vector(column + i * stride);
         Vec<T> found{};
-        for (int k = 0; k < n; ++k)
-            found = choose(equal(work.columns.sorted[k], value), work.confidence[k], found);
+        for (int k = 0; k < n; ++k) found = choose(equal(work.columns.sorted[k], value), work.confidence[k], found);
         const Vec<T> counts = found * unit;
         for (int l = 0; l < lanes<T>; ++l) work.total[i] += std::llrint(counts[l]);
     }
@@ -121,8 +120,7 @@ void count_columns(const Judge<T>& judge, const T* column, std::size_t stride, R
 
 // A vector of columns with the line's values, clamped to finite ones, in place of those rejected.
 template <class T>
-void replace_columns(const Judge<T>& judge, T threshold, T* column, std::size_t stride,
-                     ResidualWork<T>& work) {
+void replace_columns(const Judge<T>& judge, T threshold, T* column, std::size_t stride, ResidualWork<T>& work) {
     const int n = judge.design.n;
     const Line<T> line = judge.judge(column, stride, work);
     const Vec<T> largest = splat(std::numeric_limits<T>::max()), limit = splat(threshold);
@@ -145,8 +143,7 @@ void replace_columns(const Judge<T>& judge, T threshold, T* column, std::size_t 
 
 // body(work, begin, width) for every tile, staged.
 template <class R, class Body>
-bool each_tile(const Rows<R>& rows, int threads, const Tiles& tiles, const Scratch& scratch,
-               const Body& body) {
+bool each_tile(const Rows<R>& rows, int threads, const Tiles& tiles, const Scratch& scratch, const Body& body) {
     using T = Compute<R>;
     return parallel(tiles.count(), tiles.workers(threads), [&](std::size_t t, int worker) {
         const FlushSubnormals flush;
@@ -174,12 +171,10 @@ bool residual_weights(const RowsView& view, const Residual& parameters, std::int
             return ResidualWork<T>(arena, n, tiles.stride).total;
         };
         for (int w = 0; w < workers; ++w) std::fill_n(total_of(w), n, 0);
-        const bool finite =
-            each_tile(rows, threads, tiles, scratch, [&](auto& work, std::size_t, std::size_t width) {
-                if (n < 3) return;
-                for (std::size_t j = 0; j < width; j += lanes<T>)
-                    count_columns(judge, work.tile + j, tiles.stride, work);
-            });
+        const bool finite = each_tile(rows, threads, tiles, scratch, [&](auto& work, std::size_t, std::size_t width) {
+            if (n < 3) return;
+            for (std::size_t j = 0; j < width; j += lanes<T>) count_columns(judge, work.tile + j, tiles.stride, work);
+        });
         std::fill_n(total, n, 0);
         for (int w = 0; w < workers; ++w)
             for (std::size_t i = 0; i < n; ++i) total[i] += total_of(w)[i];
@@ -187,25 +182,24 @@ bool residual_weights(const RowsView& view, const Residual& parameters, std::int
     });
 }
 
-bool residual_mean(const RowsView& view, const double* weights, const Residual& parameters, double threshold,
-                   void* out, int threads) {
+bool residual_mean(const RowsView& view, const double* weights, const Residual& parameters, double threshold, void* out,
+                   int threads) {
     return visit(view, [&](const auto& rows) {
         using T = typename std::decay_t<decltype(rows)>::Value;
         const std::size_t n = rows.n;
         const Tiles tiles(n, rows.d, sizeof(T), threads);
         const Judge<T> judge(n, parameters);
         const Scratch scratch(tiles.workers(threads), bytes_of<ResidualWork<T>>(n, tiles.stride));
-        return each_tile(
-            rows, threads, tiles, scratch, [&](auto& work, std::size_t begin, std::size_t width) {
-                if (n >= 3)
-                    for (std::size_t j = 0; j < width; j += lanes<T>)
-                        replace_columns(judge, static_cast<T>(threshold), work.tile + j, tiles.stride, work);
-                std::fill_n(work.sum, width, 0.0);
-                for (std::size_t i = 0; i < n; ++i)
-                    for (std::size_t j = 0; j < width; ++j)
-                        work.sum[j] += weights[i] * static_cast<double>(work.tile[i * tiles.stride + j]);
-                store_clamped(work.sum, width, static_cast<T*>(out) + begin);
-            });
+        return each_tile(rows, threads, tiles, scratch, [&](auto& work, std::size_t begin, std::size_t width) {
+            if (n >= 3)
+                for (std::size_t j = 0; j < width; j += lanes<T>)
+                    replace_columns(judge, static_cast<T>(threshold), work.tile + j, tiles.stride, work);
+            std::fill_n(work.sum, width, 0.0);
+            for (std::size_t i = 0; i < n; ++i)
+                for (std::size_t j = 0; j < width; ++j)
+                    work.sum[j] += weights[i] * static_cast<double>(work.tile[i * tiles.stride + j]);
+            store_clamped(work.sum, width, static_cast<T*>(out) + begin);
+        });
     });
 }
 

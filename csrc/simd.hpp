@@ -59,23 +59,31 @@ struct Mask {
 };
 template <class T>
 inline Mask<T> operator&(Mask<T> a, Mask<T> b) {
-    if constexpr (sizeof(T) == 4) return {_kand_mask16(a.bits, b.bits)};
-    else return {_kand_mask8(a.bits, b.bits)};
+    if constexpr (sizeof(T) == 4)
+        return {_kand_mask16(a.bits, b.bits)};
+    else
+        return {_kand_mask8(a.bits, b.bits)};
 }
 template <class T>
 inline Mask<T> operator|(Mask<T> a, Mask<T> b) {
-    if constexpr (sizeof(T) == 4) return {_kor_mask16(a.bits, b.bits)};
-    else return {_kor_mask8(a.bits, b.bits)};
+    if constexpr (sizeof(T) == 4)
+        return {_kor_mask16(a.bits, b.bits)};
+    else
+        return {_kor_mask8(a.bits, b.bits)};
 }
 template <class T>
 inline Mask<T> operator^(Mask<T> a, Mask<T> b) {
-    if constexpr (sizeof(T) == 4) return {_kxor_mask16(a.bits, b.bits)};
-    else return {_kxor_mask8(a.bits, b.bits)};
+    if constexpr (sizeof(T) == 4)
+        return {_kxor_mask16(a.bits, b.bits)};
+    else
+        return {_kxor_mask8(a.bits, b.bits)};
 }
 template <class T>
 inline Mask<T> operator~(Mask<T> a) {
-    if constexpr (sizeof(T) == 4) return {_knot_mask16(a.bits)};
-    else return {_knot_mask8(a.bits)};
+    if constexpr (sizeof(T) == 4)
+        return {_knot_mask16(a.bits)};
+    else
+        return {_knot_mask8(a.bits)};
 }
 template <class T>
 inline unsigned bits(Mask<T> m) {
@@ -83,11 +91,13 @@ inline unsigned bits(Mask<T> m) {
 }
 
 // A macro, since the predicate must be a constant expression of the intrinsic's call.
-#define RA_COMPARE(name, predicate)                                                   \
-    template <class V>                                                                \
-    inline Mask<Element<V>> name(V a, V b) {                                          \
-        if constexpr (is_single<V>) return {_mm512_cmp_ps_mask(a, b, predicate)};     \
-        else return {_mm512_cmp_pd_mask(a, b, predicate)};                            \
+#define RA_COMPARE(name, predicate)                       \
+    template <class V>                                    \
+    inline Mask<Element<V>> name(V a, V b) {              \
+        if constexpr (is_single<V>)                       \
+            return {_mm512_cmp_ps_mask(a, b, predicate)}; \
+        else                                              \
+            return {_mm512_cmp_pd_mask(a, b, predicate)}; \
     }
 RA_COMPARE(less, _CMP_LT_OQ)
 RA_COMPARE(less_equal, _CMP_LE_OQ)
@@ -96,20 +106,26 @@ RA_COMPARE(equal, _CMP_EQ_OQ)
 
 template <class V>
 inline V choose(Mask<Element<V>> m, V yes, V no) {
-    if constexpr (is_single<V>) return _mm512_mask_blend_ps(m.bits, no, yes);
-    else return _mm512_mask_blend_pd(m.bits, no, yes);
+    if constexpr (is_single<V>)
+        return _mm512_mask_blend_ps(m.bits, no, yes);
+    else
+        return _mm512_mask_blend_pd(m.bits, no, yes);
 }
 // a + b in the lanes of m, a elsewhere.
 template <class V>
 inline V add_where(Mask<Element<V>> m, V a, V b) {
-    if constexpr (is_single<V>) return _mm512_mask_add_ps(a, m.bits, a, b);
-    else return _mm512_mask_add_pd(a, m.bits, a, b);
+    if constexpr (is_single<V>)
+        return _mm512_mask_add_ps(a, m.bits, a, b);
+    else
+        return _mm512_mask_add_pd(a, m.bits, a, b);
 }
 // Writes the lanes of m next to each other; up to a whole vector of `out` may be overwritten. Returns how many.
 template <class V>
 inline int compress(Element<V>* out, Mask<Element<V>> m, V v) {
-    if constexpr (is_single<V>) store_vector<V>(out, _mm512_maskz_compress_ps(m.bits, v));
-    else store_vector<V>(out, _mm512_maskz_compress_pd(m.bits, v));
+    if constexpr (is_single<V>)
+        store_vector<V>(out, _mm512_maskz_compress_ps(m.bits, v));
+    else
+        store_vector<V>(out, _mm512_maskz_compress_pd(m.bits, v));
     return __builtin_popcount(m.bits);
 }
 
@@ -138,11 +154,15 @@ inline Mask<T> operator~(Mask<T> a) {
 template <class T>
 inline unsigned bits(Mask<T> m) {
 #if defined(__AVX2__)
-    if constexpr (sizeof(T) == 4) return static_cast<unsigned>(_mm256_movemask_ps((__m256)m.lane));
-    else return static_cast<unsigned>(_mm256_movemask_pd((__m256d)m.lane));
+    if constexpr (sizeof(T) == 4)
+        return static_cast<unsigned>(_mm256_movemask_ps((__m256)m.lane));
+    else
+        return static_cast<unsigned>(_mm256_movemask_pd((__m256d)m.lane));
 #elif defined(__SSE4_1__)
-    if constexpr (sizeof(T) == 4) return static_cast<unsigned>(_mm_movemask_ps((__m128)m.lane));
-    else return static_cast<unsigned>(_mm_movemask_pd((__m128d)m.lane));
+    if constexpr (sizeof(T) == 4)
+        return static_cast<unsigned>(_mm_movemask_ps((__m128)m.lane));
+    else
+        return static_cast<unsigned>(_mm_movemask_pd((__m128d)m.lane));
 #else
     unsigned word = 0;
     for (int l = 0; l < lanes<T>; ++l) word |= static_cast<unsigned>(m.lane[l] & 1) << l;
@@ -196,8 +216,10 @@ inline V abs(V a) {
 template <class V>
 inline Element<V> largest(V v) {
 #if defined(RA_AVX512)
-    if constexpr (is_single<V>) return _mm512_reduce_max_ps(v);
-    else return _mm512_reduce_max_pd(v);
+    if constexpr (is_single<V>)
+        return _mm512_reduce_max_ps(v);
+    else
+        return _mm512_reduce_max_pd(v);
 #else
     Element<V> found = v[0];
     for (int l = 1; l < lanes<Element<V>>; ++l) found = v[l] > found ? v[l] : found;
@@ -231,7 +253,8 @@ inline Vec<double> multiply_add(Vec<double> a, Vec<double> b, Vec<double> c) {
 #endif
 }
 
-// body(constant 0) ... body(constant count - 1): loops over registers must be unrolled, and this does not depend on taste.
+// body(constant 0) ... body(constant count - 1): loops over registers must be unrolled, and this does not depend on
+// taste.
 template <class Body, int... k>
 inline void unroll(const Body& body, std::integer_sequence<int, k...>) {
     (body(std::integral_constant<int, k>{}), ...);

@@ -31,7 +31,8 @@ void straight_row_medians(const Gaps<T>& gaps, const Vec<T>* y, Vec<T>* s, std::
 template <class T>
 void row_medians(const Gaps<T>& gaps, const Vec<T>* y, Vec<T>* s, Vec<T>* work) {
     const int n = gaps.n;
-    if (n <= straight_line) return straight_row_medians(gaps, y, s, std::make_integer_sequence<int, straight_line - 1>{});
+    if (n <= straight_line)
+        return straight_row_medians(gaps, y, s, std::make_integer_sequence<int, straight_line - 1>{});
     for (int i = 0; i < n; ++i) {
         const T* reciprocal = gaps.from(i);
         for (int j = 0; j < i; ++j) work[j] = (y[j] - y[i]) * reciprocal[j];
