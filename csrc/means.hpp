@@ -70,10 +70,8 @@ struct Ahead {
         for (; count < group && first + count < rows.n && column < rows.d; ++count)
             row[count] = rows.at(first + count, column);
     }
-    // GCC takes a function that only prefetches for one without effects, and removes calls that are not inlined early.
-    __attribute__((always_inline)) void fetch(std::size_t c) const {
-        for (int g = 0; g < count; ++g)
-            for (std::size_t j = c; j < c + chunk; j += 64 / sizeof(T)) __builtin_prefetch(row[g] + j);
+    __attribute__((always_inline)) void fetch_chunk(std::size_t c) const {
+        for (int g = 0; g < count; ++g) fetch(row[g] + c, chunk);
     }
 };
 

@@ -8,6 +8,8 @@
 
 namespace ra::RA_ISA {
 
+constexpr std::size_t few_rows = 64;  // up to so many, the next tile is read ahead: more cannot be under way at once
+
 inline std::size_t pitch_of(std::size_t n) { return n | 1; }
 
 // tile[j / lanes * pitch + i] holds row i at columns begin + j, j < width. Returns whether all values are finite.
@@ -23,6 +25,7 @@ bool stage_vectors(const Rows<T>& rows, std::size_t begin, std::size_t width, Ve
             tile[j / L * pitch + i] = v;
         };
         const std::size_t whole = width / L * L;
+        if (rows.n > few_rows && i + rows_ahead < rows.n) fetch(rows.at(i + rows_ahead, begin), width);
         for (std::size_t j = 0; j < whole; j += L) put(j, widened_vector(source + j));
         if (whole < width) put(whole, widened_part(source + whole, width - whole));
     }
@@ -44,12 +47,10 @@ inline Vec<T> mean_of(Vec<T> low, Vec<T> high) {
 }
 
 // Asks for the columns of every row that the next tile will need, so that memory works while this tile is computed.
-// (GCC takes a function that only prefetches for one without effects, and removes calls that are not inlined early.)
 template <class T>
-__attribute__((always_inline)) inline void prefetch(const Rows<T>& rows, std::size_t column, std::size_t count) {
+__attribute__((always_inline)) inline void fetch_columns(const Rows<T>& rows, std::size_t column, std::size_t count) {
     if (column >= rows.d) return;
-    for (std::size_t i = 0; i < rows.n; ++i)
-        for (std::size_t j = 0; j < count; j += 64 / sizeof(T)) __builtin_prefetch(rows.at(i, column + j));
+    for (std::size_t i = 0; i < rows.n; ++i) fetch(rows.at(i, column), count);
 }
 
 // For each tile: stages it, then out = reduce(vectors, n) for each of its column vectors, which reduce may reorder.
@@ -57,7 +58,8 @@ template <class T, class Reduce>
 bool reduce_columns(const Rows<T>& rows, Compute<T>* out, int threads, const Reduce& reduce) {
     using C = Compute<T>;
     constexpr std::size_t L = lanes<C>, line = 64 / sizeof(T);
-    const Tiles tiles(rows.n, rows.d, sizeof(C), threads, reading_ahead);
+    const bool ahead = rows.n <= few_rows;
+    const Tiles tiles(rows.n, rows.d, sizeof(C), threads, ahead ? reading_ahead : TileLimits{});
     const Scratch scratch(tiles.workers(threads), pitch_of(rows.n) * tiles.stride * sizeof(C));
     // A worker takes some tiles at once, so that it knows which comes next.
     const std::size_t run = std::clamp<std::size_t>(tiles.count() / (8 * static_cast<std::size_t>(threads)), 1, 64);
@@ -69,7 +71,8 @@ bool reduce_columns(const Rows<T>& rows, Compute<T>* out, int threads, const Red
             const std::size_t begin = tiles.begin(t), width = tiles.width(t);
             if (!stage_vectors(rows, begin, width, v)) return false;
             for (std::size_t j = 0; j < width; j += L) {
-                if (j % line == 0 && t + 1 < last) prefetch(rows, begin + tiles.stride + j, std::max(L, line));
+                if (ahead && j % line == 0 && t + 1 < last)
+                    fetch_columns(rows, begin + tiles.stride + j, std::max(L, line));
                 const Vec<C> result = reduce(v + j / L * pitch_of(rows.n), static_cast<int>(rows.n));
                 store_part(out + begin + j, result, width - j);
             }

@@ -58,8 +58,7 @@ template <class T>
 __attribute__((always_inline)) inline void fetch_bits(const Rows<T>& rows, std::size_t i, std::size_t begin,
                                                       const Bits& rejected) {
     for (std::size_t g = i; g < std::min(rows.n, i + group); ++g)
-        for (std::size_t byte = 0; byte <= strip / 8; byte += 64)
-            __builtin_prefetch(rejected.bytes + g * rejected.row_bytes + begin / 8 + byte);
+        fetch(rejected.bytes + g * rejected.row_bytes + begin / 8, strip / 8 + 1);
 }
 
 template <int count, bool first, class T, class C = Compute<T>>
@@ -76,7 +75,7 @@ void add_group(const Rows<T>& rows, std::size_t i, std::size_t begin, std::size_
     else
         fetch_bits(rows, 0, begin + strip, rejected);
     for (std::size_t c = 0; c < width; c += chunk) {
-        ahead.fetch(c);
+        ahead.fetch_chunk(c);
         for (int g = 0; g < count; ++g) added.rejected[g] = word_of_bits(rejected, i + g, begin + c);
         add_chunk<count, first>(added, c, s, nothing);
     }

@@ -13,6 +13,15 @@ constexpr std::size_t chunk = 64;  // widths of tiles are multiples of it: a wor
 
 inline std::size_t whole_chunks(std::size_t count) { return (count + chunk - 1) / chunk * chunk; }
 
+// Asks memory for `count` elements that will be read soon.
+// (GCC takes a function that only prefetches for one without effects, and removes calls that are not inlined early.)
+template <class T>
+__attribute__((always_inline)) inline void fetch(const T* source, std::size_t count) {
+    for (std::size_t j = 0; j < count; j += 64 / sizeof(T)) __builtin_prefetch(source + j);
+}
+
+constexpr std::size_t rows_ahead = 4;  // while a row of a tile is copied, this many later is asked for
+
 // Columns `begin` to `begin + chunk` of row i of the bits, of which the row's last word has fewer.
 inline std::uint64_t word_of_bits(const Bits& bits, std::size_t i, std::size_t begin) {
     const std::size_t first = begin / 8;
@@ -52,6 +61,7 @@ bool stage(const Rows<T>& rows, std::size_t begin, std::size_t width, std::size_
     bool finite = true;
     for (std::size_t i = 0; i < rows.n; ++i) {
         Compute<T>* out = tile + i * stride;
+        if (i + rows_ahead < rows.n) fetch(rows.at(i + rows_ahead, begin), width);
         finite &= widen(rows.at(i, begin), width, out);
         std::fill(out + width, out + stride, Compute<T>(0));
     }

@@ -33,7 +33,7 @@ void add_group(const Rows<T>& rows, std::size_t i, std::size_t begin, std::size_
     const Ahead<T> ahead(rows, i + count, begin);
     std::size_t c = 0;
     for (; c + chunk <= width; c += chunk) {
-        ahead.fetch(c);
+        ahead.fetch_chunk(c);
         add_values<count>(x, weights + i, c, c + chunk, sum);
     }
     add_values<count>(x, weights + i, c, width, sum);
