@@ -213,46 +213,6 @@ inline V abs(V a) {
     return (V)((Bits)a & ~(Bits)-V{});  // without the sign bit
 }
 
-template <class V>
-inline Element<V> largest(V v) {
-#if defined(RA_AVX512)
-    if constexpr (is_single<V>)
-        return _mm512_reduce_max_ps(v);
-    else
-        return _mm512_reduce_max_pd(v);
-#else
-    Element<V> found = v[0];
-    for (int l = 1; l < lanes<Element<V>>; ++l) found = v[l] > found ? v[l] : found;
-    return found;
-#endif
-}
-
-// The sum of the lanes, halves first.
-inline double total(Vec<double> v) {
-#if defined(RA_AVX512)
-    const __m256d half = _mm512_maskz_extractf64x4_pd(0xff, v, 0) + _mm512_maskz_extractf64x4_pd(0xff, v, 1);
-    return (half[0] + half[2]) + (half[1] + half[3]);
-#else
-    for (int width = lanes<double> / 2; width > 0; width /= 2)
-        for (int l = 0; l < width; ++l) v[l] += v[l + width];
-    return v[0];
-#endif
-}
-
-// a * b + c, rounded once where the processor has an instruction for it.
-inline Vec<double> multiply_add(Vec<double> a, Vec<double> b, Vec<double> c) {
-#if defined(RA_AVX512)
-    return _mm512_fmadd_pd(a, b, c);
-#elif defined(__AVX2__) && defined(__FMA__)
-    return _mm256_fmadd_pd(a, b, c);
-#elif defined(__aarch64__)
-    for (int l = 0; l < lanes<double>; ++l) c[l] = __builtin_fma(a[l], b[l], c[l]);
-    return c;
-#else
-    return a * b + c;
-#endif
-}
-
 // body(constant 0) ... body(constant count - 1): loops over registers must be unrolled, and this does not depend on
 // taste.
 template <class Body, int... k>
@@ -262,6 +222,18 @@ inline void unroll(const Body& body, std::integer_sequence<int, k...>) {
 template <int count, class Body>
 inline void unroll(const Body& body) {
     unroll(body, std::make_integer_sequence<int, count>{});
+}
+
+template <int by, class V, int... l>
+inline V rotate(V v, std::integer_sequence<int, l...>) {
+    return __builtin_shufflevector(v, v, ((l + by) % static_cast<int>(sizeof...(l)))...);
+}
+template <class V>
+inline Element<V> largest(V v) {
+    constexpr int count = lanes<Element<V>>;
+    unroll<__builtin_ctz(count)>(
+        [&](auto k) { v = max(v, rotate<(count >> 1 >> k)>(v, std::make_integer_sequence<int, count>{})); });
+    return v[0];
 }
 
 template <class T>
