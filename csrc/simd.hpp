@@ -236,6 +236,32 @@ inline Element<V> largest(V v) {
     return v[0];
 }
 
+// The sum of the lanes, halves first.
+inline double total(Vec<double> v) {
+#if defined(RA_AVX512)
+    const __m256d half = _mm512_maskz_extractf64x4_pd(0xff, v, 0) + _mm512_maskz_extractf64x4_pd(0xff, v, 1);
+    return (half[0] + half[2]) + (half[1] + half[3]);
+#else
+    for (int width = lanes<double> / 2; width > 0; width /= 2)
+        for (int l = 0; l < width; ++l) v[l] += v[l + width];
+    return v[0];
+#endif
+}
+
+// a * b + c, rounded once where the processor has an instruction for it.
+inline Vec<double> multiply_add(Vec<double> a, Vec<double> b, Vec<double> c) {
+#if defined(RA_AVX512)
+    return _mm512_fmadd_pd(a, b, c);
+#elif defined(__AVX2__) && defined(__FMA__)
+    return _mm256_fmadd_pd(a, b, c);
+#elif defined(__aarch64__)
+    for (int l = 0; l < lanes<double>; ++l) c[l] = __builtin_fma(a[l], b[l], c[l]);
+    return c;
+#else
+    return a * b + c;
+#endif
+}
+
 template <class T>
 inline bool any(Mask<T> m) {
     return bits(m) != 0;
