@@ -105,7 +105,7 @@ class MergeSort {
     }
 
     void sort_run(int begin, Role role) {
-        if constexpr (!counts) return ra::RA_ISA::sort<T>(z_ + begin, std::min(first_run, n_ - begin));
+        if constexpr (!counts) return sort_few<T>(z_ + begin, std::min(first_run, n_ - begin));
         Group<leaf> g;
         unroll<leaf>([&](auto k) {
             g.load(*this, k, begin + k);

@@ -1,9 +1,6 @@
-// select(): straight-line networks sort few vectors; many are sorted in runs and merged (merge.hpp). A trimmed mean's
-// ranks are most of a sort, and of few vectors a sort costs little more than the median's part of it. Cost n log2(n)^2
-// / 4 exchanges. Exact, and without branches on values; NaNs make the order undefined.
+// Sorting networks for 1 to 32 vectors, each unrolled in registers. Exact, and without branches on values; NaNs make
+// the order undefined.
 #include "networks.hpp"
-
-#include "merge.hpp"
 
 namespace ra::RA_ISA {
 
@@ -18,42 +15,19 @@ void sort_straight(Vec<T>* memory) {
 }
 
 template <class T, int... n>
-void sort_few(Vec<T>* v, int size, std::integer_sequence<int, n...>) {
+void sort_any(Vec<T>* v, int size, std::integer_sequence<int, n...>) {
     static constexpr void (*of_size[])(Vec<T>*) = {sort_straight<T, n + 1>...};
     of_size[size - 1](v);
-}
-
-// The middle ranks, from sorted halves a and b: rank h of both is the least of max(a_i, b_(h-1-i)), the rank before it
-// the largest of the minima.
-template <class T>
-void select_middle(Vec<T>* v, int n) {
-    const int half = n / 2, rest = n - half;
-    sort<T>(v, rest);
-    sort<T>(v + rest, half);
-    Vec<T> lower = min(v[0], v[n - 1]), upper = max(v[0], v[n - 1]);
-    for (int i = 1; i < half; ++i) {
-        const Vec<T> a = v[i], b = v[n - 1 - i];
-        lower = max(min(a, b), lower);
-        upper = min(max(a, b), upper);
-    }
-    v[n / 2] = rest > half ? min(v[half], upper) : upper;
-    if (rest == half) v[half - 1] = lower;
 }
 
 }  // namespace
 
 template <class T>
-void select(Vec<T>* v, int n, int first, int last) {
-    const bool middle = first >= (n - 1) / 2 && last <= n / 2 + 1;
-    if (n <= straight_line)
-        sort_few<T>(v, n, std::make_integer_sequence<int, straight_line>{});
-    else if (middle)
-        select_middle<T>(v, n);
-    else
-        MergeSort<T, false>(n, v).sort_all();
+void sort_few(Vec<T>* v, int n) {
+    sort_any<T>(v, n, std::make_integer_sequence<int, straight_line>{});
 }
 
-template void select<float>(Vec<float>*, int, int, int);
-template void select<double>(Vec<double>*, int, int, int);
+template void sort_few<float>(Vec<float>*, int);
+template void sort_few<double>(Vec<double>*, int);
 
 }  // namespace ra::RA_ISA

@@ -3,12 +3,9 @@
 // The one network is Batcher's merge exchange, for any n (Knuth, The Art of Computer Programming 3, 5.2.2 M, here
 // depth first: the even and the odd positions are sorted, then merged), about n log2(n)^2 / 4 exchanges. A selection
 // network is the same one without the exchanges, and halves of exchanges, that no wanted output depends on: the median
-// of 9 costs 36 minima and maxima, of 25 costs 202. Up to straight_line vectors a network is unrolled by the
-// compiler; above, its loops run over memory.
+// of 9 costs 36 minima and maxima, of 25 costs 202. Up to straight_line vectors a network is unrolled by the compiler.
 //
-// The median of many is found from two sorted halves in linear time.
-//
-// The interface is select(v, n, first, last); sort(v, n) and median(v, n) are two common cases of it.
+// The interface, for any n, is select(v, n, first, last); sort(v, n) and median(v, n) are two common cases of it.
 #pragma once
 
 #include <utility>
@@ -89,6 +86,10 @@ inline void run_network(V* v) {
     constexpr auto& net = network<n, first, last>;
     run_steps<n, first, last>(v, std::make_integer_sequence<int, net.capacity - net.begin>{});
 }
+
+// Sorts v[0 .. n-1] in every lane, 1 <= n <= straight_line.
+template <class T>
+void sort_few(Vec<T>* v, int n);
 
 // In every lane of v[0 .. n-1]: v[first .. last-1] become the order statistics of those ranks, in order; the others
 // are left undefined.
