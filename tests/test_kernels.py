@@ -19,13 +19,14 @@ from kernel_cases import (
     RESCALES,
     SIZES,
     THRESHOLD,
+    check_detection,
     compute_dtype,
     menagerie,
     settings,
     weights_of,
 )
 from robustagg.kernels import numpy as specification
-from tolerances import LINE, ROUNDED, UNDECIDED, flushed, unit
+from tolerances import LINE, ROUNDED, flushed, unit
 
 # --- the specification is right -------------------------------------------------------------------------------------
 
@@ -112,32 +113,6 @@ def test_repeated_median(backend, n, dtype, intercept):
 def test_detection(backend, n, dtype, rescale, intercept):
     rows, kinds = menagerie(n, dtype)
     check_detection(backend, rows, kinds, rescale, intercept)
-
-
-def check_detection(backend, rows, kinds, rescale, intercept):
-    """The decisions and the confidences are the specification's, but for what rounding decides."""
-    n, d = len(rows), rows[0].size
-    options = settings(rescale, intercept)
-    rejected, median, counts = backend.detect(rows, **options, confidence_threshold=THRESHOLD)
-    bits = np.unpackbits(rejected, axis=1, bitorder="little")
-    assert rejected.shape == (n, -(-d // 8))
-    assert not bits[:, d:].any()
-    assert_array_equal(counts, bits.sum(axis=1))
-    assert (rejected.dtype, counts.dtype) == (np.uint8, np.int64)
-    confidence = backend.confidence(rows, **options)
-    assert median.dtype == confidence.dtype == specification.compute_dtype(rows)
-    if n < 3:
-        assert not bits.any()
-        assert (confidence == 1).all()
-        return
-    low, high, clear = oracle.confidence_range(oracle.widened(rows), median.dtype, **options)
-    near = ROUNDED * unit(median.dtype)
-    wrong = ((high < THRESHOLD - near) & (bits[:, :d] == 0)) | ((low >= THRESHOLD + near) & (bits[:, :d] == 1))
-    assert_array_equal(kinds[(clear & wrong.any(axis=0))], [])
-    off = (confidence < low - near) | (confidence > high + near)
-    assert_array_equal(kinds[(clear & off.any(axis=0))], [])
-    undecided = (((low < THRESHOLD + near) & (high >= THRESHOLD - near)) | ~clear)[:, kinds == "gaussian"]
-    assert n <= 5 or undecided.sum() <= UNDECIDED * undecided.size
 
 
 @pytest.mark.parametrize("dtype", zoo.DTYPES)
