@@ -2,7 +2,7 @@
 
 For each n: the authors' method in torch (bench/authors.py), scipy.stats.siegelslopes (the line alone), robustagg's
 NumPy, Numba and native backends. Answers are compared first; then all sides are timed in turn, and medians quoted in
-ns per coordinate, beside the time that reading the values once would take. Writes OUT.json and OUT.png.
+ns per coordinate, beside the time that reading the values once would take. Writes OUT.json, OUT.png and OUT.md.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import robustagg as ra
 from robustagg import kernels
 
 SIZES = (10, 20, 50, 100, 200, 500, 1000, 2000)
-AUTHORS_BYTES = 2**28  # of one of their (n, n, d) temporaries
+AUTHORS_BYTES = 2**26  # of one of their (n, n, d) temporaries: large enough to hide the cost of a call
 INTERCEPTS = ("median_point", "hierarchical", "separate")
 
 
@@ -58,7 +58,7 @@ def compare(n: int, budget: int) -> dict[str, Any]:
     """All sides at one n: {side: (median, low, high) in ns per coordinate}."""
     d = max(2048, budget // n)
     rows = list(updates(n, d))
-    small = max(1, min(256, AUTHORS_BYTES // (4 * n * n)))
+    small = min(2**16, AUTHORS_BYTES // (4 * n * n))
     tensor = torch.from_numpy(updates(n, small))
     sides: dict[str, tuple[int, Callable[[], Any]]] = {
         f"native, {intercept}": (d, detection("native", rows, intercept)) for intercept in INTERCEPTS
@@ -138,6 +138,20 @@ def show(report: dict[str, Any]) -> None:
     console.print(f"1 thread / {report['threads']} threads:", {n: round(r, 2) for n, r in report["scaling"].items()})
 
 
+def page(report: dict[str, Any]) -> str:
+    """The figures as Markdown tables."""
+    sides = list(dict.fromkeys(name for times in report["detection"].values() for name in times))
+    lines = [f"| n | {' | '.join(sides)} | reading once |", f"|{' ---: |' * (len(sides) + 2)}"]
+    for n, times in report["detection"].items():
+        cells = [f"{times[name][0]:,.3g}" if name in times else "" for name in sides]
+        lines.append(f"| {n} | {' | '.join(cells)} | {4e9 * int(n) / report['read_bandwidth']:,.3g} |")
+    scaling = f"1 thread / {report['threads']} threads"
+    lines += ["", f"| n | {' | '.join(KINDS)} | {scaling} |", f"|{' ---: |' * (len(KINDS) + 2)}"]
+    for n, ratios in report["kinds"].items():
+        lines.append(f"| {n} | {' | '.join(f'{ratios[kind]:.2f}' for kind in KINDS)} | {report['scaling'][n]:.2f} |")
+    return "\n".join(lines) + "\n"
+
+
 def main(
     out: Path = Path("detection"), budget: Annotated[int, typer.Option(help="n * d of a timed call")] = 2**22
 ) -> None:
@@ -147,6 +161,7 @@ def main(
     report["kinds"] = {str(n): kinds(n, budget) for n in SIZES}
     report["scaling"] = {str(n): scaling(n, budget, threads) for n in SIZES}
     out.with_suffix(".json").write_text(json.dumps(report, indent=1))
+    out.with_suffix(".md").write_text(page(report))
     draw(report, out.with_suffix(".png"))
     show(report)
 
