@@ -46,16 +46,19 @@ inline void count_pairs(const Vec<T>* z, Vec<T>* tag, int n, T unit) {
         }
 }
 
-// Tags of all elements, in any order; negative where a tie hides an element.
+// Tags of all elements, in any order; negative where a tie hides an element. Returns how many are hidden.
 template <class T>
-inline void count_by_merging(Vec<T>* z, Vec<T>* tag, int n, const T* units) {
+inline Vec<T> count_by_merging(Vec<T>* z, Vec<T>* tag, int n, const T* units) {
     MergeSort<T, true>(n, z, tag, units).sort_all();
     Mask<T> tied = less(z[0], z[0]);
+    Vec<T> hidden{};
     for (int i = 0; i < n; ++i) {
         const Mask<T> ties_next = i + 1 < n ? equal(z[i], z[i + 1]) : less(z[0], z[0]);
         tag[i] = choose(tied | ties_next, splat(T(-1)), tag[i]);
+        hidden = add_where(tied | ties_next, hidden, splat(T(1)));
         tied = ties_next;
     }
+    return hidden;
 }
 
 }  // namespace ra::RA_ISA

@@ -23,7 +23,7 @@ enum class Unknown { slope, intercept };  // t is the slope, or the intercept's 
 
 template <class T>
 struct DualWork {
-    Vec<T>*z, *tag;                       // a trial
+    Vec<T>*z, *tag, *pairs_tag;           // a trial
     Vec<T>*low_tag, *high_tag;            // the trials at the ends of each lane's bracket
     Vec<T>*sample_y, *sample_s, *sample;  // of the thinned column
     unsigned* known;                      // a bit for each lane: the row is below or above the bracket
@@ -33,6 +33,7 @@ struct DualWork {
     DualWork(Arena& arena, std::size_t n)
         : z(arena.take<Vec<T>>(n + lanes<T>)),
           tag(arena.take<Vec<T>>(n + lanes<T>)),
+          pairs_tag(arena.take<Vec<T>>(n)),
           low_tag(arena.take<Vec<T>>(n)),
           high_tag(arena.take<Vec<T>>(n)),
           sample_y(arena.take<Vec<T>>(Thinning::most)),
@@ -92,6 +93,11 @@ class Dual {
     }
     bool settled(int l) const { return (settled_ >> l & 1U) != 0; }
 
+    static Vec<T> narrower(const Vec<T>* sorted, int count, int below, int above) {
+        const int quarter = count / 4;
+        return min(sorted[below] - sorted[below - quarter], sorted[above + quarter] - sorted[above]) * T(2);
+    }
+
     void start(Unknown unknown) {
         const Thinning& thin = design_.thinning;
         const int size = thin.size;
@@ -101,17 +107,18 @@ class Dual {
         }
         ra::RA_ISA::sort<T>(work_.sample, size);
         const Vec<T> guess = work_.sample[size / 2 - 1] * T(0.5) + work_.sample[size / 2] * T(0.5);
-        const Vec<T> spread = work_.sample[size * 3 / 4] - work_.sample[size / 4 - 1];
-        // The sample may agree where the rows do not. No scale at all: every value is the same.
+        // Twice the narrower quarter next to the middle: on the other side there may be attackers. The sample may agree
+        // where the rows do not; the values then give the scale, and if most are equal, the extremes.
+        const Vec<T> spread = narrower(work_.sample, size, size / 2 - 1, size / 2);
         const Vec<T> part = splat(unknown == Unknown::slope ? T(1) / T(n_) : T(1));
-        const Vec<T> least = max((y_[n_ * 3 / 4] - y_[n_ / 4]) * part, (y_[n_ - 1] - y_[0]) * part * T(1e-3));
+        const Vec<T> least = max(narrower(y_, n_, n_ / 2, n_ / 2), (y_[n_ - 1] - y_[0]) * T(1e-4)) * part;
         for (int l = 0; l < lanes<T>; ++l) {
-            lane_[l] = Lane(n_, guess[l], std::max({spread[l], least[l] / 256, std::numeric_limits<T>::min()}));
+            lane_[l] = Lane(n_, guess[l], std::max({spread[l], least[l] / 16, std::numeric_limits<T>::min()}));
             if (settled(l)) lane_[l].settle();
         }
     }
 
-    void trial(Unknown unknown, Vec<T> t) {
+    void place(Unknown unknown, Vec<T> t) {
         if (unknown == Unknown::slope) {
             for (int i = 0; i < n_; ++i) work_.z[i] = y_[i] - t * T(i);
         } else {
@@ -119,10 +126,17 @@ class Dual {
             work_.z[0] = choose(less(-y_[0], t), splat(end), splat(-end));
             for (int i = 1; i < n_; ++i) work_.z[i] = (y_[i] + t) * design_.gaps.from(0)[i];
         }
-        if (by_merging_)
-            count_by_merging(work_.z, work_.tag, n_, design_.units());
-        else
-            count_pairs(work_.z, work_.tag, n_, design_.unit);
+    }
+    void trial(Unknown unknown, Vec<T> t) {
+        place(unknown, t);
+        if (!by_merging_) return count_pairs(work_.z, work_.tag, n_, design_.unit);
+        const Vec<T> hidden = count_by_merging(work_.z, work_.tag, n_, design_.units());
+        // Far outliers round to the same z in great number: such lanes count pairs, which do not mind ties.
+        const Mask<T> tied = less(splat(T(n_ / 32)), hidden);
+        if (!any(tied)) return;
+        place(unknown, t);
+        count_pairs(work_.z, work_.pairs_tag, n_, design_.unit);
+        for (int i = 0; i < n_; ++i) work_.tag[i] = choose(tied, work_.pairs_tag[i], work_.tag[i]);
     }
 
     // One more trial in every lane that needs one.
