@@ -43,9 +43,11 @@ def tests(session: nox.Session, backend: str) -> None:
 def sanitize(session: nox.Session) -> None:
     """The native core under the address and undefined-behaviour sanitizers."""
     install(session, "-C", "cmake.define.ROBUSTAGG_SANITIZE=ON", ".[test]")
-    runtime = subprocess.check_output(["g++", "-print-file-name=libasan.so"], text=True).strip()
-    # Python itself leaks by design, and is not linked with the runtime.
-    environment = {"LD_PRELOAD": runtime, "ASAN_OPTIONS": "detect_leaks=0", "ROBUSTAGG_BACKEND": "native"}
+    # Python is linked neither with the runtime nor with the C++ library, whose exceptions the runtime must see; and
+    # it leaks by design.
+    names = ("libasan.so", "libstdc++.so")
+    runtime = [subprocess.check_output(["g++", f"-print-file-name={name}"], text=True).strip() for name in names]
+    environment = {"LD_PRELOAD": " ".join(runtime), "ASAN_OPTIONS": "detect_leaks=0", "ROBUSTAGG_BACKEND": "native"}
     session.run("pytest", *session.posargs, env=environment)
 
 
