@@ -36,7 +36,7 @@ class Leaf:
     rows: list[Array]
     shape: tuple[int, ...]
     wrap: Wrap
-    """From a flat array of the compute dtype (or of integers) to a tensor like the clients'."""
+    """From an array of this shape, of the compute dtype or of integers, to a tensor like the clients'."""
     references: list[Array] = field(default_factory=list)
     """Rows that belong to no client."""
 
@@ -45,10 +45,9 @@ class Leaf:
         """Whether the leaf takes part in the vote."""
         return self.rows[0].dtype.kind != "i"
 
-    def is_like(self, tree: Array) -> bool:
-        """Whether the array, as the whole of an update, is this leaf as it stands."""
-        dtype = tree.dtype
-        return not self.path and tree.shape == self.shape and dtype == self.rows[0].dtype and dtype in NATIVE_FLOATS
+    def tensor(self, flat: Array) -> Any:
+        """A row as a tensor like the clients'."""
+        return self.wrap(flat.reshape(self.shape))
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,7 @@ class Assembly:
 
     def result(self) -> Any:
         pieces = iter(self.pieces)
-        whole = {leaf.path: leaf.wrap(self._flat(leaf, pieces)) for leaf in self.updates.leaves}
+        whole = {leaf.path: leaf.tensor(self._flat(leaf, pieces)) for leaf in self.updates.leaves}
         return self.updates.rebuild(whole)
 
     def _flat(self, leaf: Leaf, pieces: Iterator[Array]) -> Array:
@@ -126,16 +125,28 @@ def gather(updates: Any, clients: Iterable[Client] | None = None) -> Updates:
             raise errors.clients_twice()
         clients, trees = updates.keys(), list(updates.values())
     elif _is_tensor(updates):
-        shape = tuple(updates.shape)
-        if len(shape) != 2:
-            raise errors.wrong_dimensions(shape)
-        trees = list(updates)
+        return _stacked(updates, clients)
     else:
         trees = list(updates)
     if not trees:
         raise errors.no_clients()
     names = client_ids(clients, len(trees))
     return Updates(names, _leaves(names, trees), lambda whole: _rebuilt(trees[0], (), whole))
+
+
+def _stacked(updates: Any, clients: Iterable[Client] | None) -> Updates:
+    """The rows of one (n, d) tensor."""
+    shape = tuple(updates.shape)
+    if len(shape) != 2:
+        raise errors.wrong_dimensions(shape)
+    if not shape[0]:
+        raise errors.no_clients()
+    names = client_ids(clients, shape[0])
+    host, wrap = _host(names[0], (), updates)
+    leaf = Leaf((), list(host), shape[1:], wrap)
+    if not leaf.counts:
+        raise errors.only_integers(names[0], host.dtype)
+    return Updates(names, [leaf], lambda whole: whole[()])
 
 
 def flat(updates: Any) -> Leaf:
@@ -201,8 +212,10 @@ def _rebuilt(tree: Any, path: Path, whole: dict[Path, Any]) -> Any:
 
 def _leaves(clients: Sequence[Client], trees: Sequence[Any]) -> list[Leaf]:
     """One leaf per tensor of the common structure, which is the first client's."""
-    first = [(path, *_flat(clients[0], path, tensor)) for path, tensor in _walk(trees[0])]
-    leaves = [Leaf(path, [row], shape, wrap) for path, row, shape, wrap in first]
+    if _are_alike(trees):
+        return [Leaf((), [tree.reshape(-1) for tree in trees], trees[0].shape, _numpy_wrap(trees[0].dtype))]
+    first = [(path, *_host(clients[0], path, tensor)) for path, tensor in _walk(trees[0])]
+    leaves = [Leaf(path, [host.reshape(-1)], host.shape, wrap) for path, host, wrap in first]
     for client, tree in zip(clients[1:], trees[1:], strict=True):
         for leaf, row in zip(leaves, matched(leaves, client, tree, clients[0]), strict=True):
             leaf.rows.append(row)
@@ -214,19 +227,27 @@ def _leaves(clients: Sequence[Client], trees: Sequence[Any]) -> list[Leaf]:
     return leaves
 
 
+def _are_alike(trees: Sequence[Any]) -> bool:
+    """Whether each is one array that a kernel may read as it is: the common case, in a microsecond for ten."""
+    first = trees[0]
+    if type(first) is not np.ndarray or first.dtype not in NATIVE_FLOATS or not first.ndim:
+        return False
+    shape, dtype = first.shape, first.dtype
+    return all(type(tree) is np.ndarray and tree.shape == shape and tree.dtype == dtype for tree in trees)
+
+
 def matched(leaves: Sequence[Leaf], client: Client, tree: Any, reference: Client) -> list[Array]:
     """A tree's rows in the order of the leaves; raises where it differs from them in structure, shape or dtype."""
-    if type(tree) is np.ndarray and leaves and leaves[0].is_like(tree):  # the common case, in a microsecond
-        return [tree.reshape(-1)]
     branches = list(_walk(tree))
     if [path for path, _ in branches] != [leaf.path for leaf in leaves]:
         theirs, ours = {path for path, _ in branches}, {leaf.path for leaf in leaves}
         raise errors.other_structure(client, sorted(ours - theirs, key=str), sorted(theirs - ours, key=str), reference)
     rows = []
     for leaf, (path, tensor) in zip(leaves, branches, strict=True):
-        row, shape, _ = _flat(client, path, tensor)
-        if shape != leaf.shape:
-            raise errors.ragged(client, path, shape, reference, leaf.shape)
+        host, _ = _host(client, path, tensor)
+        if host.shape != leaf.shape:
+            raise errors.ragged(client, path, host.shape, reference, leaf.shape)
+        row = host.reshape(-1)
         if row.dtype != leaf.rows[0].dtype:
             raise errors.mixed_dtypes(client, path, dtype_name(row), reference, dtype_name(leaf.rows[0]))
         rows.append(row)
@@ -249,57 +270,57 @@ def dtype_name(row: Array) -> str:
     return "bfloat16" if row.dtype == np.uint16 else row.dtype.name
 
 
-def _flat(client: Client, path: Path, tensor: Any) -> tuple[Array, tuple[int, ...], Wrap]:
-    """A tensor as a row for the kernels (integers as int64), its shape, and the way back."""
-    if type(tensor) is np.ndarray and tensor.dtype in NATIVE_FLOATS and tensor.ndim:
-        return tensor.reshape(-1), tensor.shape, _numpy_wrap(tensor)
+def _host(client: Client, path: Path, tensor: Any) -> tuple[Array, Wrap]:
+    """A tensor in host memory and a dtype of rows (integers as int64), and the way back."""
     try:
-        host, name, wrap = _adapt(tensor)
+        host, wrap, name = _adapt(tensor)
     except (TypeError, ValueError, BufferError):
         raise errors.not_a_tensor(client, path, tensor) from None
     if host.ndim == 0 and not path:
         raise errors.not_flat(host.shape, client)
-    row = host.reshape(-1)
+    if host.dtype in NATIVE_FLOATS:
+        return host, wrap
+    name = name or host.dtype.name
     if name == "bfloat16":
-        return row.view(np.uint16), host.shape, wrap
+        return host.view(np.uint16), wrap
     if name in FLOATING:
-        return row.astype(row.dtype.newbyteorder("="), copy=False), host.shape, wrap
-    if row.dtype.kind in "biu":
-        return row.astype(np.int64), host.shape, wrap
+        return host.astype(host.dtype.newbyteorder("=")), wrap
+    if host.dtype.kind in "biu":
+        return host.astype(np.int64), wrap
     raise errors.wrong_dtype(client, path, name)
 
 
-def _adapt(tensor: Any) -> tuple[Array, str, Wrap]:
-    """Host array, name of the dtype, and the way from a flat array to a tensor like this one."""
+def _adapt(tensor: Any) -> tuple[Array, Wrap, str]:
+    """Host array, the way from an array of its shape to a tensor like this one, and its dtype where NumPy has none."""
     if isinstance(tensor, np.ndarray):
-        return tensor, tensor.dtype.name, _numpy_wrap(tensor)
+        return tensor, _numpy_wrap(tensor.dtype), ""
     torch = sys.modules.get("torch")  # a torch tensor cannot exist before torch is imported
     if torch is not None and isinstance(tensor, torch.Tensor):
         return _adapt_torch(torch, tensor)
     if _is_numbers(tensor):
-        return np.asarray(tensor, np.float64), "float64", lambda flat: flat
+        return np.asarray(tensor, np.float64), lambda values: values, ""
     if hasattr(tensor, "__array__"):
         host = np.asarray(tensor)
     elif hasattr(tensor, "__dlpack__"):
         host = np.from_dlpack(tensor)
     else:
         host = np.asarray(memoryview(tensor))
-    return host, host.dtype.name, lambda flat: _like(tensor, flat.astype(host.dtype, copy=False).reshape(host.shape))
+    return host, lambda values: _like(tensor, values.astype(host.dtype, copy=False)), ""
 
 
-def _numpy_wrap(tensor: Array) -> Wrap:
-    return lambda flat: flat.astype(tensor.dtype, copy=False).reshape(tensor.shape)
+def _numpy_wrap(dtype: np.dtype[Any]) -> Wrap:
+    return lambda values: values.astype(dtype, copy=False)
 
 
-def _adapt_torch(torch: Any, tensor: Any) -> tuple[Array, str, Wrap]:
-    host = tensor.detach().cpu()
-    name = str(tensor.dtype).removeprefix("torch.")
-    host = host.contiguous().view(torch.int16) if name == "bfloat16" else host
+def _adapt_torch(torch: Any, tensor: Any) -> tuple[Array, Wrap, str]:
+    host, device, dtype = tensor.detach().cpu(), tensor.device, tensor.dtype
 
-    def wrap(flat: Array) -> Any:
-        return torch.from_numpy(flat).to(tensor.device, tensor.dtype).reshape(tensor.shape)
+    def wrap(values: Array) -> Any:
+        return torch.from_numpy(values).to(device, dtype)
 
-    return host.numpy(), name, wrap
+    if dtype == torch.bfloat16:
+        return host.view(torch.int16).numpy(), wrap, "bfloat16"
+    return host.numpy(), wrap, ""
 
 
 def _like(tensor: Any, host: Array) -> Any:

@@ -144,16 +144,14 @@ def _non_finite(rule: Rule, source: Source, round: Round, references: Sequence[s
 
 def result_of(rule: Rule, verdict: Verdict, round: Round, update: Any = None) -> Result:
     """The answer to a round, as its caller sees it."""
-    weights = np.zeros(len(round.clients))
-    weights[round.kept] = verdict.weights
-    reasons = dict(round.excluded) | dict(zip(round.kept, verdict.reasons, strict=True))
+    reasons = iter(verdict.reasons)
     standing = verdict.standing
     return Result(
         update=update,
         clients=round.clients,
-        weights=weights,
+        weights=round.spread(verdict.weights, 0),
         admitted=round.admitted,
-        reasons=tuple(reasons[i] for i in range(len(round.clients))),
+        reasons=tuple(round.excluded.get(i) or next(reasons) for i in range(len(round.clients))),
         round=round.number,
         rule=type(rule).__name__,
         **({} if standing is None else vars(standing)),

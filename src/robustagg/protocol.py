@@ -39,7 +39,8 @@ class Round:
     @cached_property
     def kept(self) -> list[int]:
         """Indices of the admitted clients, whose rows the rule gets."""
-        return [i for i in range(len(self.clients)) if i not in self.excluded]
+        everyone = range(len(self.clients))
+        return [i for i in everyone if i not in self.excluded] if self.excluded else list(everyone)
 
     @cached_property
     def admitted(self) -> NDArray[np.bool_]:
@@ -52,8 +53,18 @@ class Round:
         """Sample counts of the admitted clients."""
         return None if self.sample_counts is None else self.sample_counts[self.kept]
 
+    def spread(self, values: NDArray[Any], other: float) -> NDArray[Any]:
+        """(n,) of the admitted clients' values, with `other` for those that are not admitted."""
+        if not self.excluded:
+            return values
+        whole = np.full(len(self.clients), other, values.dtype)
+        whole[self.kept] = values
+        return whole
+
     def without(self, reasons: Mapping[int, str]) -> Round:
         """The round with further clients excluded."""
+        if not reasons:
+            return self
         round = replace(self, excluded={**self.excluded, **reasons})
         if len(round.excluded) == len(self.clients):
             raise errors.nobody_admitted((self.clients[i], why) for i, why in round.excluded.items())

@@ -48,8 +48,11 @@ def _load(name: str) -> Kernels:
 
 
 @cache
-def _fastest() -> str:
-    return next(name for name in BACKENDS if _loads(name))
+def _default_backend() -> str:
+    name = os.environ.get("ROBUSTAGG_BACKEND") or next(name for name in BACKENDS if _loads(name))
+    if name not in BACKENDS:
+        raise errors.unknown_backend(name, BACKENDS)
+    return name
 
 
 def _loads(name: str) -> bool:
@@ -67,10 +70,7 @@ def available() -> tuple[str, ...]:
 
 def active_name() -> str:
     """Name of the backend in force."""
-    name = _forced.get() or os.environ.get("ROBUSTAGG_BACKEND") or _fastest()
-    if name not in BACKENDS:
-        raise errors.unknown_backend(name, BACKENDS)
-    return name
+    return _forced.get() or _default_backend()
 
 
 def active() -> Kernels:

@@ -215,8 +215,10 @@ class Sums:
 
 def _gathered(array: NDArray[Any], rows: Rows, blank: float) -> NDArray[Any]:
     """``array[rows]``, with `blank` for the clients that have no row."""
-    gathered = np.full((len(rows), *array.shape[1:]), blank, array.dtype)
     known = rows >= 0
+    if known.all():
+        return array[rows]
+    gathered = np.full((len(rows), *array.shape[1:]), blank, array.dtype)
     gathered[known] = array[rows[known]]
     return gathered
 

@@ -183,7 +183,7 @@ class Ledger:
         self.load_state_dict({**own, "round": round, "clients": clients, **arrays})
 
     def _find(self, clients: Sequence[Client]) -> Rows:
-        return np.fromiter((self._rows.get(client, -1) for client in clients), np.int64, len(clients))
+        return np.array([self._rows.get(client, -1) for client in clients], np.int64)
 
     def _check_later(self, round: int) -> None:
         number = _checked_round(round)

@@ -135,8 +135,7 @@ class Reputation(Rule):
         return detection.counts, detection
 
     def decide(self, evidence: NDArray[np.int64], round: Round) -> Verdict:
-        rejected = np.full(len(round.clients), round.d, np.int64)
-        rejected[round.kept] = evidence
+        rejected = round.spread(evidence, round.d)
         accepted = round.d - rejected
         observed = kernels.active().beta_reputation(
             accepted, rejected, self.positive_weight, self.prior, self.prior_weight

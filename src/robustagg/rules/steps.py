@@ -43,7 +43,7 @@ def repeated_median(updates: Any, intercept: str = Reputation.intercept) -> tupl
     Reputation(intercept=intercept)
     leaf = arrays.flat(updates)
     slope, start = kernels.active().repeated_median(leaf.rows, intercept)
-    return leaf.wrap(slope), leaf.wrap(start)
+    return leaf.tensor(slope), leaf.tensor(start)
 
 
 def confidence(
