@@ -1,3 +1,5 @@
+#include <pybind11/stl.h>
+
 #include "common.hpp"
 
 namespace {
@@ -8,6 +10,16 @@ py::object gram(const py::sequence& sequence, std::size_t tile, double limit, in
     Vector<double> out({(rows.d() + tile - 1) / tile, m, m});
     return checked(out,
                    [&, to = out.mutable_data()] { return ra::kernels().gram(rows.view(), tile, limit, to, threads); });
+}
+
+py::object measure(const py::sequence& sequence, std::size_t tile, std::optional<std::size_t> reference, double limit,
+                   int threads) {
+    const Input rows(sequence);
+    if (reference && *reference >= rows.n()) throw py::value_error("no such row");
+    Vector<double> out({(rows.d() + tile - 1) / tile, rows.n(), std::size_t(3)});
+    return checked(out, [&, to = out.mutable_data()] {
+        return ra::kernels().measure(rows.view(), tile, reference.value_or(rows.n()), limit, to, threads);
+    });
 }
 
 py::object mix(const py::sequence& sequence, const Vector<double>& matrix, int threads) {
@@ -25,5 +37,6 @@ py::object mix(const py::sequence& sequence, const Vector<double>& matrix, int t
 
 void register_gram(py::module_& m) {
     m.def("gram", &gram);
+    m.def("measure", &measure);
     m.def("mix", &mix);
 }

@@ -29,8 +29,6 @@ Vec<T> lower_median(Vec<T>* v, int n) {
     return v[rank];
 }
 
-Vec<double> clamped(Vec<double> v, double limit) { return max(splat(-limit), min(splat(limit), v)); }
-
 // to[0], to[panel], ... = x - c, of a whole slab. Differences of floats are far from the limit.
 void centre_row(const float* x, const float* c, double, Vec<double>* to) {
     for (std::size_t j = 0; j < slab; j += lanes<float>, to += 2 * panel) {

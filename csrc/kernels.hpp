@@ -57,6 +57,8 @@ struct Bits {
     X(mean_around_median, bool, (const RowsView&, std::size_t k, void* out, int threads))                          \
     X(weighted_median, bool, (const RowsView&, const double* weights, double half, void* out, int threads))        \
     X(gram, bool, (const RowsView&, std::size_t tile, double limit, double* out, int threads))                     \
+    X(measure, bool,                                                                                               \
+      (const RowsView&, std::size_t tile, std::size_t reference, double limit, double* out, int threads))          \
     X(mix, bool, (const RowsView&, const double* matrix, std::size_t m, void* out, int threads))                   \
     X(detect, bool,                                                                                                \
       (const RowsView&, const Confidence&, double threshold, std::uint8_t* rejected, void* median,                 \

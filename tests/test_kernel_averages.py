@@ -10,7 +10,7 @@ import oracle
 import zoo
 from kernel_cases import SIZES, compute_dtype, menagerie, weights_of
 from robustagg.kernels import numpy as specification
-from robustagg.kernels.interface import GRAM_TILE
+from robustagg.kernels.interface import GRAM_LIMIT, GRAM_TILE
 from tolerances import ROUNDED, SUM, flushed, unit
 
 
@@ -77,6 +77,27 @@ def test_weighted_median(backend, n, dtype):
         assert got.dtype == compute_dtype(dtype)
         near = ROUNDED * unit(got.dtype) * (np.abs(expected) / 4) + flushed(got.dtype)
         assert_array_equal(kinds[np.abs(got / 4 - expected / 4) > near], [])
+
+
+@pytest.mark.parametrize("dtype", zoo.DTYPES)
+@pytest.mark.parametrize("n", SIZES)
+def test_measure(backend, n, dtype):
+    for rows in (zoo.rows_of(n, GRAM_TILE + 100, dtype), menagerie(n, dtype)[0]):
+        for reference in (None, 0, n - 1):
+            got, expected = backend.measure(rows, reference), specification.measure(rows, reference)
+            y = np.stack([specification.widened(row[:GRAM_TILE]) for row in rows]).clip(-GRAM_LIMIT, GRAM_LIMIT)
+            size = np.sqrt((y * y).sum(axis=1).max())
+            assert got.dtype == np.float64
+            assert_allclose(got, expected, rtol=0, atol=SUM * GRAM_TILE * unit(np.float64) * size**2)
+            if reference is not None:
+                assert_array_equal(got[:, reference, 0], 0)
+
+
+def test_measure_of_numbers_that_say_what_it_is(backend):
+    rows = [np.array(row, np.float32) for row in ([3, 4], [0, 2], [3, 4])]
+    assert_array_equal(backend.measure(rows, 1), [[[13, 8, 25], [0, 4, 4], [13, 8, 25]]])
+    assert_array_equal(backend.measure(rows, None), [[[25, 0, 25], [4, 0, 4], [25, 0, 25]]])
+    assert backend.measure([row[:0] for row in rows], None).shape == (0, 3, 3)
 
 
 @pytest.mark.parametrize("dtype", zoo.DTYPES)

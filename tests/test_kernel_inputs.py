@@ -37,6 +37,8 @@ def primitives(backend, n):
         "mean_around_median": lambda rows: backend.mean_around_median(rows, 1),
         "weighted_median": lambda rows: backend.weighted_median(rows, weights_of(n)),
         "gram": backend.gram,
+        "measure": lambda rows: backend.measure(rows, None),
+        "measure from a row": lambda rows: backend.measure(rows, 0),
         "trimmed_mean": lambda rows: backend.trimmed_mean(rows, (n - 1) // 2),
         "mean": lambda rows: backend.trimmed_mean(rows, 0),
         "detect": lambda rows: backend.detect(rows, **detect),

@@ -69,6 +69,7 @@ def test_same_bits_for_any_number_of_threads(backend):
     def results():
         counts = backend.detect(strange, **OPTIONS, confidence_threshold=0.1).counts
         products = {"counts": counts, "gram": backend.gram(long), "finite": backend.finite(long)}
+        products["measure"] = backend.measure(long, 3)
         return reputation(backend, strange) | averages(backend, long) | products
 
     kernels.set_num_threads(1)

@@ -22,11 +22,11 @@ Array: TypeAlias = NDArray[Any]
 Rows: TypeAlias = Sequence[Array]
 
 GRAM_TILE = 8192
-"""Coordinates of one matrix of :meth:`Kernels.gram`. Sources cut blocks at multiples of it from a tensor's start, so
-that the same tiles arise however the updates are cut."""
+"""Coordinates of one tile of :meth:`Kernels.gram` and :meth:`Kernels.measure`. Sources cut blocks at multiples of it
+from a tensor's start, so that the same tiles arise however the updates are cut."""
 
 GRAM_LIMIT = 2.0**480
-"""Differences beyond this (3e144) count as this in :meth:`Kernels.gram`, lest sums of their squares overflow."""
+"""Numbers and differences beyond this (3e144) count as this in sums of products, lest they overflow."""
 
 
 RESIDUAL_UNIT = 2.0**-30
@@ -81,6 +81,14 @@ class Kernels(Protocol):
         neither a large common offset nor an attacker's huge values cost the others' digits; c itself is the last
         row. With z_i = x_i - c and z_n = c, clamped to +-GRAM_LIMIT, matrix t holds sum_k z_ik z_jk over the
         coordinates k of tile t. Differences, products and sums in float64. O(n^2 d).
+        """
+
+    def measure(self, rows: Rows, reference: int | None) -> NDArray[np.float64]:
+        """(ceil(d / GRAM_TILE), n, 3): how rows lie to one of them, or to zero, tile by tile.
+
+        With c the row `reference`, or zero where it is None: the sums of (x_i - c)^2, of x_i c and of x_i^2 over the
+        coordinates of the tile. Numbers and differences are clamped to +-GRAM_LIMIT. In float64; equal rows have equal
+        sums. O(nd).
         """
 
     def mix(self, rows: Rows, matrix: NDArray[np.float64]) -> Array:

@@ -41,6 +41,10 @@ def gram(rows: Rows) -> NDArray[np.float64]:
     return _checked(_native.gram(rows, GRAM_TILE, GRAM_LIMIT, kernels.num_threads()))
 
 
+def measure(rows: Rows, reference: int | None) -> NDArray[np.float64]:
+    return _checked(_native.measure(rows, GRAM_TILE, reference, GRAM_LIMIT, kernels.num_threads()))
+
+
 def mix(rows: Rows, matrix: NDArray[np.float64]) -> Array:
     return _checked(_native.mix(rows, matrix, kernels.num_threads()))
 

@@ -154,6 +154,21 @@ def gram(rows: Rows) -> NDArray[np.float64]:
     return out
 
 
+def measure(rows: Rows, reference: int | None) -> NDArray[np.float64]:
+    n, d = len(rows), rows[0].size
+    out = np.empty((-(-d // GRAM_TILE), n, 3))
+    for tile, sums in enumerate(out):
+        part = slice(tile * GRAM_TILE, (tile + 1) * GRAM_TILE)
+        y = np.stack([widened(row[part]) for row in rows])
+        if not np.isfinite(y).all():
+            raise NonFinite
+        c = np.zeros(y.shape[1]) if reference is None else y[reference]
+        with np.errstate(over="ignore"):
+            z, y, c = (v.clip(-GRAM_LIMIT, GRAM_LIMIT) for v in (y - c, y, c))
+        sums[:] = np.stack([(z * z).sum(axis=1), (y * c).sum(axis=1), (y * y).sum(axis=1)], axis=1)
+    return out
+
+
 def mix(rows: Rows, matrix: NDArray[np.float64]) -> Array:
     out = np.empty((len(matrix), rows[0].size), compute_dtype(rows))
     for part, y in blocks(rows):

@@ -14,8 +14,8 @@ from robustagg import errors, kernels
 from robustagg.kernels.interface import Array, Rows
 from robustagg.protocol import Block, Floats, Round, Verdict
 from robustagg.rules.base import Rule
-from robustagg.rules.geometry import Geometry
-from robustagg.rules.gram import Gram
+from robustagg.rules.geometry import Geometry, Relation
+from robustagg.rules.gram import Gram, Related
 
 
 @dataclass(frozen=True)
@@ -33,14 +33,14 @@ class DistanceRule(Rule):
     observes: ClassVar[bool] = True
     linear: ClassVar[bool] = True
 
-    def observe(self, block: Block, round: Round, verdict: Verdict | None) -> tuple[Gram, None]:
+    def observe(self, block: Block, round: Round, verdict: Verdict | None) -> tuple[Any, None]:
         return Gram.of(self.rows(block, round)), None
 
     def rows(self, block: Block, round: Round) -> Rows:
         """The rows whose geometry is judged: the admitted clients', then others."""
         return block.rows
 
-    def decide(self, evidence: Gram, round: Round) -> Verdict:
+    def decide(self, evidence: Any, round: Round) -> Verdict:
         return self.judge(evidence.geometry(), round)
 
     @abstractmethod
@@ -49,6 +49,28 @@ class DistanceRule(Rule):
 
     def combine(self, block: Block, note: Any, verdict: Verdict) -> Array:
         return combined(block, verdict)
+
+
+@dataclass(eq=False, kw_only=True)
+class ReferenceRule(DistanceRule):
+    """A rule that decides on how the rows lie to one of them, or to zero: O(nd) where it is not part of a pipeline."""
+
+    def observe(self, block: Block, round: Round, verdict: Verdict | None) -> tuple[Related, None]:
+        return Related.of(self.rows(block, round), self.reference_row(round)), None
+
+    def decide(self, evidence: Related, round: Round) -> Verdict:
+        return self.compare(evidence.relation(), round)
+
+    def judge(self, geometry: Geometry, round: Round) -> Verdict:
+        return self.compare(geometry.relation(self.reference_row(round)), round)
+
+    def reference_row(self, round: Round) -> int | None:
+        """Index of the row that the others are compared with; None: they are compared with zero."""
+        return None
+
+    @abstractmethod
+    def compare(self, relation: Relation, round: Round) -> Verdict:
+        """Weigh the admitted clients on how their rows lie to the reference."""
 
 
 @dataclass(eq=False, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -15,6 +15,7 @@ from robustagg.protocol import Block, Floats, Round, Verdict
 from robustagg.rules.base import shares
 from robustagg.rules.distance import Combination, DistanceRule, check_whole, combined
 from robustagg.rules.geometry import Geometry
+from robustagg.rules.gram import Gram, Related
 
 
 @dataclass(eq=False)
@@ -134,8 +135,8 @@ class CenteredClipping(DistanceRule):
     -----
     The centre of the first round is zero, fit for gradients; ``aggregate(updates, center=tree)`` gives another, in any
     round. Remembers its result, a vector of the model's size, in memory. No client moves the result by more than
-    tau / n per iteration; breakdown point 1/2 for a fitting tau. O(n^2 d), one pass. The weights of the result are the
-    clients' clip factors.
+    tau / n per iteration; breakdown point 1/2 for a fitting tau. O(nd), with several iterations O(n^2 d), one pass. The
+    weights of the result are the clients' clip factors.
 
     References
     ----------
@@ -174,12 +175,28 @@ class CenteredClipping(DistanceRule):
     def rows(self, block: Block, round: Round) -> Rows:
         return block.rows if round.extras or self._center is None else self._with_center(block)
 
+    def observe(self, block: Block, round: Round, verdict: Verdict | None) -> tuple[Gram | Related, None]:
+        rows, m = self.rows(block, round), len(round.kept)
+        if self.iterations > 1:
+            return Gram.of(rows), None
+        return Related.of(rows, m if len(rows) > m else None), None
+
+    def decide(self, evidence: Gram | Related, round: Round) -> Verdict:
+        if isinstance(evidence, Gram):
+            return self.judge(evidence.geometry(), round)
+        distances = evidence.relation().distances
+        return self._clipped(len(distances), lambda center: distances, round)
+
     def judge(self, geometry: Geometry, round: Round) -> Verdict:
+        return self._clipped(geometry.n, lambda c: geometry.distances_to(geometry.coordinates(c)), round)
+
+    def _clipped(self, n: int, distances_to: Callable[[Floats], Floats], round: Round) -> Verdict:
+        """The verdict on n rows, given their distances to any sum of rows."""
         m = len(round.kept)
-        center = np.zeros(geometry.n)
+        center = np.zeros(n)
         center[m:] = 1  # the row after the clients', if there is one; else the vector 0
         for _ in range(self.iterations):
-            distances = geometry.distances_to(geometry.coordinates(center))[:m]
+            distances = distances_to(center)[:m]
             factors = np.minimum(1, self.tau / np.maximum(distances, np.finfo(np.float64).tiny))
             center = center * (1 - factors.sum() / m)
             center[:m] += factors / m

@@ -12,6 +12,28 @@ from robustagg.protocol import Floats
 
 
 @dataclass(frozen=True, eq=False)
+class Relation:
+    """How n rows lie to one of them, the reference, or to zero."""
+
+    squares: Floats
+    """(n,) squared distances from the reference."""
+    products: Floats
+    """(n,) inner products with the reference."""
+    lengths: Floats
+    """(n,) squared lengths."""
+
+    @property
+    def distances(self) -> Floats:
+        """(n,) distances from the reference."""
+        return np.sqrt(np.maximum(self.squares, 0.0))
+
+    @property
+    def norms(self) -> Floats:
+        """(n,) lengths of the rows."""
+        return np.sqrt(np.maximum(self.lengths, 0.0))
+
+
+@dataclass(frozen=True, eq=False)
 class Geometry:
     """Inner products of n rows less a common centre c, and of c, which comes last.
 
@@ -39,10 +61,12 @@ class Geometry:
         along = self.products[:-1, -1]
         return np.asarray(self.products[:-1, :-1] + along[:, None] + along + self.products[-1, -1])
 
-    @property
-    def norms(self) -> Floats:
-        """(n,) lengths of the rows."""
-        return np.sqrt(np.maximum(np.diagonal(self.inner), 0.0))
+    def relation(self, reference: int | None = None) -> Relation:
+        """How the rows lie to one of them, or to zero."""
+        lengths = np.diagonal(self.inner)
+        if reference is None:
+            return Relation(lengths, np.zeros(self.n), lengths)
+        return Relation(self.distances[reference], self.inner[reference], lengths)
 
     def coordinates(self, weights: Floats) -> Floats:
         """(n + 1,) coordinates of weights times rows; the weights may have any sum."""

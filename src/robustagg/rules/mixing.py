@@ -15,7 +15,7 @@ from robustagg.kernels.interface import Array, Rows
 from robustagg.protocol import Block, Client, Floats, Round, Verdict
 from robustagg.rules.base import Rule
 from robustagg.rules.geometry import Geometry
-from robustagg.rules.gram import Gram
+from robustagg.rules.gram import Gram, Related
 
 
 @dataclass(eq=False)
@@ -27,8 +27,8 @@ class PreAggregation(ABC):
 
     keeps_clients: ClassVar[bool] = True
     """Whether row i still speaks for client i."""
-    measures: ClassVar[bool] = True
-    """Whether the matrix depends on the rows' geometry."""
+    measures: ClassVar[type[Gram] | type[Related] | None] = Gram
+    """What the matrix depends on: the inner products of all rows, their lengths, or nothing."""
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -65,19 +65,33 @@ class PreAggregation(ABC):
         return round
 
     @abstractmethod
-    def mixing(self, geometry: Geometry | None, round: Round) -> Floats:
-        """The (m, n) matrix that makes m rows of n; `geometry` is None where it is not measured."""
+    def mixing(self, seen: Any, round: Round) -> Floats:
+        """The (m, n) matrix that makes m rows of n.
+
+        `seen` is the rows' geometry, or only their relation to zero where lengths are enough, or None.
+        """
 
 
 # --- members one after the other ------------------------------------------------------------------------------------
 
 
-def composed(members: Sequence[PreAggregation], geometry: Geometry | None, round: Round) -> tuple[Floats, Any]:
-    """The matrix of all members, and the geometry of the rows it makes; rows besides the clients' pass unchanged."""
+def composed(
+    members: Sequence[PreAggregation], evidence: Gram | Related | None, round: Round
+) -> tuple[Floats, Geometry | None]:
+    """The matrix of all members, and the geometry of the rows it makes; rows besides the clients' pass unchanged.
+
+    Lengths alone, :class:`Related`, are enough where only the first member asks for something.
+    """
     matrix = np.eye(len(round.kept))
+    geometry = evidence.geometry() if isinstance(evidence, Gram) else None
     for member in members:
-        n = len(round.kept)
-        step = member.mixing(None if geometry is None else geometry.part(list(range(n))), round)
+        seen: Any = None
+        if geometry is not None:
+            part = geometry.part(list(range(len(round.kept))))
+            seen = part.relation() if member.measures is Related else part
+        elif isinstance(evidence, Related):
+            seen = evidence.relation()
+        step = member.mixing(seen, round)
         if geometry is not None:
             geometry = geometry.mixed(extended(step, geometry.n))
         matrix, round = step @ matrix, member.after(round)
@@ -115,17 +129,20 @@ class Mixer(Rule):
 
     member: PreAggregation
 
-    observes: ClassVar[bool] = True
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.observes = self.member.measures is not None  # type: ignore[misc]
 
     def check(self, round: Round) -> None:
         super().check(round)
         self.member.check(round)
 
-    def observe(self, block: Block, round: Round, verdict: Verdict | None) -> tuple[Gram | int, None]:
-        return Gram.of(block.rows) if self.member.measures else 0, None
+    def observe(self, block: Block, round: Round, verdict: Verdict | None) -> tuple[Gram | Related, None]:
+        assert self.member.measures is not None
+        return self.member.measures.of(block.rows), None
 
     def decide(self, evidence: Any, round: Round) -> Verdict:
-        matrix, _ = composed([self.member], evidence.geometry() if self.member.measures else None, round)
+        matrix, _ = composed([self.member], evidence, round)
         weights = say(matrix).mean(axis=0)
         return Mixed(weights, ["mixed"] * len(weights), matrix=matrix)
 

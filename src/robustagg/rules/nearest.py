@@ -13,14 +13,22 @@ from robustagg import arrays, errors, kernels
 from robustagg.kernels.interface import Array
 from robustagg.protocol import Block, Client, Round, Verdict
 from robustagg.rules.base import Rule
-from robustagg.rules.distance import SelectionRule, check_minority, check_whole, combined, selection, smallest
+from robustagg.rules.distance import (
+    ReferenceRule,
+    SelectionRule,
+    check_minority,
+    check_whole,
+    combined,
+    selection,
+    smallest,
+)
 from robustagg.rules.geometric import encoded
-from robustagg.rules.geometry import Geometry
-from robustagg.rules.gram import Gram
+from robustagg.rules.geometry import Geometry, Relation
+from robustagg.rules.gram import Related
 
 
 @dataclass(eq=False)
-class MoNNA(SelectionRule):
+class MoNNA(ReferenceRule):
     """The mean of the n - f updates nearest to that of a trusted client, its own included.
 
     Parameters
@@ -39,7 +47,7 @@ class MoNNA(SelectionRule):
 
     Notes
     -----
-    Breakdown point 1/2, given that the trusted client is honest. O(n^2 d). Of equally distant updates the first.
+    Breakdown point 1/2, given that the trusted client is honest. O(nd). Of equally distant updates the first.
     Weighted by `sample_counts` where given.
 
     References
@@ -55,6 +63,8 @@ class MoNNA(SelectionRule):
 
     by_client: ClassVar[bool] = True
 
+    weighs_samples: ClassVar[bool] = True
+
     f: int
     reference: Client = 0
 
@@ -69,16 +79,18 @@ class MoNNA(SelectionRule):
         if self.reference not in [round.clients[i] for i in round.kept]:
             raise errors.reference_not_admitted(self.reference)
 
-    def select(self, geometry: Geometry, round: Round) -> tuple[NDArray[np.integer], Sequence[str]]:
-        trusted = [round.clients[i] for i in round.kept].index(self.reference)
-        distances = geometry.distances[trusted].copy()
-        distances[trusted] = -1  # before those equal to it
-        why = [f"{np.sqrt(max(square, 0)):.4g} from client {self.reference!r}" for square in distances]
-        return smallest(distances, geometry.n - self.f), why
+    def reference_row(self, round: Round) -> int:
+        return [round.clients[i] for i in round.kept].index(self.reference)
+
+    def compare(self, relation: Relation, round: Round) -> Verdict:
+        squares = relation.squares.copy()
+        squares[self.reference_row(round)] = -1  # before those equal to it
+        why = [f"{distance:.4g} from client {self.reference!r}" for distance in relation.distances]
+        return selection(smallest(squares, len(squares) - self.f), why, round)
 
 
 @dataclass(eq=False)
-class CGE(SelectionRule):
+class CGE(ReferenceRule):
     """Comparative gradient elimination: the mean of the n - f updates of least norm.
 
     Parameters
@@ -96,7 +108,7 @@ class CGE(SelectionRule):
     Notes
     -----
     Made for gradients and other differences, whose norm means something; not for whole parameters. Small lies pass. Of
-    equal norms the first. O(n^2 d). The authors' code sums; this is the mean. Weighted by `sample_counts` where given.
+    equal norms the first. O(nd). The authors' code sums; this is the mean. Weighted by `sample_counts` where given.
 
     References
     ----------
@@ -110,6 +122,8 @@ class CGE(SelectionRule):
     array([2.])
     """
 
+    weighs_samples: ClassVar[bool] = True
+
     f: int
 
     def __post_init__(self) -> None:
@@ -120,8 +134,9 @@ class CGE(SelectionRule):
         super().check(round)
         check_minority(self, self.f, round)
 
-    def select(self, geometry: Geometry, round: Round) -> tuple[NDArray[np.integer], Sequence[str]]:
-        return smallest(geometry.norms, geometry.n - self.f), [f"norm {norm:.4g}" for norm in geometry.norms]
+    def compare(self, relation: Relation, round: Round) -> Verdict:
+        norms = relation.norms
+        return selection(smallest(norms, len(norms) - self.f), [f"norm {norm:.4g}" for norm in norms], round)
 
 
 @dataclass(eq=False)
@@ -173,7 +188,8 @@ class Aksel(Rule):
 
     Notes
     -----
-    Breakdown point 1/2. O(n^2 d). Of equally distant updates the first. Weighted by `sample_counts` where given.
+    Breakdown point 1/2. O(n log n) per coordinate. Of equally distant updates the first. Weighted by `sample_counts`
+    where given.
 
     References
     ----------
@@ -200,13 +216,13 @@ class Aksel(Rule):
         super().check(round)
         check_minority(self, self.f, round)
 
-    def observe(self, block: Block, round: Round, verdict: Verdict | None) -> tuple[Gram, None]:
+    def observe(self, block: Block, round: Round, verdict: Verdict | None) -> tuple[Related, None]:
         middle = encoded(kernels.active().median(block.rows), block.rows[0].dtype)
-        return Gram.of([*block.rows, middle]), None
+        return Related.of([*block.rows, middle], len(block.rows)), None
 
-    def decide(self, evidence: Gram, round: Round) -> Verdict:
-        distances = evidence.geometry().distances[:-1, -1]
-        why = [f"{distance:.4g} from the median" for distance in np.sqrt(distances)]
+    def decide(self, evidence: Related, round: Round) -> Verdict:
+        distances = evidence.relation().distances[:-1]
+        why = [f"{distance:.4g} from the median" for distance in distances]
         return selection(smallest(distances, len(distances) - self.f), why, round)
 
     def combine(self, block: Block, note: Any, verdict: Verdict) -> Array:

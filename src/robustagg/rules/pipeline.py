@@ -15,7 +15,7 @@ from robustagg.kernels.interface import GRAM_TILE, Array
 from robustagg.protocol import Block, Floats, Round, Verdict
 from robustagg.rules.base import Rule
 from robustagg.rules.distance import Combination, DistanceRule
-from robustagg.rules.gram import Gram
+from robustagg.rules.gram import Gram, Related
 from robustagg.rules.mixing import PreAggregation, composed, extended, say
 
 CHUNK = 2**23  # values of mixed rows at a time
@@ -84,9 +84,10 @@ class Pipeline(Rule):
 
     Notes
     -----
-    The pre-aggregations' matrices are decided on the Gram matrix of the updates, from which that of the mixed rows
-    follows: a distance rule needs no further pass. The coefficients of a rule that is linear in the end are multiplied
-    by the matrix; others get the mixed rows in chunks. A client's weight is its share of the rows times their weights.
+    The pre-aggregations' matrices are decided on the Gram matrix of the updates (on their lengths, O(nd), where that is
+    enough), from which that of the mixed rows follows: a distance rule needs no further pass. The coefficients of a
+    rule that is linear in the end are multiplied by the matrix; others get the mixed rows in chunks. A client's weight
+    is its share of the rows times their weights.
 
     Examples
     --------
@@ -107,14 +108,20 @@ class Pipeline(Rule):
                 raise errors.rows_without_clients(type(members[-1]).__name__, type(member).__name__)
         self.mixers: tuple[PreAggregation, ...] = members[:-1]
         self.last: Rule = members[-1]
-        self._on_geometry = isinstance(self.last, DistanceRule)
-        self._measures = self._on_geometry or any(member.measures for member in self.mixers)
-        self.observes = self._measures or self.last.observes  # type: ignore[misc]
+        self._measures = self._what_to_measure()
+        self.observes = self._measures is not None or self.last.observes  # type: ignore[misc]
         self.weighs_samples = self.last.weighs_samples and self._keeps_clients  # type: ignore[misc]
         self.extras = self.last.extras  # type: ignore[misc]
 
     def __repr__(self) -> str:
         return f"Pipeline({', '.join(map(repr, [*self.mixers, self.last]))})"
+
+    def _what_to_measure(self) -> type[Gram] | type[Related] | None:
+        """The least evidence that decides all matrices."""
+        asked = [member.measures for member in self.mixers]
+        if isinstance(self.last, DistanceRule) or any(asked[1:]):
+            return Gram
+        return asked[0] if asked else None
 
     @property
     def _keeps_clients(self) -> bool:
@@ -140,7 +147,7 @@ class Pipeline(Rule):
     def observe(self, block: Block, round: Round, verdict: Verdict | None) -> tuple[Any, Any]:
         if verdict is None and self._measures:
             rows = self.last.rows(block, round) if isinstance(self.last, DistanceRule) else block.rows
-            return Gram.of(rows), None
+            return self._measures.of(rows), None
         if verdict is None:
             verdict = self._mixed(None, round)
         assert isinstance(verdict, Chained)
@@ -180,11 +187,11 @@ class Pipeline(Rule):
             round = member.after(round)
         return round
 
-    def _mixed(self, gram: Gram | None, round: Round) -> Verdict:
+    def _mixed(self, evidence: Gram | Related | None, round: Round) -> Verdict:
         """The verdict on how to mix, and the rule's own where it needs no look at the mixed rows."""
-        geometry = None if gram is None else gram.geometry()
-        matrix, geometry = composed(self.mixers, geometry, round)
+        matrix, geometry = composed(self.mixers, evidence, round)
         if isinstance(self.last, DistanceRule):
+            assert geometry is not None
             return self._verdict(matrix, self.last.judge(geometry, self._after(round)), round)
         if self.last.observes:
             m = matrix.shape[1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -11,7 +11,8 @@ from robustagg import errors
 from robustagg.protocol import Floats, Round
 from robustagg.rules.distance import check_whole, smallest
 from robustagg.rules.geometric import check_positive
-from robustagg.rules.geometry import Geometry
+from robustagg.rules.geometry import Geometry, Relation
+from robustagg.rules.gram import Related
 from robustagg.rules.mixing import PreAggregation
 
 
@@ -56,10 +57,8 @@ class NNM(PreAggregation):
     def check(self, round: Round) -> None:
         check_some_honest("NNM", self.f, round)
 
-    def mixing(self, geometry: Geometry | None, round: Round) -> Floats:
-        assert geometry is not None
-        n = geometry.n
-        distances = geometry.distances.copy()
+    def mixing(self, seen: Geometry, round: Round) -> Floats:
+        n, distances = seen.n, seen.distances.copy()
         np.fill_diagonal(distances, -1)  # before those equal to it
         matrix = np.zeros((n, n))
         for row, to_others in zip(matrix, distances, strict=True):
@@ -100,7 +99,7 @@ class Bucketing(PreAggregation):
     """
 
     keeps_clients: ClassVar[bool] = False
-    measures: ClassVar[bool] = False
+    measures: ClassVar[None] = None
 
     s: int = 2
     seed: int = 0
@@ -113,7 +112,7 @@ class Bucketing(PreAggregation):
         buckets = -(-len(round.kept) // self.s)
         return replace(round, clients=tuple(range(buckets)), excluded={}, sample_counts=None)
 
-    def mixing(self, geometry: Geometry | None, round: Round) -> Floats:
+    def mixing(self, seen: Any, round: Round) -> Floats:
         n = len(round.kept)
         order = np.random.default_rng([self.seed, round.number]).permutation(n)
         matrix = np.zeros((-(-n // self.s), n))
@@ -145,14 +144,15 @@ class NormClipping(PreAggregation):
            [3., 4.]])
     """
 
+    measures: ClassVar[type[Related]] = Related
+
     c: float = 2.0
 
     def __post_init__(self) -> None:
         check_positive("c", self.c)
 
-    def mixing(self, geometry: Geometry | None, round: Round) -> Floats:
-        assert geometry is not None
-        return clipping(geometry.norms, self.c)
+    def mixing(self, seen: Relation, round: Round) -> Floats:
+        return clipping(seen.norms, self.c)
 
 
 @dataclass(eq=False)
@@ -183,6 +183,8 @@ class ARC(PreAggregation):
            [3.]])
     """
 
+    measures: ClassVar[type[Related]] = Related
+
     f: int
 
     def __post_init__(self) -> None:
@@ -191,11 +193,10 @@ class ARC(PreAggregation):
     def check(self, round: Round) -> None:
         check_some_honest("ARC", self.f, round)
 
-    def mixing(self, geometry: Geometry | None, round: Round) -> Floats:
-        assert geometry is not None
-        n = geometry.n
+    def mixing(self, seen: Relation, round: Round) -> Floats:
+        norms, n = seen.norms, len(round.kept)
         clipped = 2 * self.f * (n - self.f) // n
-        return clipping(geometry.norms, np.sort(geometry.norms)[n - clipped - 1])
+        return clipping(norms, np.sort(norms)[n - clipped - 1])
 
 
 def clipping(norms: Floats, longest: float) -> Floats:

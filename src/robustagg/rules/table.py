@@ -54,7 +54,7 @@ class Entry:
     @property
     def passes(self) -> int:
         """How often every update is read."""
-        looks = self.kind.observes if issubclass(self.kind, Rule) else self.kind.measures
+        looks = self.kind.observes if issubclass(self.kind, Rule) else self.kind.measures is not None
         return 1 + looks
 
     @property
@@ -108,12 +108,12 @@ RULES = (
     Entry("smea", SMEA, "Allouah et al., 2023", (2, 1), "1/2", PAIRS + " + C(n, f) at worst"),
     Entry("geometric-median", GeometricMedian, "Pillutla et al., 2022", None, "1/2", PAIRS),
     Entry(
-        "centered-clipping", CenteredClipping, "Karimireddy et al., ICML 2021", None, "1/2", PAIRS, "its last result"
+        "centered-clipping", CenteredClipping, "Karimireddy et al., ICML 2021", None, "1/2", "n d", "its last result"
     ),
-    Entry("monna", MoNNA, "Farhadkhani et al., ICML 2023", (2, 1), "1/2", PAIRS),
-    Entry("aksel", Aksel, "Boussetta et al., OPODIS 2020", (2, 1), "1/2", PAIRS),
+    Entry("monna", MoNNA, "Farhadkhani et al., ICML 2023", (2, 1), "1/2", "n d"),
+    Entry("aksel", Aksel, "Boussetta et al., OPODIS 2020", (2, 1), "1/2", SORTS),
     Entry("medoid", Medoid, "Xie et al., 2018", None, "-", PAIRS),
-    Entry("cge", CGE, "Gupta et al., 2021", (2, 1), "-", PAIRS),
+    Entry("cge", CGE, "Gupta et al., 2021", (2, 1), "-", "n d"),
     Entry("caf", CAF, "Allouah et al., 2025", (2, 1), "1/2", PAIRS + " + f n^3"),
     Entry("dnc", DnC, "Shejwalkar and Houmansadr, NDSS 2021", (2, 1), "-", "n d + n^3"),
     Entry(
@@ -126,12 +126,12 @@ RULES = (
         "a history of each client",
         streams="without memory",
     ),
-    Entry("fltrust", FLTrust, "Cao et al., NDSS 2021", None, "-", PAIRS, asks="server_update"),
+    Entry("fltrust", FLTrust, "Cao et al., NDSS 2021", None, "-", "n d", asks="server_update"),
 )
 
 PREAGGREGATIONS = (
     Entry("nnm", NNM, "Allouah et al., AISTATS 2023", (1, 1), "of the rule", PAIRS),
     Entry("bucketing", Bucketing, "Karimireddy et al., ICLR 2022", None, "1/s of the rule's", "n d"),
-    Entry("norm-clipping", NormClipping, "", None, "of the rule", PAIRS),
-    Entry("arc", ARC, "Allouah et al., ICLR 2025", (1, 1), "of the rule", PAIRS),
+    Entry("norm-clipping", NormClipping, "", None, "of the rule", "n d"),
+    Entry("arc", ARC, "Allouah et al., ICLR 2025", (1, 1), "of the rule", "n d"),
 )

@@ -12,9 +12,9 @@ from robustagg import errors, kernels
 from robustagg.kernels.interface import GRAM_TILE, Array, Rows
 from robustagg.protocol import Block, Client, Floats, Round, Verdict
 from robustagg.rules.base import Rule
-from robustagg.rules.distance import Combination, DistanceRule, combined
+from robustagg.rules.distance import Combination, ReferenceRule, combined
 from robustagg.rules.geometric import check_positive
-from robustagg.rules.geometry import Geometry
+from robustagg.rules.geometry import Geometry, Relation
 from robustagg.rules.gram import Gram
 
 VARIANTS = ("paper", "authors")
@@ -22,7 +22,7 @@ SAME = 1e-12  # directions whose cosine is so near 1 are the same but for roundi
 
 
 @dataclass(eq=False)
-class FLTrust(DistanceRule):
+class FLTrust(ReferenceRule):
     r"""The mean of the updates, cut to the length of the server's own and weighted by their agreement with it,
 
     .. math:: g = \frac{\sum_i t_i \, (\lVert g_0\rVert / \lVert g_i\rVert) \, g_i}{\sum_i t_i},
@@ -44,7 +44,7 @@ class FLTrust(DistanceRule):
     Notes
     -----
     No bound on the number of attackers; what they can do is bounded by the length and the direction of the server's
-    update. O(n^2 d), one pass. Where no client has any trust, the result is zero and so are all weights. Updates must
+    update. O(nd), one pass. Where no client has any trust, the result is zero and so are all weights. Updates must
     be differences from the global model, not models.
 
     References
@@ -69,9 +69,13 @@ class FLTrust(DistanceRule):
     def references(self, round: Round) -> Mapping[str, Any]:
         return {name: tree for name, tree in round.extras.items() if name in self.extras}
 
-    def judge(self, geometry: Geometry, round: Round) -> Verdict:
-        norms, own = geometry.norms[:-1], geometry.norms[-1]
-        trust = np.maximum(cosines(geometry)[:-1, -1], 0)
+    def reference_row(self, round: Round) -> int:
+        return len(round.kept)
+
+    def compare(self, relation: Relation, round: Round) -> Verdict:
+        norms, own = relation.norms[:-1], relation.norms[-1]
+        lengths = norms * own
+        trust = np.divide(relation.products[:-1], lengths, out=np.zeros_like(lengths), where=lengths > 0).clip(0, 1)
         total = trust.sum() or 1.0
         coefficients = trust / total * np.divide(own, norms, out=np.zeros_like(norms), where=norms > 0)
         reasons = [f"trust {t:.4g}" if t else "no trust: not along with the server's update" for t in trust]
@@ -179,7 +183,7 @@ class FoolsGold(Rule):
         known = [i for i, client in enumerate(clients) if client in self._history]
         cut = np.ones(m)
         if self.variant == "authors":
-            cut /= np.maximum(geometry.norms[:m], 1)
+            cut /= np.maximum(geometry.relation().norms[:m], 1)
         sums = np.zeros((m, geometry.n))
         sums[:, :m] = np.diag(cut)
         sums[known, np.arange(m, geometry.n)] = 1
@@ -231,7 +235,7 @@ class FoolsGold(Rule):
 
 def cosines(geometry: Geometry) -> Floats:
     """(n, n) cosines of the angles between the rows; 0 for a row of zeros."""
-    norms = geometry.norms
+    norms = geometry.relation().norms
     products = norms[:, None] * norms
     cosine = np.divide(geometry.inner, products, out=np.zeros_like(products), where=products > 0)
     return np.where(cosine > 1 - SAME, 1.0, cosine)

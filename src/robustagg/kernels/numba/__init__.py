@@ -17,7 +17,7 @@ from robustagg.kernels.interface import Array, Detection, Rows
 from robustagg.kernels.numba import averages, detection, networks, residual
 from robustagg.kernels.numba.regression import CLIP, HIERARCHICAL, MEDIAN_POINT, NO_RESCALE, PAPER, SEPARATE
 from robustagg.kernels.numba.threads import each_part, sweep
-from robustagg.kernels.numpy import beta_reputation, compute_dtype, decayed_score, gram  # BLAS does gram
+from robustagg.kernels.numpy import beta_reputation, compute_dtype, decayed_score, gram, measure  # BLAS does gram
 
 __all__ = [
     "beta_reputation",
@@ -27,6 +27,7 @@ __all__ = [
     "finite",
     "gram",
     "mean_around_median",
+    "measure",
     "median",
     "mix",
     "rectified_mean",
