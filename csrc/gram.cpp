@@ -10,9 +10,9 @@ namespace ra::RA_ISA {
 
 namespace {
 
-constexpr std::size_t slab = 256;                          // coordinates between two reductions of the lanes
+constexpr std::size_t slab = 512;                          // coordinates between two reductions of the lanes
 constexpr std::size_t panel = vector_bytes == 64 ? 4 : 3;  // rows: the products of two panels fit the registers
-constexpr std::size_t group = 3;                           // panels that stay in the L1 cache
+constexpr std::size_t group = 1;                           // panels that stay in the L1 cache
 constexpr std::size_t depth = slab / lanes<double>;        // vectors of a row
 constexpr std::size_t panel_vectors = panel * depth;
 

@@ -248,9 +248,9 @@ inline double total(Vec<double> v) {
 #endif
 }
 
-// a * b + c, rounded once where the processor has an instruction for it.
 inline Vec<double> clamped(Vec<double> v, double limit) { return max(splat(-limit), min(splat(limit), v)); }
 
+// a * b + c, rounded once where the processor has an instruction for it.
 inline Vec<double> multiply_add(Vec<double> a, Vec<double> b, Vec<double> c) {
 #if defined(RA_AVX512)
     return _mm512_fmadd_pd(a, b, c);

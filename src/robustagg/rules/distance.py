@@ -91,7 +91,8 @@ class SelectionRule(DistanceRule):
 def combined(block: Block, verdict: Verdict) -> Array:
     """The verdict's coefficients, or weights, times the rows of a block."""
     if not isinstance(verdict, Combination):
-        return kernels.active().weighted_mean(block.rows, verdict.weights)
+        chosen = np.flatnonzero(verdict.weights)
+        return kernels.active().weighted_mean([block.rows[i] for i in chosen.tolist()], verdict.weights[chosen])
     return np.asarray(kernels.active().mix(block.rows, verdict.coefficients[None])[0])
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import add
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from robustagg import kernels
 from robustagg.kernels.interface import GRAM_TILE, Rows
@@ -24,11 +24,9 @@ class Gram(Sum):
     def of(cls, rows: Rows) -> Self:
         """The Gram matrix of one block. O(n^2 d)."""
         n, d = len(rows), rows[0].size
-        total = cls.sum(np.zeros((0, n + 1, n + 1)))
         step = GRAM_TILE * max(4, BATCH // (n + 1) ** 2)
-        for start in range(0, d, step):
-            total += cls.sum(kernels.active().gram([row[start : start + step] for row in rows]))
-        return total
+        parts = ([row[start : start + step] for row in rows] for start in range(0, max(d, 1), step))
+        return reduce(add, (cls.sum(kernels.active().gram(part)) for part in parts))
 
     def geometry(self) -> Geometry:
         """The sums as numbers."""

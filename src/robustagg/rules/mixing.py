@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -14,7 +13,7 @@ from robustagg import arrays, engine, kernels
 from robustagg.kernels.interface import Array, Rows
 from robustagg.protocol import Block, Client, Floats, Round, Verdict
 from robustagg.rules.base import Rule
-from robustagg.rules.geometry import Geometry
+from robustagg.rules.geometry import Geometry, Relation
 from robustagg.rules.gram import Gram, Related
 
 
@@ -54,8 +53,8 @@ class PreAggregation(ABC):
             Of the kind and dtype of what came in: an array for an array, else a list. Clients whose update holds a NaN
             or an infinity are left out.
         """
-        rows = engine.run(Mixer(self), Apart(arrays.gather(updates, clients)), number=round).update
-        return stacked(rows) if hasattr(updates, "shape") else rows
+        source = Apart(arrays.gather(updates, clients), whole=hasattr(updates, "shape"))
+        return engine.run(Mixer(self), source, number=round).update
 
     def check(self, round: Round) -> None:  # noqa: B027 - most have nothing to check
         """Whether this can be done to the rows of a round; raises if not."""
@@ -83,19 +82,24 @@ def composed(
     Lengths alone, :class:`Related`, are enough where only the first member asks for something.
     """
     matrix = np.eye(len(round.kept))
-    geometry = evidence.geometry() if isinstance(evidence, Gram) else None
+    seen = seen_in(evidence)
+    geometry = seen if isinstance(seen, Geometry) else None
     for member in members:
-        seen: Any = None
         if geometry is not None:
             part = geometry.part(list(range(len(round.kept))))
             seen = part.relation() if member.measures is Related else part
-        elif isinstance(evidence, Related):
-            seen = evidence.relation()
         step = member.mixing(seen, round)
         if geometry is not None:
             geometry = geometry.mixed(extended(step, geometry.n))
         matrix, round = step @ matrix, member.after(round)
     return matrix, geometry
+
+
+def seen_in(evidence: Gram | Related | None) -> Geometry | Relation | None:
+    """Evidence as numbers."""
+    if isinstance(evidence, Gram):
+        return evidence.geometry()
+    return None if evidence is None else evidence.relation()
 
 
 def extended(matrix: Floats, n: int) -> Floats:
@@ -142,7 +146,7 @@ class Mixer(Rule):
         return self.member.measures.of(block.rows), None
 
     def decide(self, evidence: Any, round: Round) -> Verdict:
-        matrix, _ = composed([self.member], evidence, round)
+        matrix = self.member.mixing(seen_in(evidence), round)
         weights = say(matrix).mean(axis=0)
         return Mixed(weights, ["mixed"] * len(weights), matrix=matrix)
 
@@ -152,46 +156,46 @@ class Mixer(Rule):
 
 
 class Apart:
-    """A source whose sink keeps the rows of each piece apart, as updates of their own."""
+    """A source whose sink keeps the rows of each piece apart, as updates of their own or as one array of them."""
 
-    def __init__(self, updates: arrays.Updates) -> None:
-        self.updates = updates
+    def __init__(self, updates: arrays.Updates, whole: bool) -> None:
+        self.updates, self.whole = updates, whole
         self.clients, self.d, self.excluded = updates.clients, updates.d, updates.excluded
 
     def blocks(self, kept: Sequence[int]) -> Iterator[Rows]:
         return self.updates.blocks(kept)
 
     def with_references(self, trees: Mapping[str, Any]) -> Apart:
-        return Apart(self.updates.with_references(trees))
+        return Apart(self.updates.with_references(trees), self.whole)
 
     def notes(self) -> list[Any]:
         return self.updates.notes()
 
     def sink(self, kept: Sequence[int]) -> ApartSink:
-        return ApartSink(self.updates, kept)
+        return ApartSink(self.updates, kept, self.whole)
 
 
 class ApartSink:
-    """Takes pieces of m rows and makes m updates."""
+    """Takes pieces of m rows and makes m updates, or the (m, d) array of them."""
 
-    def __init__(self, updates: arrays.Updates, kept: Sequence[int]) -> None:
-        self.updates, self.kept = updates, kept
-        self.sinks: list[arrays.Assembly] = []
+    def __init__(self, updates: arrays.Updates, kept: Sequence[int], whole: bool) -> None:
+        self.updates, self.kept, self.whole = updates, kept, whole
+        self.pieces: list[Array] = []
 
     def add(self, piece: Array) -> None:
-        self.sinks = self.sinks or [self.updates.sink(self.kept) for _ in piece]
-        for sink, row in zip(self.sinks, piece, strict=True):
-            sink.add(row)
+        self.pieces.append(piece)
 
-    def result(self) -> list[Any]:
-        return [sink.result() for sink in self.sinks]
+    def result(self) -> Any:
+        if self.whole:
+            return self.updates.leaves[0].wrap(concatenated(self.pieces))
+        return [self._update(row) for row in range(len(self.pieces[0]))]
+
+    def _update(self, row: int) -> Any:
+        sink = self.updates.sink(self.kept)
+        for piece in self.pieces:
+            sink.add(piece[row])
+        return sink.result()
 
 
-def stacked(rows: list[Any]) -> Any:
-    """Flat tensors as one array of their kind."""
-    torch = sys.modules.get("torch")
-    if torch is not None and isinstance(rows[0], torch.Tensor):
-        return torch.stack(rows)
-    if hasattr(rows[0], "__array_namespace__"):
-        return rows[0].__array_namespace__().stack(rows)
-    return np.stack(rows)
+def concatenated(pieces: list[Array]) -> Array:
+    return pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis=1)

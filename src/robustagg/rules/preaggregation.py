@@ -9,7 +9,7 @@ import numpy as np
 
 from robustagg import errors
 from robustagg.protocol import Floats, Round
-from robustagg.rules.distance import check_whole, smallest
+from robustagg.rules.distance import check_whole
 from robustagg.rules.geometric import check_positive
 from robustagg.rules.geometry import Geometry, Relation
 from robustagg.rules.gram import Related
@@ -60,9 +60,9 @@ class NNM(PreAggregation):
     def mixing(self, seen: Geometry, round: Round) -> Floats:
         n, distances = seen.n, seen.distances.copy()
         np.fill_diagonal(distances, -1)  # before those equal to it
+        nearest = np.argsort(distances, axis=1, kind="stable")[:, : n - self.f]
         matrix = np.zeros((n, n))
-        for row, to_others in zip(matrix, distances, strict=True):
-            row[smallest(to_others, n - self.f)] = 1 / (n - self.f)
+        np.put_along_axis(matrix, nearest, 1 / (n - self.f), axis=1)
         return matrix
 
 

@@ -37,14 +37,15 @@ class Sum:
     def sum(cls, terms: Floats) -> Self:
         """The sum of (t, m, k) matrices, t = 0 included."""
         terms = terms if len(terms) else np.zeros((1, *terms.shape[1:]))
-        exponent = np.where(terms == 0, LOWEST * BITS, np.frexp(terms)[1])
-        level = np.maximum(-(-exponent // BITS), LOWEST).max(axis=0)
-        digits, rest = np.empty((DIGITS, *level.shape)), terms
+        largest = np.maximum(terms.max(axis=0), -terms.min(axis=0))
+        exponent = np.where(largest == 0, LOWEST * BITS, np.frexp(largest)[1])
+        level = np.maximum(-(-exponent // BITS), LOWEST)
+        digits, rest, counts = np.empty((DIGITS, *level.shape)), terms.copy(), np.empty_like(terms)
         for k in range(DIGITS):
             unit = np.ldexp(1.0, BITS * (level - 1 - k))
-            counts = np.trunc(rest / unit)
+            np.trunc(np.multiply(rest, 1 / unit, out=counts), out=counts)
             digits[k] = counts.sum(axis=0)
-            rest = rest - counts * unit
+            rest -= np.multiply(counts, unit, out=counts)
         return cls(digits, level)
 
     def __add__(self, other: Self) -> Self:
