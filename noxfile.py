@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 
 import nox
@@ -65,3 +66,12 @@ def bench(session: nox.Session) -> None:
     """The benchmarks."""
     install(session, ".[bench]")
     session.run("pytest", "bench", *session.posargs)
+
+
+@nox.session
+def instructions(session: nox.Session) -> None:
+    """How much the native kernels execute, which no busy machine can blur."""
+    if shutil.which("valgrind") is None:
+        session.skip("valgrind is not installed")
+    install(session, ".")
+    session.run("python", "bench/instructions.py", *session.posargs)

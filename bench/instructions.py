@@ -1,0 +1,148 @@
+"""Instructions that the native kernels execute per coordinate: ``python bench/instructions.py``.
+
+Unlike a time, the number is the same on a busy machine as on an idle one, so a test can hold it to a limit. The kernels
+run once under Valgrind, on one thread, float32, Gaussian updates, with the instruction set x86-64-v3; the counts stand
+in instructions.json, and more than `MARGIN` above them is a failure. After a change that is worth its cost, or saves
+some: ``python bench/instructions.py --write``. Other compilers than the table's may need another table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from measure import updates
+
+import robustagg as ra
+from robustagg import kernels
+
+TABLE = Path(__file__).with_suffix(".json")
+MARGIN = 1.05
+ISA = "v3"  # the best that every Valgrind knows
+VALUES = 409_600  # n * d of each case, so that the few thousand instructions of a call do not count
+MARK = "getpriority"  # a function of the C library that nothing else calls: the counts are cut where it is called
+
+Call = Callable[[list[np.ndarray]], Any]
+
+
+def detect(intercept: str) -> Call:
+    line = ra.Reputation(intercept=intercept).line
+    return lambda rows: kernels.active().detect(rows, confidence_threshold=0.1, **line)
+
+
+def rectified_mean(rows: list[np.ndarray]) -> np.ndarray:
+    n, d = len(rows), rows[0].size
+    rejected, median = np.full((n, -(-d // 8)), 0b00010000, np.uint8), np.zeros(d, np.float32)
+    return kernels.active().rectified_mean(rows, rejected, median, np.full(n, 1 / n), value_range=None, rescale="paper")
+
+
+CALLS: dict[str, tuple[Call, tuple[int, ...]]] = {
+    "detect, hierarchical": (detect("hierarchical"), (10, 20, 50, 100, 200)),
+    "detect, separate": (detect("separate"), (10, 20, 50, 100, 200)),
+    "median": (lambda rows: kernels.active().median(rows), (10, 50, 200)),
+    "trimmed_mean": (lambda rows: kernels.active().trimmed_mean(rows, len(rows) // 5), (10, 50, 200)),
+    "weighted_mean": (lambda rows: kernels.active().weighted_mean(rows, np.full(len(rows), 1 / len(rows))), (10, 50)),
+    "rectified_mean": (rectified_mean, (10, 50)),
+    "gram": (lambda rows: kernels.active().gram(rows), (10, 50, 200)),
+}
+
+
+def cases() -> Iterator[tuple[str, Call, int, int]]:
+    """Name, kernel, n and d."""
+    for name, (call, sizes) in CALLS.items():
+        for n in sizes:
+            yield f"{name}, n = {n}", call, n, VALUES // n // 64 * 64
+
+
+def mark() -> None:
+    os.getpriority(os.PRIO_PROCESS, 0)
+
+
+def run_cases() -> None:
+    """What is counted: each case between two marks, after a small call that loads and allocates."""
+    ra.set_num_threads(1)
+    with ra.use_backend("native"):
+        kernels.active()._native.set_isa(ISA)
+        for _, call, n, d in cases():
+            rows = list(updates(n, d))
+            call([row[:64] for row in rows])
+            mark()
+            call(rows)
+            mark()
+
+
+def count() -> dict[str, float]:
+    """Instructions per coordinate of every case."""
+    with TemporaryDirectory() as folder:
+        out = Path(folder) / "counts"
+        valgrind = ["valgrind", "--quiet", "--tool=callgrind", f"--dump-before={MARK}", f"--callgrind-out-file={out}"]
+        one_thread = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        subprocess.run([*valgrind, sys.executable, __file__, "--run"], check=True, env=one_thread)
+        # Part 1 ends at the first mark, part 2 is the first case, part 3 lies between it and the second case ...
+        return {
+            name: round(total(out.with_suffix(f".{2 * k + 2}")) / d, 1) for k, (name, _, _, d) in enumerate(cases())
+        }
+
+
+def total(profile: Path) -> int:
+    line = next(line for line in profile.read_text().splitlines() if line.startswith("summary:"))
+    return int(line.split()[1])
+
+
+def compare(table: dict[str, Any], counts: dict[str, float]) -> list[str]:
+    """What exceeds its limit, in words."""
+    limits = {name: table["instructions per coordinate"].get(name, 0.0) * MARGIN for name in counts}
+    return [
+        f"{name}: {counts[name]:,.1f} instructions per coordinate, limit {limit:,.1f}"
+        for name, limit in limits.items()
+        if counts[name] > limit
+    ]
+
+
+def reason_not_to() -> str | None:
+    """Why nothing can be counted here."""
+    if shutil.which("valgrind") is None:
+        return "valgrind is not installed"
+    if "native" not in kernels.available():
+        return "the native core is missing"
+    with ra.use_backend("native"):
+        usable = kernels.active()._native.usable_isas()
+    return None if ISA in usable else f"this processor does not run x86-64-{ISA}"
+
+
+def main(write: bool) -> int:
+    if reason := reason_not_to():
+        print(f"Instructions are not counted: {reason}.")
+        return 0
+    with ra.use_backend("native"):
+        compiler = kernels.active()._native.compiler
+    counts = count()
+    if write:
+        TABLE.write_text(json.dumps({"compiler": compiler, "instructions per coordinate": counts}, indent=1) + "\n")
+        return 0
+    table = json.loads(TABLE.read_text())
+    wrong = compare(table, counts)
+    for message in wrong:
+        print(message)
+    print(f"{len(counts) - len(wrong)} of {len(counts)} within their limits; {compiler}, table of {table['compiler']}.")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--write", action="store_true", help="replace the table by what is counted now")
+    parser.add_argument("--run", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.run:
+        run_cases()
+    else:
+        sys.exit(main(options.write))
