@@ -41,6 +41,13 @@ def tests(session: nox.Session, backend: str) -> None:
 
 
 @nox.session
+def byzfl(session: nox.Session) -> None:
+    """Every rule beside ByzFL's: the same answers, or the line that says why not."""
+    install(session, "torch", "byzfl==0.0.11", "-e", ".[test]")
+    session.run("pytest", "tests/test_byzfl.py", *session.posargs)
+
+
+@nox.session
 def sanitize(session: nox.Session) -> None:
     """The native core under the address and undefined-behaviour sanitizers."""
     install(session, "-C", "cmake.define.ROBUSTAGG_SANITIZE=ON", ".[test]")

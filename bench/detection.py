@@ -54,7 +54,7 @@ def check(y: np.ndarray, intercept: str, backend: str) -> None:
     assert not wrong.any(), f"{backend}, {intercept}: {wrong.sum()} wrong decisions"
 
 
-def compare(n: int, budget: int) -> dict[str, Any]:
+def compare(n: int, budget: int, published: Path | None) -> dict[str, Any]:
     """All sides at one n: {side: (median, low, high) in ns per coordinate}."""
     d = max(2048, budget // n)
     rows = list(updates(n, d))
@@ -64,20 +64,21 @@ def compare(n: int, budget: int) -> dict[str, Any]:
         f"native, {intercept}": (d, detection("native", rows, intercept)) for intercept in INTERCEPTS
     }
     if n <= 200:
-        sides["numba, separate"] = (d // 8, detection("numba", [row[: d // 8] for row in rows], "separate"))
+        sides["numba, separate"] = (d, detection("numba", rows, "separate"))
         sides["numpy, separate"] = (64, detection("numpy", [row[:64] for row in rows], "separate"))
     if n <= 500:
         sides["authors' method, torch"] = (small, lambda: authors.detect(tensor))
+    if n <= 200 and published:
+        theirs = authors.published(published)
+        sides["authors' own code"] = (small, lambda: theirs(tensor))
     column = np.sort(rows[0][:n]).astype(np.float64)
     sides["scipy siegelslopes, line alone"] = (1, lambda: stats.siegelslopes(column))
     for intercept in INTERCEPTS:
         check(updates(n, 64), intercept, "native")
     if n <= 500:
-        theirs, ours = (
-            authors.detect(tensor).numpy(),
-            rejected(detection("numpy", list(tensor.numpy()), "median_point")(), small),
-        )
-        assert (theirs != ours).mean() < 1e-3, "the authors' method decides otherwise"
+        anew = authors.detect(tensor).numpy()
+        ours = rejected(detection("numpy", list(tensor.numpy()), "median_point")(), small)
+        assert (anew != ours).mean() < 1e-3, "the authors' method decides otherwise"
     times = alternate({name: call for name, (_, call) in sides.items()}, rounds=5)
     return {name: [t / sides[name][0] * 1e9 for t in times[name]] for name in sides}
 
@@ -153,11 +154,13 @@ def page(report: dict[str, Any]) -> str:
 
 
 def main(
-    out: Path = Path("detection"), budget: Annotated[int, typer.Option(help="n * d of a timed call")] = 2**22
+    out: Path = Path("detection"),
+    budget: Annotated[int, typer.Option(help="n * d of a timed call")] = 2**22,
+    published: Annotated[Path | None, typer.Option(help="A copy of the authors' file, see bench/authors.py")] = None,
 ) -> None:
     threads = kernels.num_threads()
     report: dict[str, Any] = {"machine": machine(), "threads": threads, "read_bandwidth": bandwidth(threads)}
-    report["detection"] = {str(n): compare(n, budget) for n in SIZES}
+    report["detection"] = {str(n): compare(n, budget, published) for n in SIZES}
     report["kinds"] = {str(n): kinds(n, budget) for n in SIZES}
     report["scaling"] = {str(n): scaling(n, budget, threads) for n in SIZES}
     out.with_suffix(".json").write_text(json.dumps(report, indent=1))

@@ -36,6 +36,7 @@ struct TileLimits {
     std::size_t bytes = 512 * 1024, narrow = 256, wide = 1024;
 };
 constexpr TileLimits reading_ahead = {128 * 1024, 64, 256};
+constexpr std::size_t worth_a_thread = 4096;  // values of a tile: waking a thread for fewer takes longer than they do
 
 // How d columns are cut into tiles of `stride` columns. Results do not depend on it.
 struct Tiles {
@@ -44,7 +45,8 @@ struct Tiles {
     Tiles(std::size_t n, std::size_t d_, std::size_t value_bytes, int threads, TileLimits limits = {}) : d(d_) {
         const std::size_t fitting = std::max(chunk, limits.bytes / (n * value_bytes) / chunk * chunk);
         const std::size_t share = whole_chunks(d / (4 * static_cast<std::size_t>(threads)) + 1);
-        stride = std::min({fitting, limits.wide, std::max(share, limits.narrow)});
+        const std::size_t least = std::max(limits.narrow, whole_chunks(worth_a_thread / n));
+        stride = std::min({fitting, limits.wide, std::max(share, least)});
     }
     std::size_t count() const { return (d + stride - 1) / stride; }
     std::size_t begin(std::size_t tile) const { return tile * stride; }
