@@ -53,6 +53,7 @@ CALLS: dict[str, tuple[Call, tuple[int, ...]]] = {
     "weighted_mean": (lambda rows: kernels.active().weighted_mean(rows, np.full(len(rows), 1 / len(rows))), (10, 50)),
     "rectified_mean": (rectified_mean, (10, 50)),
     "gram": (lambda rows: kernels.active().gram(rows), (10, 50, 200)),
+    "measure": (lambda rows: kernels.active().measure(rows, 0), (10, 50)),
 }
 
 

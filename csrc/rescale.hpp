@@ -6,6 +6,7 @@
 
 #include <cmath>
 
+#include "means.hpp"
 #include "networks.hpp"
 #include "stage.hpp"
 
@@ -46,18 +47,27 @@ inline double unit_scale(double low, double high) {
     return double_of(2046 * one - std::min(std::max(e, least), most));
 }
 
-// total[j] = sum over i of y[i][j] * scale[j] - origin[j], and of its squares.
-template <class C>
-inline void add_up(const C* y, std::size_t n, std::size_t stride, const double* scale, const double* origin,
-                   double* __restrict total, double* __restrict squares) {
-    std::fill(total, total + chunk, 0.0);
-    std::fill(squares, squares + chunk, 0.0);
-    for (std::size_t i = 0; i < n; ++i)
-        for (std::size_t j = 0; j < chunk; ++j) {
-            const double u = static_cast<double>(y[i * stride + j]) * scale[j] - origin[j];
-            total[j] += u;
-            squares[j] += u * u;
-        }
+// A column's values, as moments are taken of them, and the sums of those and of their squares.
+struct Moments {
+    Vec<double> scale, origin, total = {}, squares = {};
+
+    void add(Vec<double> y) {
+        const Vec<double> u = y * scale - origin;
+        total += u;
+        squares += u * u;
+    }
+};
+
+// The moments of one vector of columns: one for doubles, two for floats.
+inline void add_up(const double* y, std::size_t n, std::size_t stride, Moments* moments) {
+    for (std::size_t i = 0; i < n; ++i) moments[0].add(load_vector(y + i * stride));
+}
+inline void add_up(const float* y, std::size_t n, std::size_t stride, Moments* moments) {
+    for (std::size_t i = 0; i < n; ++i) {
+        const Vec<float> v = load_vector(y + i * stride);
+        moments[0].add(half_of<0>(v));
+        moments[1].add(half_of<1>(v));
+    }
 }
 
 // Population standard deviation of each column, measured from its lowest value; of doubles, which cannot spare the
@@ -65,21 +75,28 @@ inline void add_up(const C* y, std::size_t n, std::size_t stride, const double* 
 template <class C>
 inline void find_deviations(const C* y, std::size_t n, std::size_t stride, const Extremes<C>& extremes, double* sigma) {
     constexpr bool precise = std::is_same_v<C, double>;
-    const double count = static_cast<double>(n);
-    alignas(64) double scale[chunk], origin[chunk], total[chunk], squares[chunk];
+    constexpr std::size_t L = lanes<double>, parts = lanes<C> / L;
+    const double share = 1 / static_cast<double>(n);
+    alignas(64) double scale[chunk], origin[chunk];
     for (std::size_t j = 0; j < chunk; ++j) {
         scale[j] = precise ? unit_scale(extremes.low[j], extremes.high[j]) : 1.0;
         origin[j] = static_cast<double>(extremes.low[j]) * scale[j];
     }
-    add_up(y, n, stride, scale, origin, total, squares);
-    if (precise) {
-        for (std::size_t j = 0; j < chunk; ++j) origin[j] += total[j] / count;
-        add_up(y, n, stride, scale, origin, total, squares);
+    for (std::size_t j = 0; j < chunk; j += lanes<C>) {
+        Moments moments[parts];
+        for (std::size_t p = 0; p < parts; ++p)
+            moments[p] = {load_vector(scale + j + p * L), load_vector(origin + j + p * L)};
+        add_up(y + j, n, stride, moments);
+        if constexpr (precise) {
+            moments[0] = {moments[0].scale, moments[0].origin + moments[0].total * share};
+            add_up(y + j, n, stride, moments);
+        }
+        for (std::size_t p = 0; p < parts; ++p) {
+            const Vec<double> mean = moments[p].total * share;
+            store_vector(sigma + j + p * L, max(Vec<double>{}, moments[p].squares * share - mean * mean));
+        }
     }
-    for (std::size_t j = 0; j < chunk; ++j) {
-        const double mean = total[j] / count, variance = squares[j] / count - mean * mean;
-        sigma[j] = std::sqrt(variance > 0 ? variance : 0) / scale[j];
-    }
+    for (std::size_t j = 0; j < chunk; ++j) sigma[j] = precise ? std::sqrt(sigma[j]) / scale[j] : std::sqrt(sigma[j]);
 }
 
 template <class C>
