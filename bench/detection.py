@@ -24,6 +24,7 @@ from scipy import stats
 
 import robustagg as ra
 from robustagg import kernels
+from robustagg.kernels import _native
 
 SIZES = (10, 20, 50, 100, 200, 500, 1000, 2000)
 AUTHORS_BYTES = 2**26  # of one of their (n, n, d) temporaries: large enough to hide the cost of a call
@@ -93,6 +94,26 @@ def kinds(n: int, budget: int) -> dict[str, float]:
     return {kind: times[kind].median / times["gaussian"].median for kind in KINDS}
 
 
+def variants(n: int, budget: int) -> dict[str, float]:
+    """Native detection under other instruction sets and of other dtypes, as a multiple of float32's best."""
+    y = updates(n, max(2048, budget // n))
+    sets = _native.usable_isas()
+    rows = {isa: list(y) for isa in sets} | {dtype: list(y.astype(dtype)) for dtype in ("float64", "float16")}
+
+    def call(variant: str) -> Callable[[], Any]:
+        detect = detection("native", rows[variant], "separate")
+
+        def timed() -> None:
+            _native.set_isa(variant if variant in sets else sets[0])
+            detect()
+
+        return timed
+
+    times = alternate({variant: call(variant) for variant in rows}, rounds=5)
+    _native.set_isa(sets[0])
+    return {variant: times[variant].median / times[sets[0]].median for variant in rows}
+
+
 def draw(report: dict[str, Any], path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -132,10 +153,12 @@ def show(report: dict[str, Any]) -> None:
     for n, times in report["detection"].items():
         table.add_row(str(n), *(f"{times[name][0]:,.3g}" if name in times else "" for name in sides))
     console.print(table)
-    table = Table("n", *KINDS, title="native, separate: awkward data as a multiple of Gaussian data")
-    for n, ratios in report["kinds"].items():
-        table.add_row(str(n), *(f"{ratios[kind]:.2f}" for kind in KINDS))
-    console.print(table)
+    for part, title in (("kinds", "awkward data"), ("variants", "instruction sets and dtypes")):
+        ratios = report[part]
+        table = Table("n", *ratios[str(SIZES[0])], title=f"native, separate: {title}, as a multiple of the time above")
+        for n, line in ratios.items():
+            table.add_row(str(n), *(f"{ratio:.2f}" for ratio in line.values()))
+        console.print(table)
     console.print(f"1 thread / {report['threads']} threads:", {n: round(r, 2) for n, r in report["scaling"].items()})
 
 
@@ -147,9 +170,12 @@ def page(report: dict[str, Any]) -> str:
         cells = [f"{times[name][0]:,.3g}" if name in times else "" for name in sides]
         lines.append(f"| {n} | {' | '.join(cells)} | {4e9 * int(n) / report['read_bandwidth']:,.3g} |")
     scaling = f"1 thread / {report['threads']} threads"
-    lines += ["", f"| n | {' | '.join(KINDS)} | {scaling} |", f"|{' ---: |' * (len(KINDS) + 2)}"]
+    names = list(report["variants"][str(SIZES[0])])
+    lines += ["", f"| n | {' | '.join([*KINDS, *names])} | {scaling} |"]
+    lines += [f"|{' ---: |' * (len(KINDS) + len(names) + 2)}"]
     for n, ratios in report["kinds"].items():
-        lines.append(f"| {n} | {' | '.join(f'{ratios[kind]:.2f}' for kind in KINDS)} | {report['scaling'][n]:.2f} |")
+        cells = [f"{ratio:.2f}" for ratio in (*ratios.values(), *report["variants"][n].values())]
+        lines.append(f"| {n} | {' | '.join(cells)} | {report['scaling'][n]:.2f} |")
     return "\n".join(lines) + "\n"
 
 
@@ -162,6 +188,7 @@ def main(
     report: dict[str, Any] = {"machine": machine(), "threads": threads, "read_bandwidth": bandwidth(threads)}
     report["detection"] = {str(n): compare(n, budget, published) for n in SIZES}
     report["kinds"] = {str(n): kinds(n, budget) for n in SIZES}
+    report["variants"] = {str(n): variants(n, budget) for n in SIZES}
     report["scaling"] = {str(n): scaling(n, budget, threads) for n in SIZES}
     out.with_suffix(".json").write_text(json.dumps(report, indent=1))
     out.with_suffix(".md").write_text(page(report))
