@@ -133,6 +133,9 @@ LAST = [
     lambda: ra.Bulyan(2),
     lambda: ra.GeometricMedian(),
     lambda: ra.CenteredClipping(tau=1.0),
+    lambda: ra.CenteredClipping(tau=1.0, iterations=2),
+    lambda: ra.MoNNA(2),
+    lambda: ra.Aksel(2),
     lambda: ra.DnC(2, sub_dim=20),
     lambda: ra.Reputation(value_range=1.0),
     lambda: ra.ResidualReweighting(),
@@ -157,11 +160,28 @@ def test_a_pipeline_is_its_members_one_after_the_other(make, definition, last, m
         x = x[:, ::-1].copy()
 
 
-def test_members_are_composed_in_their_order():
+def test_lengths_of_mixed_rows_follow_from_their_geometry():
     x = np.concatenate([honest(0, 9, 50), 30 + honest(1, 2, 50)])
-    first, second, third = ra.ARC(2), ra.NNM(2), ra.Bucketing(3)
-    got = ra.Pipeline(first, second, third, ra.Median())(x)
-    assert_allclose(got, ra.Median()(third(second(first(x)))), **EXACT)
+    assert_allclose(ra.Pipeline(ra.NNM(2), ra.CGE(2))(x), ra.CGE(2)(ra.NNM(2)(x)), **EXACT)
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        [ra.ARC(2), ra.NNM(2), ra.Bucketing(3)],
+        [ra.Bucketing(3), ra.ARC(1)],
+        [ra.NormClipping(1.0), ra.Bucketing(3)],
+        [ra.ARC(2), ra.NormClipping(1.0)],
+        [ra.NNM(2), ra.ARC(2)],
+    ],
+    ids=str,
+)
+def test_members_are_composed_in_their_order(members):
+    x = np.concatenate([honest(0, 9, 50), 30 + honest(1, 2, 50)])
+    got = ra.Pipeline(*members, ra.Median())(x)
+    for member in members:
+        x = member(x)
+    assert_allclose(got, ra.Median()(x), **EXACT)
 
 
 def test_weights_are_shares_of_the_rows():

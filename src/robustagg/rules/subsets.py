@@ -189,17 +189,20 @@ class SMEA(SelectionRule):
         return chosen, [f"top variance {value / len(chosen):.4g} among the selected"] * geometry.n
 
 
-def spread(geometry: Geometry, rows: Sequence[int]) -> float:
-    """Top eigenvalue of the scatter (the covariance times their number) of some rows."""
-    m = len(rows)
-    return max(0.0, float(np.linalg.eigvalsh(geometry.part(list(rows)).scatter(np.full(m, 1 / m)))[-1]))
+def spreads(geometry: Geometry, subsets: Sequence[Sequence[int]]) -> Floats:
+    """Top eigenvalue of the scatter (the covariance times their number) of some rows, of subsets of one size."""
+    rows = np.array(subsets)
+    inner = geometry.products[rows[:, :, None], rows[:, None, :]]
+    inner -= inner.mean(axis=1, keepdims=True)
+    inner -= inner.mean(axis=2, keepdims=True)
+    return np.asarray(np.linalg.eigvalsh(inner)[:, -1].clip(0))
 
 
 def least_spread(geometry: Geometry, f: int) -> tuple[NDArray[np.integer], float]:
     """The n - f rows of least spread, of several the first, and their spread."""
     better: list[int] | None = peeled(geometry, f)
     while better is not None:
-        value = spread(geometry, better)
+        value = float(spreads(geometry, [better])[0])
         likely = better + [i for i in range(geometry.n) if i not in better]
         better = first_within(geometry, likely, geometry.n - f, value * (1 - SAME)) if value > 0 else None
     first = first_within(geometry, range(geometry.n), geometry.n - f, value * (1 + SAME))
@@ -213,12 +216,12 @@ def first_within(geometry: Geometry, order: Sequence[int], size: int, limit: flo
     def grown(chosen: list[int], following: int) -> list[int] | None:
         if len(chosen) == size:
             return sorted(chosen)
-        for place in range(following, geometry.n - size + len(chosen) + 1):
-            larger = [*chosen, order[place]]
-            if spread(geometry, larger) <= limit:
-                found = grown(larger, place + 1)
-                if found is not None:
-                    return found
+        places = range(following, geometry.n - size + len(chosen) + 1)
+        larger = [[*chosen, order[place]] for place in places]
+        for place, subset, value in zip(places, larger, spreads(geometry, larger), strict=True):
+            found = grown(subset, place + 1) if value <= limit else None
+            if found is not None:
+                return found
         return None
 
     return grown([], 0)
@@ -228,5 +231,6 @@ def peeled(geometry: Geometry, f: int) -> list[int]:
     """A good start: f times, the row that leaves the least spread goes."""
     rows = list(range(geometry.n))
     for _ in range(f):
-        rows = min(([j for j in rows if j != i] for i in rows), key=lambda rest: spread(geometry, rest))
+        rests = [[j for j in rows if j != i] for i in rows]
+        rows = rests[int(spreads(geometry, rests).argmin())]
     return rows
