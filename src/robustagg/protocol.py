@@ -51,7 +51,11 @@ class Round:
 
     def counts(self) -> Floats | None:
         """Sample counts of the admitted clients."""
-        return None if self.sample_counts is None else self.sample_counts[self.kept]
+        return None if self.sample_counts is None else self.of_admitted(self.sample_counts)
+
+    def of_admitted(self, values: NDArray[Any]) -> NDArray[Any]:
+        """The admitted clients' among the values of all."""
+        return values[self.kept] if self.excluded else values
 
     def spread(self, values: NDArray[Any], other: float) -> NDArray[Any]:
         """(n,) of the admitted clients' values, with `other` for those that are not admitted."""

@@ -96,12 +96,12 @@ class Ledger:
         """Complete a round: remember its observations. Parameters and errors as in :meth:`score`."""
         self._check_later(round)
         rows = self._find(clients)
-        joining = [client for client, row in zip(clients, rows.tolist(), strict=True) if row < 0]
-        known, total = len(self), len(self) + len(joining)
-        rows[rows < 0] = np.arange(known, total)
+        unknown = np.flatnonzero(rows < 0)
+        known, total = len(self), len(self) + len(unknown)
+        rows[unknown] = np.arange(known, total)
         self._history.reserve(total)
         self._history.record(rows, np.asarray(observed, np.float64), round)
-        self._rows.update(zip(joining, range(known, total), strict=True))
+        self._rows.update((clients[i], row) for i, row in zip(unknown.tolist(), range(known, total), strict=True))
         self._round = round
 
     def reputation(self, client: Client, round: int | None = None) -> float | None:

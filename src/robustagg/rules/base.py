@@ -193,11 +193,11 @@ class Rule(ABC):
 def shares(weights: Floats, counts: Floats | None) -> Floats:
     """Weights times sample counts, summing to 1; where all products vanish, the counts alone, or equal shares."""
     if counts is None:
-        product, counts = weights, np.ones_like(weights)
-    elif counts.sum() > 0:
-        counts = counts / counts.max()  # the sum of huge counts stays finite
-        product = weights * counts
-    else:
+        total = weights.sum()
+        return np.asarray(weights / total) if total > 0 else np.full(len(weights), 1 / len(weights))
+    if not counts.sum() > 0:
         raise errors.no_samples()
-    total = product.sum()
-    return np.asarray(product / total if total > 0 else counts / counts.sum(), np.float64)
+    counts = counts / counts.max()  # the sum of huge counts stays finite
+    product = weights * counts
+    product = product if product.sum() > 0 else counts
+    return np.asarray(product / product.sum())

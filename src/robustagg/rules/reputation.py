@@ -141,7 +141,7 @@ class Reputation(Rule):
             accepted, rejected, self.positive_weight, self.prior, self.prior_weight
         )
         reputation = self._ledger.score(round.clients, observed, round.number)
-        normalized = self._normalized(reputation[round.kept])
+        normalized = self._normalized(round.of_admitted(reputation))
         return Verdict(
             shares(normalized, round.counts()),
             _reasons(normalized, evidence, round),
