@@ -67,6 +67,20 @@ def bandwidth(threads: int, size: int = 2**27) -> float:
     return size / timing.median
 
 
+def resident(field: str) -> int:
+    """Bytes of this process, VmRSS or VmHWM (Linux)."""
+    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(lines[field].split()[0]) * 1024
+
+
+def peak_of(call: Callable[[], Any]) -> int:
+    """Bytes that a call takes beyond what this process holds before it, its input included."""
+    before = resident("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
+    call()
+    return max(resident("VmHWM") - before, 0)
+
+
 def copy_bandwidth(size: int = 2**27) -> float:
     """Bytes per second, read and written, of one thread's memcpy."""
     source, target = np.ones(size, np.uint8), np.ones(size, np.uint8)

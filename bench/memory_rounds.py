@@ -9,29 +9,26 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import typer
+from measure import peak_of
 
 import robustagg as ra
 
-RULES = {"Reputation": ra.Reputation, "Krum": lambda: ra.Krum(10), "Median": ra.Median}
-
-
-def resident(field: str) -> int:
-    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return int(lines[field].split()[0]) * 1024
+RULES = {
+    "Reputation": lambda n: ra.Reputation(),
+    "Krum": lambda n: ra.Krum(n // 10),
+    "Median": lambda n: ra.Median(),
+}
 
 
 def one(rule: str, n: int, d: int) -> str:
-    RULES[rule]()(np.zeros((n, 8192), np.float32))  # loads what is loaded once
+    RULES[rule](n)(np.zeros((n, 8192), np.float32))  # loads what is loaded once
     rows = [np.random.default_rng(i).standard_normal(d, dtype=np.float32) for i in range(n)]
-    aggregator, before = RULES[rule](), resident("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
-    start = time.perf_counter()
-    aggregator.aggregate(rows)
-    seconds, beyond = time.perf_counter() - start, resident("VmHWM") - before
+    aggregator, start = RULES[rule](n), time.perf_counter()
+    beyond = peak_of(lambda: aggregator.aggregate(rows))
+    seconds = time.perf_counter() - start
     return f"| {rule} | {seconds:.1f} s | {beyond / 2**20:,.0f} MiB | {1 + beyond / (4 * n * d):.3f} |"
 
 

@@ -21,7 +21,7 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 import typer
-from measure import alternate, machine, updates
+from measure import alternate, machine, peak_of, updates
 from rivals import RIVALS, Rival, byzantine, calls, peers
 
 from robustagg import kernels
@@ -67,21 +67,12 @@ def available() -> int:
     return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-def resident(field: str) -> int:
-    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return int(lines[field].split()[0]) * 1024
-
-
 def peak(name: str, side: str, n: int, d: int) -> int:
     """Bytes that one call takes beyond what this process holds, its input included; after a small call."""
     rival = next(rival for rival in RIVALS if rival.name == name)
     found = peers()
     calls(rival, torch.from_numpy(updates(n, 8192)), found)[side]()
-    call = calls(rival, torch.from_numpy(updates(n, d)), found)[side]
-    before = resident("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
-    call()
-    return max(resident("VmHWM") - before, 0)
+    return peak_of(calls(rival, torch.from_numpy(updates(n, d)), found)[side])
 
 
 def peak_apart(rival: Rival, side: str, n: int, d: int) -> int | None:

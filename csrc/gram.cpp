@@ -12,7 +12,6 @@ namespace {
 
 constexpr std::size_t slab = 512;                          // coordinates between two reductions of the lanes
 constexpr std::size_t panel = vector_bytes == 64 ? 4 : 3;  // rows: the products of two panels fit the registers
-constexpr std::size_t group = 1;                           // panels that stay in the L1 cache
 constexpr std::size_t depth = slab / lanes<double>;        // vectors of a row
 constexpr std::size_t panel_vectors = panel * depth;
 
@@ -77,11 +76,10 @@ void multiply(const Vec<double>* a, const Vec<double>* b, std::size_t a_rows, st
 void multiply_slab(const Vec<double>* z, std::size_t rows, std::size_t count, std::size_t m, double* out) {
     const std::size_t panels = panels_of(rows);
     const auto rows_of = [&](std::size_t p) { return std::min(panel, rows - p * panel); };
-    for (std::size_t near = 0; near < panels; near += group)
-        for (std::size_t p = 0; p < std::min(count, near + group); ++p)
-            for (std::size_t q = std::max(p, near); q < std::min(panels, near + group); ++q)
-                multiply(z + p * panel_vectors, z + q * panel_vectors, rows_of(p), rows_of(q), m,
-                         out + p * panel * m + q * panel);
+    for (std::size_t q = 0; q < panels; ++q)  // a panel stays in the L1 cache
+        for (std::size_t p = 0; p < std::min(count, q + 1); ++p)
+            multiply(z + p * panel_vectors, z + q * panel_vectors, rows_of(p), rows_of(q), m,
+                     out + p * panel * m + q * panel);
 }
 
 // Rows `first` to `last` of one tile's matrix, from the diagonal on, and their mirror image.

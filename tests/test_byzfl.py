@@ -25,12 +25,11 @@ import robustagg as ra
 from cases import cases
 
 torch = pytest.importorskip("torch")
-ABSENT = [name for name in ("torchvision", "seaborn") if importlib.util.find_spec(name) is None]
-for name in ABSENT:  # ByzFL imports them for its experiments, its rules do without
-    sys.modules[name] = MagicMock()
-byzfl = pytest.importorskip("byzfl", reason="the comparison with ByzFL runs where byzfl is installed")
-for name in ABSENT:
-    del sys.modules[name]
+with pytest.MonkeyPatch.context() as patch:
+    for name in ("torchvision", "seaborn"):  # ByzFL imports them for its experiments; its rules do without
+        if importlib.util.find_spec(name) is None:
+            patch.setitem(sys.modules, name, MagicMock())
+    byzfl = pytest.importorskip("byzfl", reason="the comparison with ByzFL runs where byzfl is installed")
 
 X = np.arange(1.0, 10.0).reshape(3, 3)  # the example of ByzFL's documentation
 

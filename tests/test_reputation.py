@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import robustagg as ra
-from robustagg import kernels
+from robustagg import kernels, ledger
 
 CLIENTS = ["ada", "bob", "cem", "dan", "eve", "fay", "gil"]
 OUTLIER = 5.0
@@ -394,3 +394,16 @@ def test_the_result_lies_within_the_values(updates):
     tiny = 1e-12
     assert (update >= updates.min(axis=0) - tiny).all()
     assert (update <= updates.max(axis=0) + tiny).all()
+
+
+def test_what_a_caller_does_to_a_result_changes_nothing_that_is_saved(tmp_path):
+    rule = ra.Reputation()
+    result = rule.aggregate(honest(np.random.default_rng(0), 5, 50))
+    kept = result.to_dict()
+    for values in (result.weights, result.reputation, result.observed, result.rejected, result.accepted):
+        values[:] = 0
+    rule.save(tmp_path / "ledger.sqlite")
+    lines = ledger.history(tmp_path / "ledger.sqlite")
+    for name in ("reputation", "observed", "rejected", "accepted"):
+        assert [line[name] for line in lines] == kept[name], name
+    assert [line["weight"] for line in lines] == kept["weights"]

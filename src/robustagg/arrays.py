@@ -8,23 +8,18 @@ counter, say) are no part of the vote: the result holds the lower median of the 
 
 from __future__ import annotations
 
-import sys
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
 from robustagg import errors
 from robustagg.kernels.interface import Array, Rows
 from robustagg.protocol import Client
+from robustagg.tensors import NATIVE_FLOATS, Path, Wrap, dtype_name, host_of, is_numbers, is_tensor, numpy_wrap
 
-Path: TypeAlias = tuple[Any, ...]
-Wrap: TypeAlias = Callable[[Array], Any]
-
-FLOATING = ("float16", "bfloat16", "float32", "float64")
-NATIVE_FLOATS = frozenset(map(np.dtype, ("float16", "float32", "float64")))
 CONTIGUOUS_BLOCK = 2**20  # coordinates that are copied at a time where rows are strided
 
 
@@ -36,7 +31,7 @@ class Leaf:
     rows: list[Array]
     shape: tuple[int, ...]
     wrap: Wrap
-    """From an array of this shape, of the compute dtype or of integers, to a tensor like the clients'."""
+    """From an array of the compute dtype, or of integers, to a tensor of the clients' kind and dtype."""
     references: list[Array] = field(default_factory=list)
     """Rows that belong to no client."""
 
@@ -124,7 +119,7 @@ def gather(updates: Any, clients: Iterable[Client] | None = None) -> Updates:
         if clients is not None:
             raise errors.clients_twice()
         clients, trees = updates.keys(), list(updates.values())
-    elif _is_tensor(updates):
+    elif is_tensor(updates):
         return _stacked(updates, clients)
     else:
         trees = list(updates)
@@ -142,7 +137,7 @@ def _stacked(updates: Any, clients: Iterable[Client] | None) -> Updates:
     if not shape[0]:
         raise errors.no_clients()
     names = client_ids(clients, shape[0])
-    host, wrap = _host(names[0], (), updates)
+    host, wrap = host_of(names[0], (), updates)
     leaf = Leaf((), list(host), shape[1:], wrap)
     if not leaf.counts:
         raise errors.only_integers(names[0], host.dtype)
@@ -177,21 +172,13 @@ def client_ids(clients: Iterable[Client] | None, n: int) -> tuple[Client, ...]:
 # --- trees ----------------------------------------------------------------------------------------------------------
 
 
-def _is_tensor(value: Any) -> bool:
-    return hasattr(value, "shape") and hasattr(value, "dtype")
-
-
-def _is_numbers(value: Any) -> bool:
-    return isinstance(value, (list, tuple)) and all(type(v) in (int, float) for v in value) and bool(value)
-
-
 def _walk(tree: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
     if isinstance(tree, np.ndarray):
         yield path, tree
     elif isinstance(tree, Mapping):
         for key in sorted(tree, key=lambda key: (type(key).__name__, key)):
             yield from _walk(tree[key], (*path, key))
-    elif isinstance(tree, (list, tuple)) and not _is_numbers(tree):
+    elif isinstance(tree, (list, tuple)) and not is_numbers(tree):
         for i, branch in enumerate(tree):
             yield from _walk(branch, (*path, i))
     else:
@@ -213,8 +200,8 @@ def _rebuilt(tree: Any, path: Path, whole: dict[Path, Any]) -> Any:
 def _leaves(clients: Sequence[Client], trees: Sequence[Any]) -> list[Leaf]:
     """One leaf per tensor of the common structure, which is the first client's."""
     if _are_alike(trees):
-        return [Leaf((), [tree.reshape(-1) for tree in trees], trees[0].shape, _numpy_wrap(trees[0].dtype))]
-    first = [(path, *_host(clients[0], path, tensor)) for path, tensor in _walk(trees[0])]
+        return [Leaf((), [tree.reshape(-1) for tree in trees], trees[0].shape, numpy_wrap(trees[0].dtype))]
+    first = [(path, *host_of(clients[0], path, tensor)) for path, tensor in _walk(trees[0])]
     leaves = [Leaf(path, [host.reshape(-1)], host.shape, wrap) for path, host, wrap in first]
     for client, tree in zip(clients[1:], trees[1:], strict=True):
         for leaf, row in zip(leaves, matched(leaves, client, tree, clients[0]), strict=True):
@@ -244,7 +231,7 @@ def matched(leaves: Sequence[Leaf], client: Client, tree: Any, reference: Client
         raise errors.other_structure(client, sorted(ours - theirs, key=str), sorted(theirs - ours, key=str), reference)
     rows = []
     for leaf, (path, tensor) in zip(leaves, branches, strict=True):
-        host, _ = _host(client, path, tensor)
+        host, _ = host_of(client, path, tensor)
         if host.shape != leaf.shape:
             raise errors.ragged(client, path, host.shape, reference, leaf.shape)
         row = host.reshape(-1)
@@ -260,71 +247,3 @@ def _contiguous(rows: Rows) -> Iterator[Rows]:
         return
     for start in range(0, rows[0].size, CONTIGUOUS_BLOCK):
         yield [np.ascontiguousarray(row[start : start + CONTIGUOUS_BLOCK]) for row in rows]
-
-
-# --- tensors --------------------------------------------------------------------------------------------------------
-
-
-def dtype_name(row: Array) -> str:
-    """Name of a row's dtype as its sender knows it."""
-    return "bfloat16" if row.dtype == np.uint16 else row.dtype.name
-
-
-def _host(client: Client, path: Path, tensor: Any) -> tuple[Array, Wrap]:
-    """A tensor in host memory and a dtype of rows (integers as int64), and the way back."""
-    try:
-        host, wrap, name = _adapt(tensor)
-    except (TypeError, ValueError, BufferError):
-        raise errors.not_a_tensor(client, path, tensor) from None
-    if host.ndim == 0 and not path:
-        raise errors.not_flat(host.shape, client)
-    if host.dtype in NATIVE_FLOATS:
-        return host, wrap
-    name = name or host.dtype.name
-    if name == "bfloat16":
-        return host.view(np.uint16), wrap
-    if name in FLOATING:
-        return host.astype(host.dtype.newbyteorder("=")), wrap
-    if host.dtype.kind in "biu":
-        return host.astype(np.int64), wrap
-    raise errors.wrong_dtype(client, path, name)
-
-
-def _adapt(tensor: Any) -> tuple[Array, Wrap, str]:
-    """Host array, the way from an array of its shape to a tensor like this one, and its dtype where NumPy has none."""
-    if isinstance(tensor, np.ndarray):
-        return tensor, _numpy_wrap(tensor.dtype), ""
-    torch = sys.modules.get("torch")  # a torch tensor cannot exist before torch is imported
-    if torch is not None and isinstance(tensor, torch.Tensor):
-        return _adapt_torch(torch, tensor)
-    if _is_numbers(tensor):
-        return np.asarray(tensor, np.float64), lambda values: values, ""
-    if hasattr(tensor, "__array__"):
-        host = np.asarray(tensor)
-    elif hasattr(tensor, "__dlpack__"):
-        host = np.from_dlpack(tensor)
-    else:
-        host = np.asarray(memoryview(tensor))
-    return host, lambda values: _like(tensor, values.astype(host.dtype, copy=False)), ""
-
-
-def _numpy_wrap(dtype: np.dtype[Any]) -> Wrap:
-    return lambda values: values.astype(dtype, copy=False)
-
-
-def _adapt_torch(torch: Any, tensor: Any) -> tuple[Array, Wrap, str]:
-    host, device, dtype = tensor.detach().cpu(), tensor.device, tensor.dtype
-
-    def wrap(values: Array) -> Any:
-        return torch.from_numpy(values).to(device, dtype)
-
-    if dtype == torch.bfloat16:
-        return host.view(torch.int16).numpy(), wrap, "bfloat16"
-    return host.numpy(), wrap, ""
-
-
-def _like(tensor: Any, host: Array) -> Any:
-    """A host array as the kind of `tensor` (the array API standard's `asarray`), where it has one."""
-    if not hasattr(tensor, "__array_namespace__"):
-        return host
-    return tensor.__array_namespace__().asarray(host, device=tensor.device)

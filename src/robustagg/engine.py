@@ -145,7 +145,7 @@ def _non_finite(rule: Rule, source: Source, round: Round, references: Sequence[s
 def result_of(rule: Rule, verdict: Verdict, round: Round, update: Any = None) -> Result:
     """The answer to a round, as its caller sees it."""
     reasons = iter(verdict.reasons)
-    standing = verdict.standing
+    standing = {} if verdict.standing is None else vars(verdict.standing)
     return Result(
         update=update,
         clients=round.clients,
@@ -154,7 +154,7 @@ def result_of(rule: Rule, verdict: Verdict, round: Round, update: Any = None) ->
         reasons=tuple(round.excluded.get(i) or next(reasons) for i in range(len(round.clients))),
         round=round.number,
         rule=type(rule).__name__,
-        **({} if standing is None else vars(standing)),
+        **{name: values.copy() for name, values in standing.items()},  # the rule keeps its own
     )
 
 

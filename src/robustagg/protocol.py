@@ -58,9 +58,9 @@ class Round:
         return values[self.kept] if self.excluded else values
 
     def spread(self, values: NDArray[Any], other: float) -> NDArray[Any]:
-        """(n,) of the admitted clients' values, with `other` for those that are not admitted."""
+        """(n,) copied from the admitted clients' values, with `other` for those that are not admitted."""
         if not self.excluded:
-            return values
+            return np.array(values)
         whole = np.full(len(self.clients), other, values.dtype)
         whole[self.kept] = values
         return whole

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustagg import errors
-from robustagg.arrays import FLOATING
 from robustagg.kernels.interface import Array
+from robustagg.tensors import FLOATING
 
 INTEGERS = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 

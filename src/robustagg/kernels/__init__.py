@@ -1,8 +1,8 @@
 """The primitives, one name in three backends, and the choice between them.
 
 ``active()`` is the backend in force: the one of the innermost :func:`use_backend`, else the one that the environment
-variable ``ROBUSTAGG_BACKEND`` names, else the fastest that can be loaded. A backend asked for by name that cannot be
-loaded is an error, never a silent fallback.
+variable ``ROBUSTAGG_BACKEND`` names when it is first asked for, else the fastest that can be loaded. A backend asked
+for by name that cannot be loaded is an error, never a silent fallback.
 """
 
 from __future__ import annotations

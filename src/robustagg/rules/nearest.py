@@ -62,7 +62,6 @@ class MoNNA(ReferenceRule):
     """
 
     by_client: ClassVar[bool] = True
-
     weighs_samples: ClassVar[bool] = True
 
     f: int
@@ -221,9 +220,9 @@ class Aksel(Rule):
         return Related.of([*block.rows, middle], len(block.rows)), None
 
     def decide(self, evidence: Related, round: Round) -> Verdict:
-        distances = evidence.relation().distances[:-1]
-        why = [f"{distance:.4g} from the median" for distance in distances]
-        return selection(smallest(distances, len(distances) - self.f), why, round)
+        relation = evidence.relation()
+        why = [f"{distance:.4g} from the median" for distance in relation.distances[:-1]]
+        return selection(smallest(relation.squares[:-1], len(why) - self.f), why, round)
 
     def combine(self, block: Block, note: Any, verdict: Verdict) -> Array:
         return combined(block, verdict)
