@@ -12,17 +12,12 @@ namespace {
 template <class T>
 struct ConfidenceWork {
     T* tile;
-    T* chunk_work;
     Columns<T> columns;
     LineWork<T> line;
     Residuals<T> residuals;
 
     ConfidenceWork(Arena& arena, std::size_t n, std::size_t stride)
-        : tile(arena.take<T>(n * stride)),
-          chunk_work(arena.take<T>(n * chunk)),
-          columns(arena, n),
-          line(arena, n),
-          residuals(arena, n) {}
+        : tile(arena.take<T>(n * stride)), columns(arena, n), line(arena, n), residuals(arena, n) {}
 };
 
 // work.residuals.work[i] = the confidence of rank i.
@@ -49,21 +44,21 @@ void confidence_of_ranks(const Design<T>& design, const Widths<T>& widths, Inter
 
 // One vector of columns: the confidences take the place of the values.
 template <class T>
-void confidence_of_columns(T* column, std::size_t stride, const Design<T>& design, const Widths<T>& widths,
-                           Intercept intercept, ConfidenceWork<T>& work) {
+void confidence_of_columns(InMemory<T> y, const Design<T>& design, const Widths<T>& widths,
+                           const Confidence& parameters, ConfidenceWork<T>& work) {
     const int n = design.n;
     if (n >= 3) {
-        work.columns.load(column, n, stride);
-        confidence_of_ranks(design, widths, intercept, work);
+        rescale_columns<T>(y, n, parameters.rescale, work.residuals.work);
+        work.columns.load(y, n);
+        confidence_of_ranks(design, widths, parameters.intercept, work);
     }
     for (int i = 0; i < n; ++i) {
-        T* place = column + static_cast<std::size_t>(i) * stride;
-        const Vec<T> value = load_vector(place);
+        const Vec<T> value = y.get(i);
         Vec<T> found = splat(T(1));
         if (n >= 3)
             for (int k = 0; k < n; ++k)
                 found = choose(equal(work.columns.sorted[k], value), work.residuals.work[k], found);
-        store_vector(place, found);
+        y.set(i, found);
     }
 }
 
@@ -81,11 +76,8 @@ bool confidence_rows(const Rows<R>& rows, const Confidence& parameters, void* ou
         ConfidenceWork<T> work(arena, n, tiles.stride);
         const std::size_t begin = tiles.begin(t), width = tiles.width(t);
         if (!stage(rows, begin, width, tiles.stride, work.tile)) return false;
-        for (std::size_t c = 0; c < width; c += chunk) {
-            rescale_chunk(work.tile + c, n, tiles.stride, parameters.rescale, work.chunk_work);
-            for (std::size_t j = c; j < c + chunk; j += lanes<T>)
-                confidence_of_columns(work.tile + j, tiles.stride, design, widths, parameters.intercept, work);
-        }
+        for (std::size_t j = 0; j < width; j += lanes<T>)
+            confidence_of_columns(InMemory<T>{work.tile + j, tiles.stride}, design, widths, parameters, work);
         for (std::size_t i = 0; i < n; ++i)
             std::copy_n(work.tile + i * tiles.stride, width, static_cast<T*>(out) + i * rows.d + begin);
         return true;

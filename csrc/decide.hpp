@@ -1,4 +1,5 @@
-// Steps 4 to 8 of the rule on a vector of columns: from the line to a yes or no, or a confidence, for every value.
+// Steps 4 to 8 of the rule on a vector of columns: from the line to a yes or no, or a confidence, for every value. n is
+// an int, or Few.
 #pragma once
 
 #include "column.hpp"
@@ -13,82 +14,91 @@ struct Residuals {
     Vec<T>* work;
     Vec<T> tau;
 
-    Residuals(Arena& arena, std::size_t n) : size(arena.take<Vec<T>>(n)), work(arena.take<Vec<T>>(n)) {}
+    Residuals(Vec<T>* size_, Vec<T>* work_) : size(size_), work(work_) {}
+    Residuals(Arena& arena, std::size_t n) : Residuals(arena.take<Vec<T>>(n), arena.take<Vec<T>>(n)) {}
 
-    void measure(const Columns<T>& columns, const Line<T>& line, const Widths<T>& widths, int n) {
-        for (int i = 0; i < n; ++i) work[i] = size[i] = abs(columns.centred[i] - line.intercept - line.slope * T(i));
-        tau = median<T>(work, n) * widths.deviation + columns.scale * widths.floor;
+    template <class N>
+    void measure(const Columns<T>& columns, const Line<T>& line, const Widths<T>& widths, N n) {
+        each(n, [&](auto i) { work[i] = size[i] = abs(columns.centred[i] - line.intercept - line.slope * T(int(i))); });
+        tau = median<T, Signs::none>(work, n) * widths.deviation + columns.scale * widths.floor;
+    }
+
+    // accepted[i]: whether rank i is near enough to the line; widths are of the confidence interval, divided by the
+    // threshold. Returns whether all ranks of all columns are.
+    template <class N>
+    bool accept(const Widths<T>& widths, N n, Mask<T>* accepted) const {
+        Mask<T> rejected = less(tau, tau);
+        each(n, [&](auto i) {
+            const Mask<T> far = less(tau * widths.width[i], size[i]);
+            accepted[i] = ~far;
+            rejected = rejected | far;
+        });
+        return !any(rejected);
     }
 };
 
-// Which values of a column are rejected, told by value: no client is looked up by its rank. Most columns accept all
-// values from a lowest to a highest one; others need the list of values at which, going up, the answer changes.
+// The lowest and the highest value that is accepted, and whether a rank between them is not.
 template <class T>
-class Rejection {
-  public:
-    Rejection(Arena& arena, std::size_t n) : accepted_(arena.take<Mask<T>>(n)), edges_(arena.take<Vec<T>>(n + 1)) {}
+struct Range {
+    Vec<T> low, high;
+    bool has_hole;
 
-    // widths: of the confidence interval, divided by the threshold.
-    void decide(const Columns<T>& columns, const Residuals<T>& residuals, const Widths<T>& widths, int n) {
-        const Vec<T>* sorted = columns.sorted;
-        for (int i = 0; i < n; ++i) accepted_[i] = ~less(residuals.tau * widths.width[i], residuals.size[i]);
-        find_range(sorted, n);
-        if (is_range_) return;
-        share_ties(sorted, n);
-        collect_edges(sorted, n);
+    template <class N>
+    Range(const Vec<T>* sorted, const Mask<T>* accepted, N n)
+        : low(splat(std::numeric_limits<T>::infinity())), high(-low) {
+        Mask<T> begun = less(low, low), ended = begun, hole = begun;
+        each(n, [&](auto i) {
+            high = choose(accepted[i], sorted[i], high);
+            hole = hole | (ended & accepted[i]);
+            begun = begun | accepted[i];
+            ended = ended | (begun & ~accepted[i]);
+        });
+        each(n, [&](auto i) { low = choose(accepted[n - 1 - i], sorted[n - 1 - i], low); });
+        has_hole = any(hole);
     }
-
     // A bit for each lane: whether it rejects the value.
-    unsigned rejects(Vec<T> value) const {
-        if (is_range_) return bits(less(value, lowest_) | less(highest_, value));
-        if (edge_rows_ == 0) return 0;
-        Mask<T> rejected = less_equal(edges_[0], value);
-        for (int k = 1; k < edge_rows_; ++k) rejected = rejected ^ less_equal(edges_[k], value);
-        return bits(rejected);
-    }
+    unsigned rejects(Vec<T> value) const { return bits(less(value, low) | less(high, value)); }
+};
 
-  private:
-    void find_range(const Vec<T>* sorted, int n) {
-        const Vec<T> infinity = splat(std::numeric_limits<T>::infinity());
-        lowest_ = infinity;
-        highest_ = -infinity;
-        for (int i = 0; i < n; ++i) {
-            lowest_ = min(choose(accepted_[i], sorted[i], infinity), lowest_);
-            highest_ = choose(accepted_[i], sorted[i], highest_);
-        }
-        Mask<T> hole = less(infinity, infinity);
-        for (int i = 0; i < n; ++i)
-            hole = hole | (~accepted_[i] & less(lowest_, sorted[i]) & less(sorted[i], highest_));
-        is_range_ = !any(hole);
-    }
+// Any other answer, told by value, so that no client is looked up by its rank: the values at which, going up, it
+// changes.
+template <class T>
+class Edges {
+  public:
+    Edges(Arena& arena, std::size_t n) : edges_(arena.take<Vec<T>>(n + 1)) {}
 
-    // Equal values share the best answer among their ranks; a range does so by itself.
-    void share_ties(const Vec<T>* sorted, int n) {
-        for (int i = n - 2; i >= 0; --i)
-            accepted_[i] = accepted_[i] | (equal(sorted[i], sorted[i + 1]) & accepted_[i + 1]);
-        for (int i = 1; i < n; ++i) accepted_[i] = accepted_[i] | (equal(sorted[i], sorted[i - 1]) & accepted_[i - 1]);
-    }
-
-    void collect_edges(const Vec<T>* sorted, int n) {
+    __attribute__((noinline)) void find(const Vec<T>* sorted, Mask<T>* accepted, int n) {
+        share_ties(sorted, accepted, n);
         int edges[lanes<T>] = {};
         unsigned before = (1U << lanes<T>)-1;
-        edge_rows_ = 0;
+        rows_ = 0;
         for (int i = 0; i < n; ++i) {
-            const unsigned now = bits(accepted_[i]);
+            const unsigned now = bits(accepted[i]);
             for (unsigned changed = now ^ before; changed != 0; changed &= changed - 1) {
                 const int lane = __builtin_ctz(changed), row = edges[lane]++;
-                if (row == edge_rows_) edges_[edge_rows_++] = splat(std::numeric_limits<T>::infinity());
+                if (row == rows_) edges_[rows_++] = splat(std::numeric_limits<T>::infinity());
                 edges_[row][lane] = sorted[i][lane];
             }
             before = now;
         }
     }
+    unsigned rejects(Vec<T> value) const {
+        if (rows_ == 0) return 0;
+        Mask<T> rejected = less_equal(edges_[0], value);
+        for (int k = 1; k < rows_; ++k) rejected = rejected ^ less_equal(edges_[k], value);
+        return bits(rejected);
+    }
 
-    Mask<T>* accepted_;
+  private:
+    // Equal values share the best answer among their ranks; a range does so by itself.
+    static void share_ties(const Vec<T>* sorted, Mask<T>* accepted, int n) {
+        for (int i = n - 2; i >= 0; --i)
+            accepted[i] = accepted[i] | (equal(sorted[i], sorted[i + 1]) & accepted[i + 1]);
+        for (int i = 1; i < n; ++i) accepted[i] = accepted[i] | (equal(sorted[i], sorted[i - 1]) & accepted[i - 1]);
+    }
+
     Vec<T>* edges_;
-    int edge_rows_ = 0;
-    bool is_range_ = true;
-    Vec<T> lowest_, highest_;
+    int rows_ = 0;
 };
 
 }  // namespace ra::RA_ISA

@@ -4,85 +4,156 @@
 // Precision: the compute type; a decision may differ from exact arithmetic where the confidence is within rounding of
 // the threshold. A coordinate's result depends on its own column only. False on a NaN or an infinity.
 #include "decide.hpp"
+#include "order.hpp"
 #include "rescale.hpp"
 
 namespace ra::RA_ISA {
 
 namespace {
 
+constexpr int few_clients = 12;  // up to so many, columns stay in registers; each number of clients also costs code
+constexpr TileLimits of_few_clients = {16 * 1024, 256, 1024};  // half of the L1 cache
+
+template <class T>
+constexpr std::size_t vectors = chunk / lanes<T>;  // of columns, in a chunk
+
+// What judging a vector of columns leaves: its values in order, and which ranks are accepted.
+template <class T>
+struct Judged {
+    Vec<T>* sorted;
+    Mask<T>* accepted;
+    bool all;
+};
+
 template <class T>
 struct DetectWork {
-    T* tile;
-    T* chunk_work;
-    Columns<T> columns;
+    Vec<T>* tile;
+    Judged<T> judged[vectors<T>];
+    Vec<T>* centred;
     LineWork<T> line;
     Residuals<T> residuals;
-    Rejection<T> rejection;
+    Edges<T> edges;
     std::uint64_t* words;  // a bit for each column of a chunk
     std::int64_t* counts;
 
     DetectWork(Arena& arena, std::size_t n, std::size_t stride)
-        : tile(arena.take<T>(n * stride)),
-          chunk_work(arena.take<T>(n * chunk)),
-          columns(arena, n),
+        : tile(arena.take<Vec<T>>(pitch_of(n) * stride / lanes<T>)),
+          centred(arena.take<Vec<T>>(n)),
           line(arena, n),
           residuals(arena, n),
-          rejection(arena, n),
+          edges(arena, n),
           words(arena.take<std::uint64_t>(n)),
-          counts(arena.take<std::int64_t>(n)) {}
+          counts(arena.take<std::int64_t>(n)) {
+        for (auto& j : judged) j = {arena.take<Vec<T>>(n), arena.take<Mask<T>>(n), true};
+    }
 };
 
 // Everything that a call of detect shares between its threads.
 template <class T>
-struct Detection {
-    Design<T> design;
-    Widths<T> widths;
-    Rescale rescale;
-    Intercept intercept;
-    std::uint8_t* rejected;
-    std::size_t row_bytes;
+class Detection {
+  public:
+    Detection(std::size_t n, std::size_t d, const Confidence& confidence, double threshold, std::uint8_t* rejected)
+        : design_(n),
+          widths_(n, confidence.interval_width / threshold, confidence.scale_floor),
+          rescale_(confidence.rescale),
+          intercept_(confidence.intercept),
+          rejected_(rejected),
+          row_bytes_((d + 7) / 8),
+          of_chunk_(design_.n <= few_clients ? of_few(std::make_integer_sequence<int, few_clients>{})
+                                             : &Detection::chunk_of_columns<int>) {}
 
-    Detection(std::size_t n, std::size_t d, const Confidence& confidence, double threshold, std::uint8_t* rejected_)
-        : design(n),
-          widths(n, confidence.interval_width / threshold, confidence.scale_floor),
-          rescale(confidence.rescale),
-          intercept(confidence.intercept),
-          rejected(rejected_),
-          row_bytes((d + 7) / 8) {}
-
-    // One vector of columns: their medians, and their bits into work.words from bit `shift` on.
-    void columns(const T* column, std::size_t stride, std::size_t shift, T* median, DetectWork<T>& work) const {
-        const int n = design.n;
-        work.columns.load(column, n, stride);
-        store_vector(median, work.columns.median(n));
-        if (n < 3) return;
-        const Line<T> line = fit_line(design, work.columns.centred, intercept, work.line);
-        work.residuals.measure(work.columns, line, widths, n);
-        work.rejection.decide(work.columns, work.residuals, widths, n);
-        for (int i = 0; i < n; ++i)
-            work.words[i] |= std::uint64_t{work.rejection.rejects(load_vector(column + i * stride))} << shift;
-    }
-
-    // Columns begin ... begin + 63, of which `width` are of the data.
-    void chunk_of_columns(T* column, std::size_t stride, std::size_t begin, std::size_t width, T* median,
-                          DetectWork<T>& work) const {
-        const std::size_t n = static_cast<std::size_t>(design.n);
-        rescale_chunk(column, n, stride, rescale, work.chunk_work);
-        std::fill(work.words, work.words + n, 0);
+    // Columns begin ... begin + width - 1, no more than 64: their medians, and their bits.
+    void operator()(Vec<T>* column, std::size_t begin, std::size_t width, T* median, DetectWork<T>& work) const {
         alignas(64) T medians[chunk];
-        for (std::size_t j = 0; j < chunk; j += lanes<T>) columns(column + j, stride, j, medians + j, work);
+        std::fill_n(work.words, design_.n, 0);
+        (this->*of_chunk_)(column, width, medians, work);
         std::copy(medians, medians + width, median + begin);
-        for (std::size_t i = 0; i < n; ++i) {
+        for (int i = 0; i < design_.n; ++i) {
             const std::uint64_t word =
                 width < chunk ? work.words[i] & ((std::uint64_t{1} << width) - 1) : work.words[i];
             work.counts[i] += __builtin_popcountll(word);
-            std::uint8_t* out = rejected + i * row_bytes + begin / 8;
+            std::uint8_t* out = rejected_ + static_cast<std::size_t>(i) * row_bytes_ + begin / 8;
             if (width == chunk)
                 std::memcpy(out, &word, sizeof word);
             else
                 std::memcpy(out, &word, (width + 7) / 8);
         }
     }
+
+  private:
+    using OfChunk = void (Detection::*)(Vec<T>* column, std::size_t width, T* medians, DetectWork<T>& work) const;
+
+    // Step by step for all vectors, so that the processor works on the next one while it waits for the end of this one.
+    // N: int, or Few; all is inlined, for what is not would leave the registers.
+    template <class N>
+    __attribute__((flatten)) void chunk_of_columns(Vec<T>* column, std::size_t width, T* medians,
+                                                   DetectWork<T>& work) const {
+        const auto n = count<N>();
+        const std::size_t pitch = pitch_of(static_cast<std::size_t>(design_.n)),
+                          end = (width + lanes<T> - 1) / lanes<T>;
+        const auto vector = [&](std::size_t v) {
+            return InMemory<T>{reinterpret_cast<T*>(column + v * pitch), lanes<T>};
+        };
+        for (std::size_t v = 0; v < end; ++v) rescale_columns<T>(vector(v), n, rescale_, work.residuals.work);
+        for (std::size_t v = 0; v < end; ++v)
+            store_vector(medians + v * lanes<T>, judge(vector(v), n, work.judged[v], work));
+        for (std::size_t v = 0; v < end; ++v)
+            if (!work.judged[v].all) mark(vector(v), n, work.judged[v], v * lanes<T>, work);
+    }
+    template <int... k>
+    OfChunk of_few(std::integer_sequence<int, k...>) const {
+        static constexpr OfChunk of_size[] = {&Detection::chunk_of_columns<Few<k + 1>>...};
+        return of_size[design_.n - 1];
+    }
+    template <class N>
+    auto count() const {
+        if constexpr (std::is_same_v<N, int>)
+            return design_.n;
+        else
+            return N{};
+    }
+
+    // The medians of a vector of columns.
+    Vec<T> judge(InMemory<T> y, int n, Judged<T>& judged, DetectWork<T>& work) const {
+        Columns<T> columns(judged.sorted, work.centred);
+        columns.load(y, n);
+        const Line<T> line = fit_line(design_, columns.centred, intercept_, work.line);
+        work.residuals.measure(columns, line, widths_, n);
+        judged.all = work.residuals.accept(widths_, n, judged.accepted);
+        return columns.median(n);
+    }
+    template <int n>
+    Vec<T> judge(InMemory<T> y, Few<n> count, Judged<T>& judged, DetectWork<T>&) const {
+        Vec<T> centred[n], own[n], size[n], spare[n];
+        Columns<T> columns(judged.sorted, centred);
+        columns.load(y, count);
+        if constexpr (n >= 3) {
+            Residuals<T> residuals(size, spare);
+            row_medians(design_.gaps, centred, own, count);
+            residuals.measure(columns, line_of<T>(centred, own, intercept_, count, spare), widths_, count);
+            judged.all = residuals.accept(widths_, count, judged.accepted);
+        }
+        return columns.median(n);
+    }
+
+    // Bits into work.words, from bit `shift` on.
+    template <class N>
+    void mark(InMemory<T> y, N n, const Judged<T>& judged, std::size_t shift, DetectWork<T>& work) const {
+        const Range<T> range(judged.sorted, judged.accepted, n);
+        if (range.has_hole) work.edges.find(judged.sorted, judged.accepted, n);
+        each(n, [&](auto i) {
+            const unsigned found = range.has_hole ? work.edges.rejects(y.get(i)) : range.rejects(y.get(i));
+            work.words[i] |= std::uint64_t{found} << shift;
+        });
+    }
+
+    const Design<T> design_;
+    const Widths<T> widths_;
+    const Rescale rescale_;
+    const Intercept intercept_;
+    std::uint8_t* const rejected_;
+    const std::size_t row_bytes_;
+    const OfChunk of_chunk_;
 };
 
 template <class R>
@@ -90,7 +161,8 @@ bool detect_rows(const Rows<R>& rows, const Confidence& confidence, double thres
                  void* median, std::int64_t* counts, int threads) {
     using T = Compute<R>;
     const std::size_t n = rows.n;
-    const Tiles tiles(n, rows.d, sizeof(T), threads);
+    const bool few = n <= few_clients;
+    const Tiles tiles(n, rows.d, sizeof(T), threads, few ? of_few_clients : TileLimits{});
     const int workers = tiles.workers(threads);
     const Detection<T> detection(n, rows.d, confidence, threshold, rejected);
     const Scratch scratch(workers, bytes_of<DetectWork<T>>(n, tiles.stride));
@@ -99,14 +171,20 @@ bool detect_rows(const Rows<R>& rows, const Confidence& confidence, double thres
         return DetectWork<T>(arena, n, tiles.stride);
     };
     for (int w = 0; w < workers; ++w) std::fill_n(work_of(w).counts, n, 0);
-    const bool finite = parallel(tiles.count(), workers, [&](std::size_t t, int worker) {
+    const std::size_t run = few ? tiles.run(workers) : 1, runs = (tiles.count() + run - 1) / run;
+    const bool finite = parallel(runs, workers, [&](std::size_t task, int worker) {
         const FlushSubnormals flush;
         DetectWork<T> work = work_of(worker);
-        const std::size_t begin = tiles.begin(t), width = tiles.width(t);
-        if (!stage(rows, begin, width, tiles.stride, work.tile)) return false;
-        for (std::size_t c = 0; c < width; c += chunk)
-            detection.chunk_of_columns(work.tile + c, tiles.stride, begin + c, std::min(chunk, width - c),
-                                       static_cast<T*>(median), work);
+        const std::size_t last = std::min(tiles.count(), (task + 1) * run);
+        for (std::size_t t = task * run; t < last; ++t) {
+            const std::size_t begin = tiles.begin(t), width = tiles.width(t);
+            if (!stage_vectors(rows, begin, width, work.tile)) return false;
+            for (std::size_t c = 0; c < width; c += chunk) {
+                if (t + 1 < last) fetch_columns(rows, begin + tiles.stride + c, chunk);
+                detection(work.tile + c / lanes<T> * pitch_of(n), begin + c, std::min(chunk, width - c),
+                          static_cast<T*>(median), work);
+            }
+        }
         return true;
     });
     std::fill_n(counts, n, 0);

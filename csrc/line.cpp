@@ -46,13 +46,6 @@ void row_medians_in_rows(const Design<T>& design, const Vec<T>* y, const LineWor
     }
 }
 
-// The median of y_i - i * slope, slope[i * step] that of row i.
-template <class T>
-Vec<T> median_intercept(const Vec<T>* y, const Vec<T>* slope, int step, Vec<T>* work, int n) {
-    for (int i = 0; i < n; ++i) work[i] = y[i] - slope[i * step] * T(i);
-    return median<T>(work, n);
-}
-
 }  // namespace
 
 // Not for use while a kernel runs.
@@ -67,27 +60,17 @@ Line<T> fit_line(const Design<T>& design, const Vec<T>* y, Intercept intercept, 
     const int n = design.n;
     if (n == 1) return {Vec<T>{}, y[0]};
     const Path path = choose_path<T>(n);
-    const bool separate = intercept == Intercept::separate;
-    Line<T> line;
     if (path == Path::pairs || path == Path::merge) {
         Dual<T> dual(design, path == Path::merge, y, memory.dual);
-        line.slope = dual.find(Unknown::slope);
-        if (separate) line.intercept = -dual.find(Unknown::intercept);
-    } else {
-        if (path == Path::networks)
-            row_medians(design.gaps, y, memory.s, memory.work);
-        else
-            row_medians_in_rows(design, y, memory);
-        std::copy(memory.s, memory.s + n, memory.work);
-        line.slope = median<T>(memory.work, n);
-        if (separate) line.intercept = median_intercept<T>(y, memory.s, 1, memory.work, n);
+        const Vec<T> slope = dual.find(Unknown::slope);
+        if (intercept == Intercept::separate) return {slope, -dual.find(Unknown::intercept)};
+        return {slope, intercept_of<T>(y, slope, nullptr, intercept, n, memory.work)};
     }
-    if (intercept == Intercept::hierarchical) line.intercept = median_intercept<T>(y, &line.slope, 0, memory.work, n);
-    if (intercept == Intercept::median_point) {
-        const Vec<T> middle = y[(n - 1) / 2] * T(0.5) + y[n / 2] * T(0.5);
-        line.intercept = middle - line.slope * (T(n - 1) / 2);
-    }
-    return line;
+    if (path == Path::networks)
+        row_medians(design.gaps, y, memory.s, memory.work);
+    else
+        row_medians_in_rows(design, y, memory);
+    return line_of<T>(y, memory.s, intercept, n, memory.work);
 }
 
 template Line<float> fit_line(const Design<float>&, const Vec<float>*, Intercept, const LineWork<float>&);

@@ -26,6 +26,25 @@ struct LineWork {
     LineWork(Arena& arena, std::size_t n) : s(arena.take<Vec<T>>(n)), work(arena.take<Vec<T>>(n)), dual(arena, n) {}
 };
 
+// The intercept that belongs to a slope, s_i being the rows' own slopes. n: an int, or Few; work: n vectors.
+template <class T, class N>
+inline Vec<T> intercept_of(const Vec<T>* y, Vec<T> slope, const Vec<T>* s, Intercept kind, N n, Vec<T>* work) {
+    if (kind == Intercept::median_point) return middle<T>(y, n) - slope * (T(n - 1) / 2);
+    if (kind == Intercept::hierarchical)
+        each(n, [&](auto i) { work[i] = y[i] - slope * T(int(i)); });
+    else
+        each(n, [&](auto i) { work[i] = y[i] - s[i] * T(int(i)); });
+    return median<T>(work, n);
+}
+
+// The line of rows' own slopes.
+template <class T, class N>
+inline Line<T> line_of(const Vec<T>* y, const Vec<T>* s, Intercept kind, N n, Vec<T>* work) {
+    each(n, [&](auto i) { work[i] = s[i]; });
+    const Vec<T> slope = median<T, Signs::none>(work, n);
+    return {slope, intercept_of<T>(y, slope, s, kind, n, work)};
+}
+
 template <class T>
 Line<T> fit_line(const Design<T>& design, const Vec<T>* y, Intercept intercept, const LineWork<T>& memory);
 

@@ -24,6 +24,24 @@ inline Vec<double> half_of(Vec<float> v) {
 #endif
 }
 
+// The vector of floats whose halves these are.
+inline Vec<float> joined(Vec<double> low, Vec<double> high) {
+#if defined(RA_AVX512)
+    return _mm512_maskz_insertf32x8(0xffff,
+                                    _mm512_maskz_insertf32x8(0xff, Vec<float>{}, _mm512_maskz_cvtpd_ps(0xff, low), 0),
+                                    _mm512_maskz_cvtpd_ps(0xff, high), 1);
+#elif defined(__AVX2__)
+    return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm256_cvtpd_ps(low)), _mm256_cvtpd_ps(high), 1);
+#elif defined(__SSE2__)
+    return _mm_movelh_ps(_mm_cvtpd_ps(low), _mm_cvtpd_ps(high));
+#else
+    Vec<float> narrow;
+    for (int l = 0; l < lanes<float>; ++l)
+        narrow[l] = static_cast<float>(l < lanes<double> ? low[l] : high[l - lanes<double>]);
+    return narrow;
+#endif
+}
+
 // sum[0 .. lanes - 1] += weight * v, in double; sum is one vector for doubles, two for floats.
 inline void add_weighted(Vec<double> v, double weight, Vec<double>* sum) { sum[0] += weight * v; }
 inline void add_weighted(Vec<float> v, double weight, Vec<double>* sum) {
@@ -34,11 +52,10 @@ inline void add_weighted(Vec<float> v, double weight, Vec<double>* sum) {
 // A sum in double as a result: rounding must not leave the box of the values that were averaged.
 template <class V>
 inline V between(const Vec<double>* sum, V low, V high) {
-    alignas(64) double sums[lanes<Element<V>>];
-    std::memcpy(sums, sum, sizeof sums);
-    V mean = low;
-    for (int l = 0; l < lanes<Element<V>>; ++l) mean[l] = static_cast<Element<V>>(sums[l]);
-    return max(low, min(high, mean));
+    if constexpr (is_single<V>)
+        return max(low, min(high, joined(sum[0], sum[1])));
+    else
+        return max(low, min(high, sum[0]));
 }
 
 constexpr int group = 4;  // rows that are read together, so that sums are loaded and stored once for all of them

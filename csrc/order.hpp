@@ -21,7 +21,7 @@ bool stage_vectors(const Rows<T>& rows, std::size_t begin, std::size_t width, Ve
     for (std::size_t i = 0; i < rows.n; ++i) {
         const T* source = rows.at(i, begin);
         const auto put = [&](std::size_t j, Vec<C> v) {
-            nothing += v - v;
+            nothing += v * C(0);
             tile[j / L * pitch + i] = v;
         };
         const std::size_t whole = width / L * L;
@@ -61,9 +61,7 @@ bool reduce_columns(const Rows<T>& rows, Compute<T>* out, int threads, const Red
     const bool ahead = rows.n <= few_rows;
     const Tiles tiles(rows.n, rows.d, sizeof(C), threads, ahead ? reading_ahead : TileLimits{});
     const Scratch scratch(tiles.workers(threads), pitch_of(rows.n) * tiles.stride * sizeof(C));
-    // A worker takes some tiles at once, so that it knows which comes next.
-    const std::size_t run = std::clamp<std::size_t>(tiles.count() / (8 * static_cast<std::size_t>(threads)), 1, 64);
-    const std::size_t runs = (tiles.count() + run - 1) / run;
+    const std::size_t run = tiles.run(threads), runs = (tiles.count() + run - 1) / run;
     return parallel(runs, threads, [&](std::size_t task, int worker) {
         auto* v = static_cast<Vec<C>*>(scratch.of(worker));
         const std::size_t last = std::min(tiles.count(), (task + 1) * run);

@@ -24,13 +24,19 @@ inline void rectify_chunk(const C* y, const C* median, std::uint64_t rejected, C
         store_vector(out + j, choose(mask_of<C>(rejected >> j), load_vector(median + j), load_vector(y + j)));
 }
 
-// rows i of the chunk at column `begin`, widened into y (n, 64), zero padded, and rescaled. `work` as for
-// rescale_chunk.
-template <class T>
-inline bool rescaled_chunk(const Rows<T>& rows, std::size_t begin, const Rescale& rescale, Compute<T>* y,
-                           Compute<T>* work) {
+// What rescaled_chunk needs: the chunk, and a vector for each row.
+template <class C>
+constexpr std::size_t rescaled_bytes(std::size_t n) {
+    return n * (chunk * sizeof(C) + sizeof(Vec<C>));
+}
+
+// The chunk at column `begin`, widened into y (n, 64), zero padded, and rescaled; y has room for rescaled_bytes.
+template <class T, class C = Compute<T>>
+inline bool rescaled_chunk(const Rows<T>& rows, std::size_t begin, const Rescale& rescale, C* y) {
     const bool finite = stage(rows, begin, std::min(chunk, rows.d - begin), chunk, y);
-    rescale_chunk(y, rows.n, chunk, rescale, work);
+    auto* work = reinterpret_cast<Vec<C>*>(y + rows.n * chunk);
+    for (std::size_t j = 0; j < chunk; j += lanes<C>)
+        rescale_columns<C>(InMemory<C>{y + j, chunk}, static_cast<int>(rows.n), rescale, work);
     return finite;
 }
 

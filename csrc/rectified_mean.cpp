@@ -101,15 +101,23 @@ bool add_rows(const Rows<T>& rows, std::size_t begin, std::size_t width, const B
 // The sums of one chunk again, of the rescaled values.
 template <class T, class C = Compute<T>>
 void add_rescaled(const Rows<T>& rows, std::size_t begin, const Bits& rejected, const double* weights,
-                  const Rescale& rescale, const C* median, double* sum, C* work) {
+                  const Rescale& rescale, const C* median, double* sum, C* y) {
     alignas(64) C kept[chunk];
-    C* y = work + rows.n * chunk;
-    rescaled_chunk(rows, begin, rescale, y, work);
+    rescaled_chunk(rows, begin, rescale, y);
     std::fill(sum, sum + chunk, 0.0);
     for (std::size_t i = 0; i < rows.n; ++i) {
         rectify_chunk(y + i * chunk, median, word_of_bits(rejected, i, begin), kept);
         for (std::size_t j = 0; j < chunk; ++j) sum[j] += weights[i] * static_cast<double>(kept[j]);
     }
+}
+
+// Whether any of a chunk's columns spans more than the value range.
+template <class C>
+bool any_spans(const C* low, const C* high, double value_range) {
+    bool found = false;
+    for (std::size_t j = 0; j < chunk; j += lanes<C>)
+        found |= any(spans(load_vector(low + j), load_vector(high + j), value_range));
+    return found;
 }
 
 template <class T, class C = Compute<T>>
@@ -119,7 +127,7 @@ bool mean_strip(const Rows<T>& rows, std::size_t begin, std::size_t width, const
     std::copy(median_to_mean, median_to_mean + width, s.median);
     if (!add_rows(rows, begin, width, rejected, weights, s)) return false;
     for (std::size_t c = 0; c < width && rows.n > 2; c += chunk)
-        if (any_wide(s.low + c, s.high + c, rescale.value_range))
+        if (any_spans(s.low + c, s.high + c, rescale.value_range))
             add_rescaled(rows, begin + c, rejected, weights, rescale, s.median + c, s.sum + c,
                          reinterpret_cast<C*>(&s + 1));
     store_clamped(s.sum, width, median_to_mean);
@@ -133,7 +141,7 @@ bool rectified_mean(const RowsView& view, Bits rejected, const double* weights, 
     return visit(view, [&](auto rows) {
         using C = typename decltype(rows)::Value;
         auto* out = static_cast<C*>(median_to_mean);
-        const Scratch scratch(threads, sizeof(Strip<C>) + 2 * rows.n * chunk * sizeof(C));
+        const Scratch scratch(threads, sizeof(Strip<C>) + rescaled_bytes<C>(rows.n));
         return for_strips(rows.d, threads, [&](std::size_t begin, std::size_t width, int worker) {
             return mean_strip(rows, begin, width, rejected, weights, rescale, out + begin, scratch.of(worker));
         });

@@ -42,7 +42,7 @@ bool repeated_median_rows(const Rows<R>& rows, Intercept intercept, void* slopes
         const std::size_t begin = tiles.begin(t), width = tiles.width(t);
         if (!stage(rows, begin, width, tiles.stride, work.tile)) return false;
         for (std::size_t j = 0; j < width; j += lanes<T>) {
-            work.columns.load(work.tile + j, design.n, tiles.stride);
+            work.columns.load(InMemory<T>{work.tile + j, tiles.stride}, design.n);
             const Line<T> line = fit_line(design, work.columns.centred, intercept, work.line);
             const Vec<T> scale = work.columns.scale;
             const Vec<T> slope = clamped<T>(line.slope / scale);

@@ -50,9 +50,9 @@ struct Judge {
           leave_smallest(parameters.leave_smallest) {}
 
     // One vector of columns: the confidences and places of their ranks. The line is returned.
-    Line<T> judge(const T* column, std::size_t stride, ResidualWork<T>& work) const {
+    Line<T> judge(InMemory<T> y, ResidualWork<T>& work) const {
         const int n = design.n;
-        work.columns.load(column, n, stride);
+        work.columns.load(y, n);
         const Line<T> line = fit_line(design, work.columns.centred, intercept, work.line);
         work.residuals.measure(work.columns, line, widths, n);
         const Vec<T> tau = leave_smallest ? scale_of_larger(work) : work.residuals.tau, one = splat(T(1));
@@ -92,7 +92,7 @@ struct Judge {
 
 // The sample standard deviation of n values; exactly 0 where all are equal.
 template <class T>
-Vec<T> deviation(const Vec<T>* values, int n) {
+Vec<T> sample_deviation(const Vec<T>* values, int n) {
     Vec<T> sum{}, squares{};
     for (int i = 1; i < n; ++i) sum += values[i] - values[0];
     const Vec<T> mean = sum / T(n);
@@ -100,17 +100,16 @@ Vec<T> deviation(const Vec<T>* values, int n) {
         const Vec<T> difference = values[i] - values[0] - mean;
         squares += difference * difference;
     }
-    for (int l = 0; l < lanes<T>; ++l) squares[l] = std::sqrt(squares[l] / T(n - 1));
-    return squares;
+    return square_root(squares / T(n - 1));
 }
 
 template <class T>
-void count_columns(const Judge<T>& judge, const T* column, std::size_t stride, ResidualWork<T>& work) {
+void count_columns(const Judge<T>& judge, InMemory<T> y, ResidualWork<T>& work) {
     const int n = judge.design.n;
-    judge.judge(column, stride, work);
-    const Vec<T> unit = deviation<T>(work.confidence, n) * T(0x1p30);
+    judge.judge(y, work);
+    const Vec<T> unit = sample_deviation<T>(work.confidence, n) * T(0x1p30);
     for (int i = 0; i < n; ++i) {
-        const Vec<T> value = load_vector(column + i * stride);
+        const Vec<T> value = y.get(i);
         Vec<T> found{};
         for (int k = 0; k < n; ++k) found = choose(equal(work.columns.sorted[k], value), work.confidence[k], found);
         const Vec<T> counts = found * unit;
@@ -120,9 +119,9 @@ void count_columns(const Judge<T>& judge, const T* column, std::size_t stride, R
 
 // A vector of columns with the line's values, clamped to finite ones, in place of those rejected.
 template <class T>
-void replace_columns(const Judge<T>& judge, T threshold, T* column, std::size_t stride, ResidualWork<T>& work) {
+void replace_columns(const Judge<T>& judge, T threshold, InMemory<T> y, ResidualWork<T>& work) {
     const int n = judge.design.n;
-    const Line<T> line = judge.judge(column, stride, work);
+    const Line<T> line = judge.judge(y, work);
     const Vec<T> largest = splat(std::numeric_limits<T>::max()), limit = splat(threshold);
     const Vec<T> origin = line.intercept + work.columns.centre * work.columns.scale;
     for (int k = 0; k < n; ++k) {
@@ -130,14 +129,13 @@ void replace_columns(const Judge<T>& judge, T threshold, T* column, std::size_t 
         work.place[k] = max(min(value, largest), -largest);
     }
     for (int i = 0; i < n; ++i) {
-        T* at = column + i * stride;
-        const Vec<T> value = load_vector(at);
+        const Vec<T> value = y.get(i);
         Vec<T> found = value;
         for (int k = 0; k < n; ++k) {
             const Mask<T> rejected = less(work.confidence[k], limit) & equal(work.columns.sorted[k], value);
             found = choose(rejected, work.place[k], found);
         }
-        store_vector(at, found);
+        y.set(i, found);
     }
 }
 
@@ -173,7 +171,8 @@ bool residual_weights(const RowsView& view, const Residual& parameters, std::int
         for (int w = 0; w < workers; ++w) std::fill_n(total_of(w), n, 0);
         const bool finite = each_tile(rows, threads, tiles, scratch, [&](auto& work, std::size_t, std::size_t width) {
             if (n < 3) return;
-            for (std::size_t j = 0; j < width; j += lanes<T>) count_columns(judge, work.tile + j, tiles.stride, work);
+            for (std::size_t j = 0; j < width; j += lanes<T>)
+                count_columns(judge, InMemory<T>{work.tile + j, tiles.stride}, work);
         });
         std::fill_n(total, n, 0);
         for (int w = 0; w < workers; ++w)
@@ -193,7 +192,7 @@ bool residual_mean(const RowsView& view, const double* weights, const Residual& 
         return each_tile(rows, threads, tiles, scratch, [&](auto& work, std::size_t begin, std::size_t width) {
             if (n >= 3)
                 for (std::size_t j = 0; j < width; j += lanes<T>)
-                    replace_columns(judge, static_cast<T>(threshold), work.tile + j, tiles.stride, work);
+                    replace_columns(judge, static_cast<T>(threshold), InMemory<T>{work.tile + j, tiles.stride}, work);
             std::fill_n(work.sum, width, 0.0);
             for (std::size_t i = 0; i < n; ++i)
                 for (std::size_t j = 0; j < width; ++j)

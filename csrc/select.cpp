@@ -8,37 +8,32 @@ namespace ra::RA_ISA {
 
 namespace {
 
-// The middle ranks, from sorted halves a and b: rank h of both is the least of max(a_i, b_(h-1-i)), the rank before it
-// the largest of the minima.
-template <class T>
+template <class T, Signs signs>
 void select_middle(Vec<T>* v, int n) {
     const int half = n / 2, rest = n - half;
-    sort<T>(v, rest);
-    sort<T>(v + rest, half);
-    Vec<T> lower = min(v[0], v[n - 1]), upper = max(v[0], v[n - 1]);
-    for (int i = 1; i < half; ++i) {
-        const Vec<T> a = v[i], b = v[n - 1 - i];
-        lower = max(min(a, b), lower);
-        upper = min(max(a, b), upper);
-    }
-    v[n / 2] = rest > half ? min(v[half], upper) : upper;
-    if (rest == half) v[half - 1] = lower;
+    select<T, signs>(v, rest, 0, rest);
+    select<T, signs>(v + rest, half, 0, half);
+    const Middles<T> found = middle_of_halves<T, signs>(v, n);
+    v[(n - 1) / 2] = found.lower;
+    v[n / 2] = found.upper;
 }
 
 }  // namespace
 
-template <class T>
+template <class T, Signs signs>
 void select(Vec<T>* v, int n, int first, int last) {
     const bool middle = first >= (n - 1) / 2 && last <= n / 2 + 1;
     if (n <= straight_line)
-        sort_few<T>(v, n);
+        sort_few<T, signs>(v, n);
     else if (middle)
-        select_middle<T>(v, n);
+        select_middle<T, signs>(v, n);
     else
         MergeSort<T, false>(n, v).sort_all();
 }
 
 template void select<float>(Vec<float>*, int, int, int);
+template void select<float, Signs::none>(Vec<float>*, int, int, int);
 template void select<double>(Vec<double>*, int, int, int);
+template void select<double, Signs::none>(Vec<double>*, int, int, int);
 
 }  // namespace ra::RA_ISA

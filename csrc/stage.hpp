@@ -51,6 +51,10 @@ struct Tiles {
     std::size_t count() const { return (d + stride - 1) / stride; }
     std::size_t begin(std::size_t tile) const { return tile * stride; }
     std::size_t width(std::size_t tile) const { return std::min(stride, d - begin(tile)); }
+    // Neighbouring tiles that a worker takes at once, so that it knows which comes next and can read ahead.
+    std::size_t run(int threads) const {
+        return std::clamp<std::size_t>(count() / (8 * static_cast<std::size_t>(threads)), 1, 64);
+    }
     int workers(int threads) const {
         return static_cast<int>(std::min(static_cast<std::size_t>(threads), std::max<std::size_t>(1, count())));
     }
