@@ -37,7 +37,7 @@ struct Residuals {
     }
 };
 
-// The lowest and the highest value that is accepted, and whether a rank between them is not.
+// The lowest and the highest value that is accepted, and whether any between them is not.
 template <class T>
 struct Range {
     Vec<T> low, high;
@@ -46,14 +46,12 @@ struct Range {
     template <class N>
     Range(const Vec<T>* sorted, const Mask<T>* accepted, N n)
         : low(splat(std::numeric_limits<T>::infinity())), high(-low) {
-        Mask<T> begun = less(low, low), ended = begun, hole = begun;
         each(n, [&](auto i) {
             high = choose(accepted[i], sorted[i], high);
-            hole = hole | (ended & accepted[i]);
-            begun = begun | accepted[i];
-            ended = ended | (begun & ~accepted[i]);
+            low = choose(accepted[n - 1 - i], sorted[n - 1 - i], low);
         });
-        each(n, [&](auto i) { low = choose(accepted[n - 1 - i], sorted[n - 1 - i], low); });
+        Mask<T> hole = less(low, low);
+        each(n, [&](auto i) { hole = hole | (~accepted[i] & less(low, sorted[i]) & less(sorted[i], high)); });
         has_hole = any(hole);
     }
     // A bit for each lane: whether it rejects the value.
