@@ -445,6 +445,12 @@ def test_centered_clipping_goes_on_from_its_result():
         assert_allclose(rule(x), center, **EXACT)
 
 
+def test_centered_clipping_of_updates_at_the_centre():
+    rule = ra.CenteredClipping(tau=10.0)
+    for _ in range(2):
+        assert_array_equal(rule(np.zeros((3, 4))), 0)
+
+
 def test_centered_clipping_takes_a_centre_of_the_updates_structure():
     x = honest(0, 6)
     trees = [{"a": row[:2], "b": [row[2:]]} for row in x]

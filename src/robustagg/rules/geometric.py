@@ -197,7 +197,7 @@ class CenteredClipping(DistanceRule):
         center[m:] = 1  # the row after the clients', if there is one; else the vector 0
         for _ in range(self.iterations):
             distances = distances_to(center)[:m]
-            factors = np.minimum(1, self.tau / np.maximum(distances, np.finfo(np.float64).tiny))
+            factors = np.divide(self.tau, distances, out=np.ones(m), where=distances > self.tau)
             center = center * (1 - factors.sum() / m)
             center[:m] += factors / m
         why = [f"{distance:.4g} from the centre" + ", clipped" * bool(distance > self.tau) for distance in distances]

@@ -44,7 +44,12 @@ class Notes(tuple[Any, ...]):
     """The notes of a block's chunks, field after field, as one note; `_make` makes it again of its fields."""
 
     _make: Callable[[Iterable[Any]], Notes]
-    chunks: Callable[[], Iterator[Any]]
+    _one: Callable[[Iterable[Any]], Any]
+    _size: int
+
+    def chunks(self) -> Iterator[Any]:
+        """The notes of the chunks, one after the other."""
+        return (self._one(self[k : k + self._size]) for k in range(0, len(self), self._size))
 
     @classmethod
     def of(cls, chunks: list[Any]) -> Notes | None:
@@ -59,8 +64,7 @@ class Notes(tuple[Any, ...]):
     @classmethod
     def _again(cls, make: Callable[[Iterable[Any]], Any], size: int, fields: Iterable[Any]) -> Notes:
         notes = cls(fields)
-        notes._make = partial(cls._again, make, size)
-        notes.chunks = lambda: (make(notes[k : k + size]) for k in range(0, len(notes), size))
+        notes._make, notes._one, notes._size = partial(cls._again, make, size), make, size
         return notes
 
 
