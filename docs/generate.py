@@ -19,10 +19,11 @@ n clients are admitted, f of them at most are Byzantine, an update has d coordin
   nothing is proven.
 - **passes**: how often each update is read, which is what a round over files costs.
 - **sample counts**: whether `sample_counts` weigh.
-- **remembers**: what it keeps from round to round, by client id; saved and loaded with `state_dict`/`load_state_dict`.
+- **remembers**: what it keeps from round to round, by client id; saved and loaded with `save`/`load`.
 
-A client whose update holds a NaN or an infinity is not admitted, whatever the rule. Every rule gives the same bits for
-any number of threads, and in memory as from files.
+A client whose update holds a NaN or an infinity is not admitted, whatever the rule. Every rule runs in memory
+(`aggregate`) and over files larger than memory (`aggregate_files`), with the same bits, whatever the number of threads.
+After a round over files, what is remembered of a model's size is on disk too.
 """
 
 MIDDLE = """

@@ -80,6 +80,21 @@ def test_aggregate_with_the_other_rules(name: list[str], rule: ra.Rule, tmp_path
             assert written[key].tobytes() == value.tobytes()
 
 
+@pytest.mark.parametrize(("name", "make"), [("foolsgold", ra.FoolsGold), ("centered-clipping", ra.CenteredClipping)])
+def test_a_ledger_keeps_what_any_rule_remembers(name: str, make: type[ra.Rule], tmp_path: Path, folder: Path) -> None:
+    rule, book = make(), tmp_path / "ledger.npz"
+    for round in (1, 2, 3):
+        given = files(tmp_path, round)
+        robustagg("aggregate", *given[round - 1 :], "--rule", name, "--ledger", book, "--out", folder / "g.npz")
+        expected = rule.aggregate(dict(list(updates(round).items())[round - 1 :]))
+        with np.load(folder / "g.npz") as written:
+            assert all(written[key].tobytes() == value.tobytes() for key, value in expected.update.items())
+    assert make.load(book).last_round == 3
+    parameter = "kappa=2" if name == "foolsgold" else "tau=3"
+    done = robustagg("aggregate", *given, "-r", name, "-l", book, "-o", folder / "g.npz", "-p", parameter, code=1)
+    assert "written with other parameters" in done.stderr
+
+
 def test_ids_and_sample_counts(tmp_path: Path, folder: Path) -> None:
     (tmp_path / "counts.json").write_text('{"a": 3, "b": 1.0}')
     two = files(tmp_path)[:2]
@@ -102,6 +117,7 @@ FAILURES = {
     "other parameters": (["--ledger", "{book}", "-p", "window=20"], "window = 10 (here 20)"),
     "a round of the past": (["--ledger", "{book}", "--round", "3"], "round 3 is not later"),
     "no ledger but a file": (["--ledger", "{tmp}/berlin.npz"], "berlin.npz is not a ledger"),
+    "a ledger of another rule": (["--rule", "foolsgold", "--ledger", "{book}"], "not hold the state of a rule"),
     "a broken file": (["--rule", "mean", "--strict", "{tmp}/broken.npz"], "client 'broken'"),
     "too few clients": (["--rule", "trimmed-mean", "-p", "f=3"], "more than 2f = 6 clients; 5 clients"),
     "the same client twice": (["--rule", "mean", "{tmp}/berlin.npz"], "'berlin'"),
@@ -146,7 +162,12 @@ USAGE = {
     "a value of the wrong kind": (["--ledger", "{tmp}/l", "-p", "window=many"], "window must be an integer"),
     "parameters that exclude each other": (["--rule", "trimmed-mean", "-p", "f=1", "-p", "beta=0.1"], "not both"),
     "reputation without a ledger": ([], "--ledger"),
-    "a ledger without reputation": (["--rule", "mean", "--ledger", "{tmp}/l"], "leave out --ledger"),
+    "foolsgold without a ledger": (["--rule", "foolsgold"], "foolsgold remembers the clients: say where with --ledger"),
+    "a ledger without memory": (["--rule", "mean", "--ledger", "{tmp}/l"], "leave out --ledger"),
+    "a ledger with a memory that is off": (
+        ["--rule", "foolsgold", "-p", "memory=false", "--ledger", "{tmp}/l"],
+        "leave out --ledger",
+    ),
     "no folder for the update": (["--rule", "mean", "--out", "{tmp}/no/g.npz"], "there is no folder"),
     "no folder for the ledger": (["--ledger", "{tmp}/no/l.sqlite"], "there is no folder"),
     "a folder for the update": (["--rule", "mean", "--out", "{tmp}"], "directory"),

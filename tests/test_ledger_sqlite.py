@@ -202,7 +202,6 @@ def test_reading_creates_and_changes_nothing(path: Path) -> None:
         ledger.load(path)
         ledger.history(path)
         ledger.rounds(path)
-        ledger.check_parameters(path, PARAMETERS)
 
 
 def test_a_save_without_a_new_round_writes_nothing(path: Path) -> None:
@@ -219,16 +218,13 @@ def test_other_parameters_are_refused_by_name(path: Path) -> None:
     other = {**PARAMETERS, "decay": 0.25, "new": 1}
     told = r"decay = 0.5 \(here 0.25\), new = 'absent' \(here 1\)$"
     written = play(memory, 3, {"lima": 0.5})
-    with unchanged(path, memory):
-        with pytest.raises(InvalidLedger, match=told):
-            ledger.check_parameters(path, other)
-        with pytest.raises(InvalidLedger, match=told):
-            ledger.save(path, other, memory, written)
+    with unchanged(path, memory), pytest.raises(InvalidLedger, match=told):
+        ledger.save(path, other, memory, written)
 
 
 def test_there_is_no_ledger(path: Path) -> None:
     with unchanged(path):
-        for look in (ledger.load, ledger.history, ledger.rounds, lambda path: ledger.check_parameters(path, {})):
+        for look in (ledger.load, ledger.history, ledger.rounds):
             with pytest.raises(FileNotFoundError, match="there is no ledger at"):
                 look(path)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import tracemalloc
+import weakref
 
 import numpy as np
 import pytest
@@ -233,6 +235,19 @@ def test_a_nan_client_is_left_out_of_the_mixing():
     assert_array_equal(ra.Pipeline(ra.NNM(2), ra.Median())(y), ra.Pipeline(ra.NNM(2), ra.Median())(x))
 
 
+def test_notes_do_not_wait_for_the_garbage_collector():
+    array = np.ones(3)
+    known = weakref.ref(array)
+    notes = pipeline.Notes.of([array, array])
+    assert [note is array for note in notes.chunks()] == [True, True]
+    gc.disable()
+    try:
+        del array, notes
+        assert known() is None
+    finally:
+        gc.enable()
+
+
 def test_a_pipeline_remembers_what_its_rule_remembers():
     members = (ra.NNM(2), ra.CenteredClipping(tau=1.0))
     rule = ra.Pipeline(*members)
@@ -259,7 +274,7 @@ def test_bits_are_those_of_files(tmp_path):
     for i, row in enumerate(x):
         np.save(tmp_path / f"{i:02}.npy", row)
     paths = sorted(tmp_path.glob("*.npy"))
-    for last in (last for last in LAST if last().streams):
+    for last in LAST:
         in_memory = ra.Pipeline(ra.NNM(2), last()).aggregate(x)
         result = ra.aggregate_files(
             ra.Pipeline(ra.NNM(2), last()), paths, tmp_path / "out.npy", ids=range(11), max_memory="12 MiB"

@@ -208,15 +208,6 @@ def test_foolsgold_forgets_a_round_that_fails():
     assert_array_equal(list(after["history"].values()), list(before["history"].values()))
 
 
-def test_foolsgold_with_memory_does_not_run_over_files(tmp_path):
-    np.save(tmp_path / "a.npy", np.ones(3))
-    with pytest.raises(ValueError, match=r"remembers all clients' updates .* memory=False"):
-        ra.aggregate_files(ra.FoolsGold(), [tmp_path / "a.npy"], tmp_path / "out.npy")
-    with pytest.raises(ValueError, match="remembers all clients' updates"):
-        ra.aggregate_files(ra.Pipeline(ra.FoolsGold()), [tmp_path / "a.npy"], tmp_path / "out.npy")
-    assert not (tmp_path / "out.npy").exists()
-
-
 # --- FLTrust --------------------------------------------------------------------------------------------------------
 
 

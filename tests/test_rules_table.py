@@ -65,9 +65,9 @@ def test_the_rule_against_attackers(entry: Entry):
 
 
 @every_rule
-def test_what_the_table_says_of_files_and_samples(entry: Entry):
+def test_what_the_table_says_of_memory_and_samples(entry: Entry):
     rule = entry.against(11, 2)
-    assert rule.streams == (entry.streams == "yes")
+    assert rule.remembers == bool(entry.state)
     assert entry.weighs_samples == rule.weighs_samples
     state = rule.state_dict().keys() - {"rule", "parameters", "round", "d"}
     assert bool(state) == bool(entry.state)
@@ -101,7 +101,7 @@ def test_every_unaided_rule_aggregates_files(entry: Entry, tmp_path: Path):
     for i, row in enumerate(x):
         np.save(tmp_path / f"c{i}.npy", row)
     parameters = ["--param", "f=1"] if entry.needs else []
-    parameters += ["--param", "memory=false"] if entry.name == "foolsgold" else []
+    parameters += ["--ledger", tmp_path / "ledger"] if entry.name == "foolsgold" else []
     parameters += ["--param", "reference=c0"] if entry.name == "monna" else []
     out = tmp_path / "out.npy"
     paths = sorted(tmp_path.glob("*.npy"))

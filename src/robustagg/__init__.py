@@ -7,6 +7,7 @@ from robustagg.kernels import set_num_threads, use_backend
 from robustagg.protocol import Result
 from robustagg.rules.base import Rule
 from robustagg.rules.coordinatewise import Mean, Median, TrimmedMean
+from robustagg.rules.foolsgold import FoolsGold
 from robustagg.rules.geometric import CenteredClipping, GeometricMedian
 from robustagg.rules.krum import Bulyan, Krum, MultiKrum
 from robustagg.rules.medians import MeaMed, RepeatedMedian
@@ -18,7 +19,7 @@ from robustagg.rules.residual import ResidualReweighting
 from robustagg.rules.spectral import CAF, DnC
 from robustagg.rules.steps import confidence, rectify, repeated_median
 from robustagg.rules.subsets import MDA, SMEA
-from robustagg.rules.trust import FLTrust, FoolsGold
+from robustagg.rules.trust import FLTrust
 
 __all__ = [
     "ARC",

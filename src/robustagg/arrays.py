@@ -17,8 +17,9 @@ import numpy as np
 
 from robustagg import errors
 from robustagg.kernels.interface import Array, Rows
-from robustagg.protocol import Client
+from robustagg.protocol import Client, Remember
 from robustagg.tensors import NATIVE_FLOATS, Path, Wrap, dtype_name, host_of, is_numbers, is_tensor, numpy_wrap
+from robustagg.vectors import InMemory
 
 CONTIGUOUS_BLOCK = 2**20  # coordinates that are copied at a time where rows are strided
 
@@ -74,6 +75,10 @@ class Updates:
 
     def sink(self, kept: Sequence[int]) -> Assembly:
         return Assembly(self, kept)
+
+    @property
+    def remember(self) -> Remember:
+        return InMemory
 
 
 class Assembly:

@@ -9,7 +9,7 @@ import numpy as np
 
 from robustagg import errors, kernels
 from robustagg.kernels.interface import Array, Rows
-from robustagg.protocol import NON_FINITE, Block, Client, Floats, Result, Round, Verdict
+from robustagg.protocol import NON_FINITE, Block, Client, Floats, Remember, Result, Round, Verdict
 
 if TYPE_CHECKING:
     from robustagg.rules.base import Rule
@@ -59,6 +59,10 @@ class Source(Protocol):
 
     def sink(self, kept: Sequence[int]) -> Sink: ...
 
+    @property
+    def remember(self) -> Remember:
+        """How vectors of the model's size are remembered; not bound to the source, which the round may outlive."""
+
 
 def run(
     rule: Rule,
@@ -74,6 +78,7 @@ def run(
         d=source.d,
         sample_counts=_sample_counts(sample_counts, source.clients),
         extras=extras or {},
+        remember=source.remember,
     ).without(source.excluded)
     references = rule.references(round)
     if references:

@@ -195,12 +195,6 @@ def missing_argument(rule: str, name: str) -> TypeError:
     return TypeError(f"{rule}.aggregate() needs the keyword argument {name!r}")
 
 
-def remembers_updates(rule: str) -> ValueError:
-    return ValueError(
-        f"{rule} remembers all clients' updates and cannot run over files; with memory=False it judges each round alone"
-    )
-
-
 def too_few_clients(rule: str, admitted: int, condition: str) -> ValueError:
     return ValueError(f"{rule} needs {condition}; {admitted} clients are admitted in this round")
 
@@ -229,6 +223,14 @@ def file_is_no_state(path: object, fault: object) -> InvalidLedger:
 
 
 # --- saved state ----------------------------------------------------------------------------------------------------
+
+
+def vector_cut_short(name: str, end: int) -> InvalidLedger:
+    return InvalidLedger(f"{name} ends at byte {end}, before a vector that the rule remembers: it was written to since")
+
+
+def no_vector(name: str) -> ValueError:
+    return ValueError(f"member {name!r} is no vector of numbers as they were saved")
 
 
 def other_rule(expected: str, got: object) -> ValueError:
@@ -325,8 +327,8 @@ def parameter_needed(rule: str, name: str) -> ValueError:
     return ValueError(f"the rule {rule} needs its parameter {name}: give --param {name}=VALUE")
 
 
-def ledger_needed() -> ValueError:
-    return ValueError("the rule reputation remembers the clients: say where with --ledger, or choose another --rule")
+def ledger_needed(rule: str) -> ValueError:
+    return ValueError(f"the rule {rule} remembers the clients: say where with --ledger, or choose another --rule")
 
 
 def ledger_unused(rule: str) -> ValueError:

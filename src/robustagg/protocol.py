@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple, TypeAlias
@@ -12,9 +12,12 @@ from numpy.typing import NDArray
 
 from robustagg import errors
 from robustagg.kernels.interface import Rows
+from robustagg.vectors import InMemory, Memory, Vector
 
 Client: TypeAlias = int | str
 Floats: TypeAlias = NDArray[np.float64]
+Remember: TypeAlias = Callable[[Mapping[Client, Vector], Sequence[Client]], Memory]
+"""Given the vectors that a rule remembers, and names: where new vectors of these names go."""
 
 NON_FINITE = "not admitted: NaN or infinite values"
 SHOWN = 40  # clients that print(result) lists
@@ -35,6 +38,8 @@ class Round:
     """Index of each client that is not admitted, and why not."""
     extras: Mapping[str, Any] = field(default_factory=dict)
     """Further arguments of the call, for the rules that take some."""
+    remember: Remember = InMemory
+    """How vectors of the model's size are remembered."""
 
     @cached_property
     def kept(self) -> list[int]:

@@ -8,13 +8,12 @@ from typing import Annotated, Any, TypeAlias
 
 import typer
 
-from robustagg import Reputation, Result, Rule, aggregate_files, errors
+from robustagg import Result, Rule, aggregate_files, errors
 from robustagg.cli import arguments, screen
 from robustagg.files.output import check as check_output
-from robustagg.ledger import check_parameters
 
 _FILES = "One file per client: .safetensors, .npz or .npy. The name without the suffix is the client's id."
-_LEDGER = "Keep reputations here; made if missing. For the rule reputation only."
+_LEDGER = "Keep what the rule remembers here; made if missing. The rules reputation and foolsgold need it."
 _RULE = "How to aggregate; 'robustagg rules' lists the names."
 _PARAM = "A parameter of the rule, f=2 or window=none; repeatable. A ledger keeps those that it was made with."
 _ROUND = "Number of the round; without it, the ledger's last one plus 1."
@@ -51,13 +50,16 @@ def aggregate(
 ) -> None:
     """Turn one round of clients' update files into one update.
 
-    With the rule reputation, the ledger remembers the clients from round to round. The update and the ledger's
-    new round appear when the round is complete; a round that fails or is stopped leaves both as they were.
+    The ledger remembers the clients from round to round, where the rule does. The update and the ledger's new round
+    appear when the round is complete; a round that fails or is stopped leaves both as they were.
     """
     values = arguments.rule_parameters(rule, param or ())
+    made = arguments.RULES[rule](**values)
     with arguments.usage():
-        if (rule == "reputation") != (ledger is not None):
-            raise errors.ledger_needed() if ledger is None else errors.ledger_unused(rule)
+        if ledger is None and made.remembers and made.by_client:
+            raise errors.ledger_needed(rule)
+        if ledger is not None and not made.remembers:
+            raise errors.ledger_unused(rule)
         check_output(out, list(map(str, files)))
     options = {
         "ids": ids or None,
@@ -67,7 +69,8 @@ def aggregate(
         "sample_counts": None if sample_counts is None else arguments.sample_counts(sample_counts),
     }
     is_new = ledger is not None and not ledger.exists()
-    made = arguments.RULES[rule](**values) if ledger is None or is_new else _continued(ledger, values)
+    if ledger is not None and not is_new:
+        made = _continued(type(made), ledger, values)
     result = _aggregated(made, files, out, ledger, options)
     if as_json:
         screen.say_json({**result.to_dict(), "out": str(out), "ledger": None if ledger is None else str(ledger)})
@@ -76,10 +79,12 @@ def aggregate(
     screen.say(f"Update: {out}", *([] if ledger is None else [f"Ledger: {ledger}{' (new)' if is_new else ''}"]))
 
 
-def _continued(ledger: Path, values: dict[str, Any]) -> Reputation:
+def _continued(kind: type[Rule], ledger: Path, values: dict[str, Any]) -> Rule:
     """The rule that a ledger remembers; what was asked for must not differ from its parameters."""
-    rule = Reputation.load(ledger)
-    check_parameters(ledger, {**rule.parameters, **values})
+    rule = kind.load(ledger)
+    differences = [(k, rule.parameters[k], v) for k, v in values.items() if rule.parameters[k] != v]
+    if differences:
+        raise errors.other_parameters(differences)
     return rule
 
 
@@ -93,7 +98,7 @@ def _aggregated(rule: Rule, files: list[Path], out: Path, ledger: Path | None, o
             bars.update(bar, completed=done, total=total)
 
         result = aggregate_files(rule, files, draft, progress=progress, **options)
-        if isinstance(rule, Reputation) and ledger is not None:
+        if ledger is not None:
             rule.save(ledger)
         draft.replace(out)
     return result

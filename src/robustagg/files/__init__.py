@@ -81,8 +81,6 @@ def aggregate_files(
     Every file is read once per pass: once for mean, median and trimmed mean, twice for the reputation rule. A file that
     fails or changes during a pass makes the round begin again without its client.
     """
-    if not rule.streams:
-        raise errors.remembers_updates(type(rule).__name__)
     paths = _listed(paths)
     entrants = Entrants(_clients(ids, paths), paths, strict)
     out = Path(out)
@@ -93,7 +91,8 @@ def aggregate_files(
     if found.tensors and not voting:
         raise errors.only_integers(entrants.clients[min(found.files)], found.tensors[0].dtype)
     itemsize = max((tensor.storage.itemsize for tensor in voting), default=1)
-    plan = budget.divide(memory, len(found.files), itemsize, found.nbytes)
+    n = len(found.files)
+    plan = budget.divide(memory, n, n * rule.further_rows, itemsize, found.nbytes)
     work = Progress(progress, found, passes=2 if rule.observes else 1)
     with Target(out, found.tensors) as target, Files(entrants, found, plan, target, work) as source:
         return engine.run(rule, source, sample_counts, round, extras)

@@ -44,20 +44,21 @@ def header_limit(memory: int) -> int:
     return max(memory // HEADERS, 2**14)
 
 
-def divide(memory: int, rows: int, itemsize: int, fixed: int) -> Budget:
+def divide(memory: int, rows: int, further: int, itemsize: int, fixed: int) -> Budget:
     """Divide a budget between blocks of some rows, and notes, after what is needed anyway.
 
     Parameters
     ----------
     memory : int
         The budget in bytes.
-    rows, itemsize : int
-        Rows of a block, and bytes of the widest value.
+    rows, further, itemsize : int
+        Rows of a block, further rows that the rule holds beside them, and bytes of the widest value.
     fixed : int
         Bytes needed whatever the width.
     """
     per_value = itemsize + SCRATCH[kernels.active_name()] + 1  # 1: two notes of a bit each, and some room
-    per_coordinate = rows * per_value + RESULT
+    per_further = max(itemsize, 4) + SCRATCH[kernels.active_name()]
+    per_coordinate = rows * per_value + further * per_further + RESULT
     least = fixed + GRAM_TILE * per_coordinate
     if memory < least:
         raise errors.too_little_memory(memory, least, rows)

@@ -60,6 +60,11 @@ class Target:
         self._writer: Writer | None = None
         self._file: BinaryIO = open(self._partial, "xb")  # noqa: SIM115 - see __exit__
 
+    @property
+    def folder(self) -> Path:
+        """Where temporary files go."""
+        return self.path.parent
+
     def __enter__(self) -> Target:
         return self
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,8 @@ from robustagg.files.readers import Cut, Reader, cuts, pieces_of
 from robustagg.files.survey import Entrants, Survey
 from robustagg.files.tensors import Tensor
 from robustagg.kernels.interface import Array, Rows
-from robustagg.protocol import Client
+from robustagg.protocol import Client, Remember
+from robustagg.vectors import OnDisk
 
 MIDDLES = 8  # integers are read this many times narrower than the rest: they are sorted in wider copies
 
@@ -81,11 +83,17 @@ class Files:
 
     def notes(self) -> Notes:
         self._close_notes()
-        self._notes = Notes(self._budget.notes, self._target.path.parent)
+        self._notes = Notes(self._budget.notes, self._target.folder)
         return self._notes
 
     def sink(self, kept: Sequence[int]) -> Output:
         return Output(self, kept, self._target)
+
+    @property
+    def remember(self) -> Remember:
+        double = any(tensor.dtype == "float64" for tensor in self.tensors if tensor.counts)
+        dtype = np.dtype(np.float64 if double else np.float32)
+        return partial(OnDisk, d=self.d, dtype=dtype, folder=self._target.folder)
 
     # --- what its output calls ---
 

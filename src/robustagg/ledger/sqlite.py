@@ -85,18 +85,6 @@ def load(path: AnyPath) -> tuple[dict[str, Any], Ledger]:
     return parameters, ledger
 
 
-def check_parameters(path: AnyPath, parameters: Mapping[str, Any]) -> None:
-    """Refuse a ledger that was written with other parameters.
-
-    Raises
-    ------
-    InvalidLedger
-        If it was; names what differs and both values. Further errors as :func:`load`.
-    """
-    with reading(path) as connection:
-        _check_parameters(connection, path, parameters)
-
-
 def _create(path: AnyPath, parameters: Mapping[str, Any], ledger: Ledger, record: RoundRecord | None) -> Stamps | None:
     """Save to a new file, which appears whole or not at all; None if someone else's appeared first."""
     draft = f"{os.fspath(path)}.{secrets.token_hex(4)}.draft"

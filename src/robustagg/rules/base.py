@@ -120,7 +120,7 @@ class Rule(ABC):
 
     def save(self, path: str | Path) -> None:
         """Write parameters and memory to a file, an .npz archive; replaced if there is one, whole or not at all."""
-        saving.write(path, self.state_dict())
+        saving.write(path, self._state())
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -132,6 +132,11 @@ class Rule(ABC):
             If there is no such file.
         InvalidLedger, ValueError
             If it does not hold the state of a rule, or holds another rule's.
+
+        Notes
+        -----
+        What a rule of rounds over files remembers of the model's size stays in the file until the next round; the file
+        may meanwhile be replaced, as :meth:`save` does, or deleted, but not be written to.
         """
         state = saving.read(path)
         if state["rule"] != cls.__name__:
@@ -139,6 +144,10 @@ class Rule(ABC):
         rule = cls._of(state["parameters"])
         rule.load_state_dict(state)
         return rule
+
+    def _state(self) -> dict[str, Any]:
+        """What :meth:`state_dict` gives, but for vectors on disk, which stay there."""
+        return self.state_dict()
 
     @classmethod
     def _of(cls, parameters: Mapping[str, Any]) -> Self:
@@ -157,9 +166,14 @@ class Rule(ABC):
     # --- what the engine calls ---
 
     @property
-    def streams(self) -> bool:
-        """Whether what the rule remembers is small enough for rounds over files larger than memory."""
-        return True
+    def remembers(self) -> bool:
+        """Whether a round depends on those before by more than its number."""
+        return False
+
+    @property
+    def further_rows(self) -> int:
+        """Rows per client that the rule holds of a block besides the client's own: memories, mixed rows."""
+        return 0
 
     def check(self, round: Round) -> None:
         """Whether the rule can do this round; raises if not."""

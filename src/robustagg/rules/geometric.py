@@ -16,6 +16,9 @@ from robustagg.rules.base import shares
 from robustagg.rules.distance import Combination, DistanceRule, check_whole, combined
 from robustagg.rules.geometry import Geometry
 from robustagg.rules.gram import Gram, Related
+from robustagg.vectors import Memory, Vector, in_memory, kept
+
+CENTER = "center"  # an argument of the call, and what is remembered
 
 
 @dataclass(eq=False)
@@ -106,9 +109,9 @@ def check_positive(name: str, value: Any) -> None:
 
 @dataclass(frozen=True)
 class Clipped(Combination):
-    """A verdict of centered clipping, and the pieces of the result, which will be the next round's centre."""
+    """A verdict of centered clipping, and the place of the result, which will be the next round's centre."""
 
-    pieces: list[Array] = field(default_factory=list)
+    memory: Memory = field(kw_only=True)
 
 
 @dataclass(eq=False)
@@ -134,9 +137,9 @@ class CenteredClipping(DistanceRule):
     Notes
     -----
     The centre of the first round is zero, fit for gradients; ``aggregate(updates, center=tree)`` gives another, in any
-    round. Remembers its result, a vector of the model's size, in memory. No client moves the result by more than
-    tau / n per iteration; breakdown point 1/2 for a fitting tau. O(nd), with several iterations O(n^2 d), one pass. The
-    weights of the result are the clients' clip factors.
+    round. Remembers its result, a vector of the model's size: in memory, after a round over files on disk beside the
+    round's `out`. No client moves the result by more than tau / n per iteration; breakdown point 1/2 for a fitting tau.
+    O(nd), with several iterations O(n^2 d), one pass. The weights of the result are the clients' clip factors.
 
     References
     ----------
@@ -152,7 +155,7 @@ class CenteredClipping(DistanceRule):
     array([0.225])
     """
 
-    extras: ClassVar[frozenset[str]] = frozenset({"center"})
+    extras: ClassVar[frozenset[str]] = frozenset({CENTER})
     linear: ClassVar[bool] = False  # it must see its result
 
     tau: float = 10.0
@@ -162,11 +165,15 @@ class CenteredClipping(DistanceRule):
         super().__post_init__()
         check_positive("tau", self.tau)
         check_whole("iterations", self.iterations, 1)
-        self._center: Array | None = None
+        self._center: Vector | None = None
+
+    @property
+    def remembers(self) -> bool:
+        return True
 
     def check(self, round: Round) -> None:
         super().check(round)
-        if "center" not in round.extras and self._center is not None and self._center.size != round.d:
+        if CENTER not in round.extras and self._center is not None and self._center.size != round.d:
             raise errors.other_size(self._center.size, round.d)
 
     def references(self, round: Round) -> Mapping[str, Any]:
@@ -201,20 +208,21 @@ class CenteredClipping(DistanceRule):
             center = center * (1 - factors.sum() / m)
             center[:m] += factors / m
         why = [f"{distance:.4g} from the centre" + ", clipped" * bool(distance > self.tau) for distance in distances]
-        return Clipped(factors / factors.sum(), why, coefficients=center)
+        memory = round.remember({}, [CENTER])
+        return Clipped(factors / factors.sum(), why, coefficients=center, memory=memory)
 
     def combine(self, block: Block, note: Any, verdict: Verdict) -> Array:
         assert isinstance(verdict, Clipped)
         if len(block.rows) < len(verdict.coefficients):
             block = Block(self._with_center(block), block.start)
         piece = combined(block, verdict)
-        verdict.pieces.append(piece)
+        verdict.memory.add(piece[None])
         return piece
 
     def commit(self, verdict: Verdict, round: Round) -> None:
         super().commit(verdict, round)
         assert isinstance(verdict, Clipped)
-        self._center = np.concatenate(verdict.pieces)
+        self._center = verdict.memory.vectors()[CENTER]
 
     def _with_center(self, block: Block) -> Rows:
         """The rows, and the previous result in their dtype, as it was sent."""
@@ -226,7 +234,10 @@ class CenteredClipping(DistanceRule):
 
     def state_dict(self) -> dict[str, Any]:
         """Parameters and the previous result, for :meth:`load_state_dict`."""
-        return {**super().state_dict(), "center": None if self._center is None else self._center.copy()}
+        return {**super().state_dict(), CENTER: None if self._center is None else in_memory(self._center)}
+
+    def _state(self) -> dict[str, Any]:
+        return {**super().state_dict(), CENTER: self._center}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from a state that a CenteredClipping with the same parameters has saved.
@@ -237,7 +248,7 @@ class CenteredClipping(DistanceRule):
             If the state is another rule's, or was reached with other parameters; nothing is changed then.
         """
         super().load_state_dict(state)
-        self._center = None if state["center"] is None else np.array(state["center"])
+        self._center = None if state[CENTER] is None else kept(state[CENTER])
 
 
 def encoded(values: Array, dtype: np.dtype[Any]) -> Array:

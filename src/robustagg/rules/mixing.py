@@ -137,6 +137,10 @@ class Mixer(Rule):
         super().__post_init__()
         self.observes = self.member.measures is not None  # type: ignore[misc]
 
+    @property
+    def further_rows(self) -> int:
+        return 1
+
     def check(self, round: Round) -> None:
         super().check(round)
         self.member.check(round)
@@ -161,6 +165,7 @@ class Apart:
     def __init__(self, updates: arrays.Updates, whole: bool) -> None:
         self.updates, self.whole = updates, whole
         self.clients, self.d, self.excluded = updates.clients, updates.d, updates.excluded
+        self.remember = updates.remember
 
     def blocks(self, kept: Sequence[int]) -> Iterator[Rows]:
         return self.updates.blocks(kept)

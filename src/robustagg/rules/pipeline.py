@@ -132,9 +132,12 @@ class Pipeline(Rule):
         return all(member.keeps_clients for member in self.mixers)
 
     @property
-    def streams(self) -> bool:
-        """Whether the rule may run over files."""
-        return self.last.streams
+    def remembers(self) -> bool:
+        return self.last.remembers
+
+    @property
+    def further_rows(self) -> int:
+        return bool(self.mixers) + self.last.further_rows
 
     # --- the three verbs ---
 
@@ -237,6 +240,9 @@ class Pipeline(Rule):
     def state_dict(self) -> dict[str, Any]:
         """Parameters and memory, the last member's included, for :meth:`load_state_dict`."""
         return {**super().state_dict(), "last": self.last.state_dict()}
+
+    def _state(self) -> dict[str, Any]:
+        return {**super().state_dict(), "last": self.last._state()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from a state that a Pipeline of the same members has saved.

@@ -123,6 +123,10 @@ class Reputation(Rule):
         return self._ledger.round
 
     @property
+    def remembers(self) -> bool:
+        return True
+
+    @property
     def line(self) -> dict[str, Any]:
         """The parameters of the regression and its residuals."""
         names = ("value_range", "rescale", "intercept", "interval_width", "scale_floor")

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 from robustagg.rules.base import Rule
 from robustagg.rules.coordinatewise import Mean, Median, TrimmedMean
+from robustagg.rules.foolsgold import FoolsGold
 from robustagg.rules.geometric import CenteredClipping, GeometricMedian
 from robustagg.rules.krum import Bulyan, Krum, MultiKrum
 from robustagg.rules.medians import MeaMed, RepeatedMedian
@@ -17,7 +18,7 @@ from robustagg.rules.reputation import Reputation
 from robustagg.rules.residual import ResidualReweighting
 from robustagg.rules.spectral import CAF, DnC
 from robustagg.rules.subsets import MDA, SMEA
-from robustagg.rules.trust import FLTrust, FoolsGold
+from robustagg.rules.trust import FLTrust
 
 Needs: TypeAlias = tuple[int, int] | None
 
@@ -40,8 +41,6 @@ class Entry:
     """What it remembers from round to round."""
     asks: str = ""
     """What each call must give besides the updates."""
-    streams: str = "yes"
-    """Whether it runs over files larger than memory."""
 
     @property
     def condition(self) -> str:
@@ -74,7 +73,6 @@ class Entry:
             "sample counts": self.weighs_samples,
             "remembers": self.state,
             "asks for": self.asks,
-            "over files": self.streams,
             "source": self.source,
         }
 
@@ -116,16 +114,7 @@ RULES = (
     Entry("cge", CGE, "Gupta et al., 2021", (2, 1), "-", "n d"),
     Entry("caf", CAF, "Allouah et al., 2025", (2, 1), "1/2", PAIRS + " + f n^3"),
     Entry("dnc", DnC, "Shejwalkar and Houmansadr, NDSS 2021", (2, 1), "-", "n d + n^3"),
-    Entry(
-        "foolsgold",
-        FoolsGold,
-        "Fung et al., RAID 2020",
-        None,
-        "-",
-        PAIRS,
-        "a history of each client",
-        streams="without memory",
-    ),
+    Entry("foolsgold", FoolsGold, "Fung et al., RAID 2020", None, "-", PAIRS, "a history of each client"),
     Entry("fltrust", FLTrust, "Cao et al., NDSS 2021", None, "-", "n d", asks="server_update"),
 )
 

@@ -1,0 +1,278 @@
+"""Rules that remember vectors, over files: the bits of memory, bounded memory, and nothing left of what fails."""
+
+from __future__ import annotations
+
+import copy
+import os
+import pickle
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import robustagg as ra
+from updatefiles import model, read, same, write_all
+
+RULES = {
+    "foolsgold": lambda: ra.FoolsGold(),
+    "foolsgold-features": lambda: ra.FoolsGold(features=(9000, 30_000), variant="authors"),
+    "mixed-foolsgold": lambda: ra.Pipeline(ra.NNM(1), ra.FoolsGold()),
+    "centered-clipping": lambda: ra.CenteredClipping(tau=100.0, iterations=2),
+    "mixed-centered-clipping": lambda: ra.Pipeline(ra.ARC(1), ra.CenteredClipping(tau=100.0)),
+}
+ROUNDS = (["ada", "bob", "cem"], ["bob", "dan", "ada", "eve"], ["dan", "cem"], ["ada", "bob", "cem", "dan", "eve"])
+BUDGETS = (6 * 2**20, "1 GiB", "20MB", "7MiB")
+
+each_rule = pytest.mark.parametrize("make", RULES.values(), ids=RULES)
+
+
+def sent(number, dtype="float32"):
+    return {name: model(100 * number + k, dtype) for k, name in enumerate(ROUNDS[number])}
+
+
+def over_files(rule, folder, updates, **options):
+    folder.mkdir(exist_ok=True)
+    return ra.aggregate_files(rule, write_all(folder, updates, ".npz"), folder.parent / "out.npz", **options)
+
+
+def arrays_of(state):
+    """What a state holds, bit for bit."""
+    if isinstance(state, dict):
+        return {key: arrays_of(value) for key, value in state.items()}
+    return (state.dtype.str, state.tobytes()) if isinstance(state, np.ndarray) else state
+
+
+# --- the same bits --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@each_rule
+def test_bits_of_memory_while_clients_come_and_go(tmp_path, make, dtype):
+    streamed, whole = make(), make()
+    for number, budget in enumerate(BUDGETS):
+        updates = sent(number, dtype)
+        found = over_files(streamed, tmp_path / str(number), updates, max_memory=budget)
+        expected = whole.aggregate(updates)
+        assert found.to_dict() == expected.to_dict()
+        same(read(found.update), expected.update)
+        assert arrays_of(streamed.state_dict()) == arrays_of(whole.state_dict())
+
+
+@each_rule
+def test_rounds_in_memory_and_over_files_alternate(tmp_path, make):
+    mixed, whole = make(), make()
+    for number in range(4):
+        updates = sent(number)
+        expected = whole.aggregate(updates)
+        result = over_files(mixed, tmp_path / str(number), updates) if number % 2 else mixed.aggregate(updates)
+        same(read(result.update) if number % 2 else result.update, expected.update)
+        assert arrays_of(mixed.state_dict()) == arrays_of(whole.state_dict())
+
+
+def test_a_client_that_is_left_out_in_the_middle_keeps_its_history(tmp_path):
+    streamed, whole = ra.FoolsGold(), ra.FoolsGold()
+    for number in (1, 3):
+        updates = sent(number)
+        if number == 3:
+            updates["bob"]["layer.0"][-1] = np.nan
+        over_files(streamed, tmp_path / str(number), updates, max_memory=6 * 2**20)
+        whole.aggregate(updates)
+    assert arrays_of(streamed.state_dict()) == arrays_of(whole.state_dict())
+
+
+@pytest.mark.parametrize("make", [ra.FoolsGold, ra.CenteredClipping])
+def test_a_model_without_coordinates(tmp_path, make):
+    rule, updates = make(), {name: {"w": np.empty((0, 3), np.float32)} for name in ROUNDS[0]}
+    for number in (1, 2):
+        assert over_files(rule, tmp_path / "in", updates).round == number
+
+
+# --- saved and loaded -----------------------------------------------------------------------------------------------
+
+
+@each_rule
+def test_a_process_per_round(tmp_path, make):
+    """What a job that runs once a day does: load, aggregate, save over the same file."""
+    whole, state = make(), tmp_path / "state.npz"
+    for number, budget in enumerate(BUDGETS):
+        rule = type(whole).load(state) if number else make()
+        updates = sent(number)
+        found = over_files(rule, tmp_path / str(number), updates, max_memory=budget)
+        rule.save(state)
+        same(read(found.update), whole.aggregate(updates).update)
+    assert arrays_of(type(whole).load(state).state_dict()) == arrays_of(whole.state_dict())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "1", "2", "3", "out.npz", "state.npz"]
+
+
+@pytest.mark.parametrize("become", [Path.unlink, lambda path: path.with_name("new").replace(path)])
+def test_a_loaded_state_may_be_deleted_or_replaced(tmp_path, become):
+    rule, path = ra.FoolsGold(), tmp_path / "state.npz"
+    over_files(rule, tmp_path / "in", sent(1))
+    rule.save(path)
+    loaded = ra.FoolsGold.load(path)
+    (tmp_path / "new").write_bytes(b"something else")
+    become(path)
+    assert arrays_of(loaded.state_dict()) == arrays_of(rule.state_dict())
+
+
+def test_a_damaged_state_is_told(tmp_path):
+    rule, path = ra.FoolsGold(), tmp_path / "state.npz"
+    over_files(rule, tmp_path / "in", sent(1))
+    rule.save(path)
+    whole = path.read_bytes()
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 1
+    for content in (whole[: len(whole) // 2], bytes(flipped), whole[:-1], b""):
+        path.write_bytes(content)
+        with pytest.raises(ra.InvalidLedger, match=r"state\.npz does not hold the state of a rule"):
+            ra.FoolsGold.load(path)
+
+
+def test_a_state_cut_short_in_use_ends_the_round_and_nothing_else(tmp_path):
+    rule, path = ra.FoolsGold(), tmp_path / "state.npz"
+    over_files(rule, tmp_path / "in", sent(1))
+    rule.save(path)
+    loaded = ra.FoolsGold.load(path)
+    os.truncate(path, path.stat().st_size // 2)
+    (tmp_path / "out.npz").write_text("the last round")
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(ra.InvalidLedger, match=r"state\.npz ends at byte \d+, before a vector that the rule remembers"):
+        over_files(loaded, tmp_path / "in", sent(3))
+    assert sorted(tmp_path.iterdir()) == before
+    assert (tmp_path / "out.npz").read_text() == "the last round"
+    assert loaded.last_round == 1
+
+
+def test_a_state_whose_vectors_are_something_else_is_refused(tmp_path):
+    rule, path = ra.FoolsGold(), tmp_path / "state.npz"
+    over_files(rule, tmp_path / "in", sent(1))
+    rule.save(path)
+    with np.load(path) as archive:
+        members = dict(archive)
+    for false in (np.ones(3, np.int64), np.ones((2, 2)), np.array(["text"])):
+        np.savez(path, **{**members, "0": false})
+        with pytest.raises(ra.InvalidLedger, match=r"member '0\.npy' is no vector"):
+            ra.FoolsGold.load(path)
+    np.savez_compressed(path, **members)
+    with pytest.raises(ra.InvalidLedger, match=r"is no vector"):
+        ra.FoolsGold.load(path)
+
+
+def test_copies_are_in_memory(tmp_path):
+    rule = ra.FoolsGold()
+    over_files(rule, tmp_path / "in", sent(1))
+    for other in (copy.deepcopy(rule), pickle.loads(pickle.dumps(rule))):
+        assert all(isinstance(vector, np.ndarray) for vector in other._history.values())
+        assert arrays_of(other.state_dict()) == arrays_of(rule.state_dict())
+
+
+# --- whole or not at all --------------------------------------------------------------------------------------------
+
+
+class Stop(Exception):
+    """Stands for whatever can go wrong."""
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.4, 0.9])
+@each_rule
+def test_a_failure_leaves_everything_as_it_was(tmp_path, make, fraction):
+    def stop(done, total):
+        if done >= fraction * total:
+            raise Stop
+
+    rule, again = make(), make()
+    for each in (rule, again):
+        over_files(each, tmp_path / "1", sent(1))
+    before, files, out = rule.state_dict(), sorted(tmp_path.iterdir()), (tmp_path / "out.npz").read_bytes()
+    with pytest.raises(Stop):
+        over_files(rule, tmp_path / "1", sent(3), max_memory="6MiB", progress=stop)
+    assert sorted(tmp_path.iterdir()) == files
+    assert (tmp_path / "out.npz").read_bytes() == out
+    assert arrays_of(rule.state_dict()) == arrays_of(before)
+    updates = sent(3)
+    assert over_files(rule, tmp_path / "3", updates).to_dict() == again.aggregate(updates).to_dict()
+
+
+KILLED = """
+import os, signal, sys
+import robustagg as ra
+
+def progress(done, total):
+    if killing and done >= 0.8 * total:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+rule = ra.FoolsGold()
+for killing in (False, True):
+    ra.aggregate_files(rule, sys.argv[2:], sys.argv[1], progress=progress)
+"""
+
+
+def test_killed_in_the_middle(tmp_path):
+    (tmp_path / "in").mkdir()
+    paths = write_all(tmp_path / "in", sent(1), ".npz")
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "out.npz"), *map(str, paths)])
+    assert killed.returncode == -signal.SIGKILL
+    left = [path for path in tmp_path.iterdir() if path.suffix != ".partial"]
+    assert sorted(path.name for path in left) == ["in", "out.npz"]
+
+
+# --- memory, disk, open files ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="open files are counted in Linux's /proc")
+def test_one_file_is_open_and_none_has_a_name(tmp_path):
+    rule, before = ra.FoolsGold(), len(os.listdir("/proc/self/fd"))
+    for number in (0, 1, 2, 3, 2, 0):
+        over_files(rule, tmp_path / "in", sent(number))
+        assert len(os.listdir("/proc/self/fd")) == before + 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out.npz"]
+    rule.aggregate(sent(3))
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+MEASURED = """
+import sys
+from pathlib import Path
+import numpy as np
+import robustagg as ra
+
+def resident(field):
+    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(lines[field].split()[0]) * 1024
+
+def rounds(rule, folder):
+    files = sorted(folder.glob("client-*"))
+    for those in (files[:4], files):
+        ra.aggregate_files(rule, those, folder / "out.npy", max_memory=int(budget))
+    rule.save(folder / "state.npz")
+    ra.aggregate_files(type(rule).load(folder / "state.npz"), files[2:], folder / "out.npy", max_memory=int(budget))
+
+expression, budget, small, large = sys.argv[1:]
+for folder in (small, large):
+    before = resident("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")
+    rounds(eval(expression, {"ra": ra}), Path(folder))
+print(resident("VmHWM") - before)
+"""
+
+
+@pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="peak memory is read from Linux's /proc")
+@pytest.mark.parametrize(
+    "expression", ["ra.FoolsGold()", "ra.CenteredClipping()", "ra.Pipeline(ra.NNM(1), ra.FoolsGold())"]
+)
+def test_memory_stays_within_the_budget(tmp_path, expression):
+    memory = 12 * 2**20
+    for folder, size in (("small", 1000), ("large", 2**20)):
+        (tmp_path / folder).mkdir()
+        for i in range(6):
+            with (tmp_path / folder / f"client-{i}.npy").open("wb") as file:
+                header = {"descr": "<f4", "fortran_order": False, "shape": (size,)}
+                np.lib.format.write_array_header_1_0(file, header)
+                file.truncate(file.tell() + 4 * size)  # zeros: a hole instead of data
+    arguments = [expression, str(memory), str(tmp_path / "small"), str(tmp_path / "large")]
+    command = [sys.executable, "-c", MEASURED, *arguments]
+    peak = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    assert peak < memory < 6 * 4 * 2**20
