@@ -29,8 +29,9 @@ After a round over files, what is remembered of a model's size is on disk too.
 MIDDLE = """
 ## Pre-aggregations
 
-Rows in, rows out: on their own, `NNM(f=2)(updates)`, or before a rule, `Pipeline(NNM(f=2), Krum(f=2))`. In a pipeline
-the mixed rows are never all in memory, and where the rule ends in a weighted mean they do not exist at all.
+Rows in, rows out: on their own, `NNM(f=2)(updates)`, or `preaggregate_files(NNM(f=2), paths, folder)` over files, with
+the same bits; or before a rule, `Pipeline(NNM(f=2), Krum(f=2))`. In a pipeline the mixed rows are never all in memory,
+and where the rule ends in a weighted mean they do not exist at all.
 """
 
 

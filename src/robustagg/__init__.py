@@ -2,7 +2,7 @@
 
 from robustagg.config import __version__, show_config
 from robustagg.errors import BackendUnavailable, InvalidLedger
-from robustagg.files import aggregate_files
+from robustagg.files import aggregate_files, preaggregate_files
 from robustagg.kernels import set_num_threads, use_backend
 from robustagg.protocol import Result
 from robustagg.rules.base import Rule
@@ -56,6 +56,7 @@ __all__ = [
     "__version__",
     "aggregate_files",
     "confidence",
+    "preaggregate_files",
     "rectify",
     "repeated_median",
     "set_num_threads",

@@ -375,6 +375,26 @@ def output_is_input(path: object) -> ValueError:
     return ValueError(f"{path} is one of the clients' files, and would be overwritten")
 
 
+def not_an_empty_folder(path: object) -> ValueError:
+    return ValueError(f"{path} is there already, and not an empty folder: say another, or remove it")
+
+
+def no_file_name(client: object) -> ValueError:
+    return ValueError(f"client id {client!r} cannot be the name of a file")
+
+
+def same_file_name(first: object, second: object) -> ValueError:
+    return ValueError(f"the files of clients {first!r} and {second!r} would have the same name")
+
+
+def rule_expected(got: object) -> TypeError:
+    return TypeError(f"aggregate_files() runs rules, got {shown(got)}; a pre-aggregation runs by preaggregate_files()")
+
+
+def preaggregation_expected(got: object) -> TypeError:
+    return TypeError(f"preaggregate_files() runs pre-aggregations, got {shown(got)}; a rule runs by aggregate_files()")
+
+
 def single_tensor_only(path: object, tensors: int) -> ValueError:
     return ValueError(f"cannot write {path}: a .npy file holds one tensor, and this model has {tensors}")
 

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
 from robustagg import arrays, engine, errors
-from robustagg.files import budget
-from robustagg.files.output import Target, check
+from robustagg.files import budget, folder, output
+from robustagg.files.folder import Folder
+from robustagg.files.output import Target
 from robustagg.files.progress import Progress
 from robustagg.files.source import Files
 from robustagg.files.survey import Entrants, survey
+from robustagg.files.tensors import Tensor
 from robustagg.protocol import Client, Result
 from robustagg.rules.base import Rule
+from robustagg.rules.mixing import Mixer, PreAggregation
 
-__all__ = ["aggregate_files"]
+__all__ = ["aggregate_files", "preaggregate_files"]
 
 
 def aggregate_files(
@@ -81,10 +86,93 @@ def aggregate_files(
     Every file is read once per pass: once for mean, median and trimmed mean, twice for the reputation rule. A file that
     fails or changes during a pass makes the round begin again without its client.
     """
+    if not isinstance(rule, Rule):
+        raise errors.rule_expected(rule)
     paths = _listed(paths)
     entrants = Entrants(_clients(ids, paths), paths, strict)
     out = Path(out)
-    check(out, paths)
+    output.check(out, paths)
+    target = partial(Target, out)
+    return _run(rule, entrants, target, max_memory, progress, sample_counts=sample_counts, number=round, extras=extras)
+
+
+def preaggregate_files(
+    member: PreAggregation,
+    paths: Iterable[str | PathLike[str]],
+    out: str | PathLike[str],
+    *,
+    ids: Iterable[Client] | None = None,
+    round: int | None = None,
+    suffix: str | None = None,
+    max_memory: int | str = "1 GiB",
+    strict: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Result:
+    """Turn one round of clients' files into a folder of mixed updates, without ever holding them in memory.
+
+    The same bits as ``member(updates)`` of the same tensors. What :func:`aggregate_files` says of files holds here. A
+    chain of pre-aggregations and a rule needs no files between them: ``aggregate_files(Pipeline(...), ...)``.
+
+    Parameters
+    ----------
+    member : PreAggregation
+        NNM, ARC, NormClipping or Bucketing.
+    paths, ids, round, max_memory, strict, progress
+        As :func:`aggregate_files` takes them.
+    out : path
+        The folder to make; it may be there if it is empty. It appears when it is complete, or not at all. A file in it
+        has the name of the client whose row it holds, or ``bucket-0``, ``bucket-1``, ... where rows are no client's.
+    suffix : {".safetensors", ".npz", ".npy"}, optional
+        Format of the files; defaults to that of the first path.
+
+    Returns
+    -------
+    Result
+        Its `update` is the list of the files written, in the order of the rows; a weight is a client's share of them.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If something of this does not hold, if nobody's file can be used, or, with `strict`, if somebody's cannot; the
+        text names the client. Nothing is left then.
+    OSError
+        If `out` cannot be written.
+
+    Notes
+    -----
+    Every file is read twice, for Bucketing once. While it runs, the mixed rows are on disk twice.
+
+    Examples
+    --------
+    >>> import numpy as np, robustagg as ra, tempfile, pathlib
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> for client, value in {"ada": 1.0, "bob": 2.0, "cem": 3.0, "eve": 900.0}.items():
+    ...     np.save(folder / f"{client}.npy", np.array([value]))
+    >>> result = ra.preaggregate_files(ra.NNM(f=1), sorted(folder.glob("*.npy")), folder / "mixed")
+    >>> {path.name: np.load(path).tolist() for path in result.update[:2]}
+    {'ada.npy': [2.0], 'bob.npy': [2.0]}
+    """
+    if not isinstance(member, PreAggregation):
+        raise errors.preaggregation_expected(member)
+    paths = _listed(paths)
+    entrants = Entrants(_clients(ids, paths), paths, strict)
+    names = entrants.clients if member.keeps_clients else None
+    out, suffix = Path(out), Path(paths[0]).suffix if suffix is None else suffix
+    folder.check(out, suffix, names or ())
+    target = partial(Folder, out, suffix, names)
+    result = _run(Mixer(member), entrants, target, max_memory, progress, number=round)
+    return replace(result, rule=type(member).__name__)
+
+
+def _run(
+    rule: Rule,
+    entrants: Entrants,
+    target: Callable[[tuple[Tensor, ...]], Target | Folder],
+    max_memory: int | str,
+    progress: Callable[[int, int], None] | None,
+    **arguments: Any,
+) -> Result:
+    """One round of files; where the result goes is made once the model's tensors are known."""
     memory = budget.parse(max_memory)
     found = survey(entrants, budget.header_limit(memory))
     voting = [tensor for tensor in found.tensors if tensor.counts]
@@ -94,8 +182,8 @@ def aggregate_files(
     n = len(found.files)
     plan = budget.divide(memory, n, n * rule.further_rows, itemsize, found.nbytes)
     work = Progress(progress, found, passes=2 if rule.observes else 1)
-    with Target(out, found.tensors) as target, Files(entrants, found, plan, target, work) as source:
-        return engine.run(rule, source, sample_counts, round, extras)
+    with target(found.tensors) as out, Files(entrants, found, plan, out, work) as source:
+        return engine.run(rule, source, **arguments)
 
 
 def _listed(paths: Iterable[str | PathLike[str]]) -> tuple[str, ...]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
@@ -47,14 +48,19 @@ def check(path: Path, inputs: Sequence[str]) -> None:
         raise errors.output_is_input(path)
 
 
+def check_model(path: object, suffix: str, tensors: Sequence[Tensor]) -> None:
+    """Whether the format knows such a model; raises if not."""
+    if suffix.lower() == ".npy" and len(tensors) != 1:
+        raise errors.single_tensor_only(path, len(tensors))
+    if suffix.lower() == ".safetensors" and any(tensor.fortran for tensor in tensors):
+        raise errors.c_order_only(path, next(tensor.name for tensor in tensors if tensor.fortran))
+
+
 class Target:
     """A file under a name of its own until it is complete; left without that, it is deleted."""
 
     def __init__(self, path: Path, tensors: tuple[Tensor, ...]) -> None:
-        if path.suffix.lower() == ".npy" and len(tensors) != 1:
-            raise errors.single_tensor_only(path, len(tensors))
-        if path.suffix.lower() == ".safetensors" and any(tensor.fortran for tensor in tensors):
-            raise errors.c_order_only(path, next(tensor.name for tensor in tensors if tensor.fortran))
+        check_model(path, path.suffix, tensors)
         self.path, self._tensors = path, tensors
         self._partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
         self._writer: Writer | None = None
@@ -64,6 +70,9 @@ class Target:
     def folder(self) -> Path:
         """Where temporary files go."""
         return self.path.parent
+
+    def sink(self, source: Files, kept: Sequence[int]) -> Output:
+        return Output(source, self, partial(source.middles, kept))
 
     def __enter__(self) -> Target:
         return self
@@ -86,12 +95,7 @@ class Target:
         """Everything is on disk before the name is given, and the name is before anybody is told."""
         self._file.flush()
         os.fsync(self._file.fileno())
-        os.replace(self._partial, self.path)
-        folder = os.open(self.path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        renamed(self._partial, self.path)
 
     def _abandon(self) -> None:
         if self._writer is not None:
@@ -99,11 +103,21 @@ class Target:
                 self._writer.close()
 
 
-class Output:
-    """Takes the pieces of the result in the order of the cuts."""
+def renamed(old: Path, new: Path) -> None:
+    """Give what is on disk its name, for good."""
+    os.replace(old, new)
+    folder = os.open(new.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
-    def __init__(self, source: Files, kept: Sequence[int], target: Target) -> None:
-        self._source, self._kept, self._target = source, kept, target
+
+class Output:
+    """Takes the pieces of the result in the order of the cuts; `middles` gives those of an integer tensor."""
+
+    def __init__(self, source: Files, target: Target, middles: Callable[[int], Iterator[Array]]) -> None:
+        self._source, self._target, self._middles = source, target, middles
         self._writer = target.writer()
         self._pieces = (piece for cut in source.cuts() for piece in cut.tolist())
 
@@ -119,7 +133,7 @@ class Output:
         for k, tensor in enumerate(self._source.tensors):
             if tensor.size == 0 or not tensor.counts:
                 self._writer.begin(k)
-                for values in self._source.middles(self._kept, k):
+                for values in self._middles(k):
                     self._writer.write(values)
         self._writer.close()
         self._target.publish()

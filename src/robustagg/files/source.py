@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 
 from robustagg import arrays, errors
+from robustagg.engine import Sink
 from robustagg.files.budget import Budget
+from robustagg.files.folder import Folder
 from robustagg.files.notes import Notes
-from robustagg.files.output import Output, Target
+from robustagg.files.output import Target
 from robustagg.files.progress import Progress
 from robustagg.files.readers import Cut, Reader, cuts, pieces_of
 from robustagg.files.survey import Entrants, Survey
@@ -27,7 +29,9 @@ MIDDLES = 8  # integers are read this many times narrower than the rest: they ar
 class Files:
     """All clients' updates on disk. Closes its temporary file on leaving a ``with`` block."""
 
-    def __init__(self, entrants: Entrants, found: Survey, budget: Budget, target: Target, progress: Progress) -> None:
+    def __init__(
+        self, entrants: Entrants, found: Survey, budget: Budget, target: Target | Folder, progress: Progress
+    ) -> None:
         self._entrants, self._found, self._budget = entrants, found, budget
         self._target, self._progress = target, progress
         self._notes: Notes | None = None
@@ -86,8 +90,8 @@ class Files:
         self._notes = Notes(self._budget.notes, self._target.folder)
         return self._notes
 
-    def sink(self, kept: Sequence[int]) -> Output:
-        return Output(self, kept, self._target)
+    def sink(self, kept: Sequence[int]) -> Sink:
+        return self._target.sink(self, kept)
 
     @property
     def remember(self) -> Remember:
