@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from safetensors.numpy import load_file, save
 
 SUFFIXES = (".safetensors", ".npz", ".npy")
@@ -63,3 +64,10 @@ def same(found, expected):
         assert found[name].shape == tensor.shape, name
         assert found[name].dtype == tensor.dtype, name
         assert found[name].tobytes() == tensor.tobytes(), name
+
+
+def least_memory(run):
+    """The least budget of a call that takes `max_memory`, which its error says: blocks are of one tile then."""
+    with pytest.raises(ValueError, match=r"max_memory is 1 bytes; .* needs") as told:
+        run(max_memory=1)
+    return int(str(told.value).split()[-1])
