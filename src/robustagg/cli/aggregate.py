@@ -90,7 +90,14 @@ def _continued(kind: type[Rule], ledger: Path, values: dict[str, Any]) -> Rule:
 
 def _aggregated(rule: Rule, files: list[Path], out: Path, ledger: Path | None, options: dict[str, Any]) -> Result:
     """The round. The update appears once the ledger has taken the round: no file is left of a refused one."""
-    with screen.progress() as bars, TemporaryDirectory(prefix=f".{out.name}.", dir=out.absolute().parent) as folder:
+    with (
+        screen.progress() as bars,
+        TemporaryDirectory(
+            prefix=f".{out.name}.",
+            dir=out.absolute().parent,
+            ignore_cleanup_errors=True,  # NFS keeps what the rule remembers on disk there until the process ends
+        ) as folder,
+    ):
         bar = bars.add_task("Aggregating", note="")
         draft = Path(folder) / out.name
 

@@ -167,7 +167,7 @@ class FoolsGold(Rule):
     # --- memory ---
 
     def state_dict(self) -> dict[str, Any]:
-        """Parameters and histories, for :meth:`load_state_dict`."""
+        """Parameters and histories, all in memory, for :meth:`load_state_dict`; :meth:`save` needs no memory."""
         history = {client: in_memory(vector) for client, vector in self._history.items()}
         return {**self._state(), "history": history}
 
