@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -62,7 +63,8 @@ class Updates:
     def blocks(self, kept: Sequence[int]) -> Iterator[Rows]:
         for leaf in self.leaves:
             if leaf.counts:
-                yield from _contiguous([*(leaf.rows[i] for i in kept), *leaf.references])
+                rows = leaf.rows if len(kept) == len(self.clients) else [leaf.rows[i] for i in kept]
+                yield from _contiguous([*rows, *leaf.references])
 
     def with_references(self, trees: Mapping[str, Any]) -> Updates:
         """The source with further rows in every block, one of each named tree."""
@@ -202,10 +204,12 @@ def _rebuilt(tree: Any, path: Path, whole: dict[Path, Any]) -> Any:
     return branches
 
 
-def _leaves(clients: Sequence[Client], trees: Sequence[Any]) -> list[Leaf]:
+def _leaves(clients: Sequence[Client], trees: list[Any]) -> list[Leaf]:
     """One leaf per tensor of the common structure, which is the first client's."""
     if _are_alike(trees):
-        return [Leaf((), [tree.reshape(-1) for tree in trees], trees[0].shape, numpy_wrap(trees[0].dtype))]
+        shape = trees[0].shape
+        rows = trees if len(shape) == 1 else [tree.reshape(-1) for tree in trees]
+        return [Leaf((), rows, shape, numpy_wrap(trees[0].dtype))]
     first = [(path, *host_of(clients[0], path, tensor)) for path, tensor in _walk(trees[0])]
     leaves = [Leaf(path, [host.reshape(-1)], host.shape, wrap) for path, host, wrap in first]
     for client, tree in zip(clients[1:], trees[1:], strict=True):
@@ -247,7 +251,7 @@ def matched(leaves: Sequence[Leaf], client: Client, tree: Any, reference: Client
 
 
 def _contiguous(rows: Rows) -> Iterator[Rows]:
-    if all(row.flags.c_contiguous for row in rows):
+    if all(map(attrgetter("flags.c_contiguous"), rows)):
         yield rows
         return
     for start in range(0, rows[0].size, CONTIGUOUS_BLOCK):

@@ -149,14 +149,13 @@ def _non_finite(rule: Rule, source: Source, round: Round, references: Sequence[s
 
 def result_of(rule: Rule, verdict: Verdict, round: Round, update: Any = None) -> Result:
     """The answer to a round, as its caller sees it."""
-    reasons = iter(verdict.reasons)
     standing = {} if verdict.standing is None else vars(verdict.standing)
     return Result(
         update=update,
         clients=round.clients,
         weights=round.spread(verdict.weights, 0),
         admitted=round.admitted,
-        reasons=tuple(round.excluded.get(i) or next(reasons) for i in range(len(round.clients))),
+        reasons=round.told(verdict.reasons),
         round=round.number,
         rule=type(rule).__name__,
         **{name: values.copy() for name, values in standing.items()},  # the rule keeps its own

@@ -51,7 +51,8 @@ class Round:
     def admitted(self) -> NDArray[np.bool_]:
         """(n,) whether a client is admitted."""
         mask = np.ones(len(self.clients), np.bool_)
-        mask[list(self.excluded)] = False
+        for i in self.excluded:
+            mask[i] = False
         return mask
 
     def counts(self) -> Floats | None:
@@ -69,6 +70,13 @@ class Round:
         whole = np.full(len(self.clients), other, values.dtype)
         whole[self.kept] = values
         return whole
+
+    def told(self, words: Sequence[str]) -> tuple[str, ...]:
+        """(n,) the admitted clients' words, and for the others why they are not admitted."""
+        if not self.excluded:
+            return tuple(words)
+        rest = iter(words)
+        return tuple(self.excluded.get(i) or next(rest) for i in range(len(self.clients)))
 
     def without(self, reasons: Mapping[int, str]) -> Round:
         """The round with further clients excluded."""

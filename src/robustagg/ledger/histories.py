@@ -1,6 +1,7 @@
 """How the past of many clients is remembered: the rounds of a window, or two decayed sums.
 
-Both hold a row per client and answer the same questions. ``rows`` is (n,) int64, -1 for a client without one.
+Both hold a row per client and answer the same questions. ``rows`` is (n,) int64, -1 for a client without one: it finds
+the last row of an array, which is always blank.
 """
 
 from __future__ import annotations
@@ -67,12 +68,12 @@ class Window:
     def __init__(self, decay: float, window: int) -> None:
         self._decay = decay
         self._window = window
-        self._rounds = np.full((0, window), EMPTY, np.int64)
-        self._observed = np.zeros((0, window))
+        self._rounds = np.full((1, window), EMPTY, np.int64)
+        self._observed = np.zeros((1, window))
 
     def score(self, rows: Rows, observed: Floats, round: int) -> Floats:
-        rounds = _gathered(self._rounds, rows, EMPTY)
-        past = _gathered(self._observed, rows, 0.0)
+        rounds = self._rounds.take(rows, axis=0)
+        past = self._observed.take(rows, axis=0)
         slot = round % self._window
         rounds[:, slot] = round
         past[:, slot] = observed
@@ -85,8 +86,8 @@ class Window:
 
     def record(self, rows: Rows, observed: Floats, round: int) -> None:
         slot = round % self._window
-        self._observed[rows, slot] = observed
-        self._rounds[rows, slot] = round
+        self._observed[:, slot][rows] = observed
+        self._rounds[:, slot][rows] = round
 
     def look(self, row: int, round: int) -> float | None:
         rounds = self._rounds[row : row + 1]
@@ -117,7 +118,7 @@ class Window:
             raise ValueError("a client without any observation")
         if not ((observed >= 0) & (observed <= 1) | ~filled).all():
             raise ValueError("observed values must lie between 0 and 1")
-        self._rounds, self._observed = rounds, observed
+        self._rounds, self._observed = _blank_after(rounds, EMPTY), _blank_after(observed, 0.0)
 
     def pack(self, rows: Rows) -> list[bytes]:
         rounds = self._rounds[rows]
@@ -149,9 +150,9 @@ class Sums:
 
     def __init__(self, decay: float) -> None:
         self._decay = decay
-        self._last = np.full(0, EMPTY, np.int64)
-        self._numerator = np.zeros(0)
-        self._denominator = np.zeros(0)
+        self._last = np.full(1, EMPTY, np.int64)
+        self._numerator = np.zeros(1)
+        self._denominator = np.zeros(1)
 
     def score(self, rows: Rows, observed: Floats, round: int) -> Floats:
         numerator, denominator = self._advanced(rows, observed, round)
@@ -159,9 +160,9 @@ class Sums:
         return scores
 
     def _advanced(self, rows: Rows, observed: Floats, round: int) -> tuple[Floats, Floats]:
-        theta = np.exp(-self._decay * (round - _gathered(self._last, rows, EMPTY)))
-        numerator = theta * _gathered(self._numerator, rows, 0.0) + observed
-        denominator = theta * _gathered(self._denominator, rows, 0.0) + 1.0
+        theta = np.exp(-self._decay * (round - self._last[rows]))
+        numerator = theta * self._numerator[rows] + observed
+        denominator = theta * self._denominator[rows] + 1.0
         return numerator, denominator
 
     def reserve(self, count: int) -> None:
@@ -196,7 +197,8 @@ class Sums:
         sound = (numerator >= 0) & (numerator <= denominator) & (denominator >= 1) & np.isfinite(denominator)
         if not sound.all():
             raise ValueError("sums of a client that no observations add up to")
-        self._last, self._numerator, self._denominator = last, numerator, denominator
+        self._last = _blank_after(last, EMPTY)
+        self._numerator, self._denominator = _blank_after(numerator, 0.0), _blank_after(denominator, 0.0)
 
     def pack(self, rows: Rows) -> list[bytes]:
         entries = np.empty(len(rows), self._ENTRY)
@@ -213,32 +215,26 @@ class Sums:
         return {name: entries[name].astype(entries.dtype[name].newbyteorder("=")) for name in names}
 
 
-def _gathered(array: NDArray[Any], rows: Rows, blank: float) -> NDArray[Any]:
-    """``array[rows]``, with `blank` for the clients that have no row."""
-    known = rows >= 0
-    if known.all():
-        return array[rows]
-    gathered = np.full((len(rows), *array.shape[1:]), blank, array.dtype)
-    gathered[known] = array[rows[known]]
-    return gathered
+def _blank_after(array: NDArray[Any], blank: float) -> NDArray[Any]:
+    """A copy of the array, and a blank row after it."""
+    return np.concatenate([array, np.full((1, *array.shape[1:]), blank, array.dtype)])
 
 
 def _reserved(array: NDArray[Any], count: int, blank: float) -> NDArray[Any]:
-    """The array with at least `count` rows, grown by doubling: each row is copied a few times in all."""
-    if count <= len(array):
+    """The array with a blank row after at least `count` rows, grown by doubling: each is copied a few times in all."""
+    if count < len(array):
         return array
-    grown = np.full((max(count, 2 * len(array)), *array.shape[1:]), blank, array.dtype)
+    grown = np.full((max(count + 1, 2 * len(array)), *array.shape[1:]), blank, array.dtype)
     grown[: len(array)] = array
     return grown
 
 
 def _checked(name: str, value: Any, shape: tuple[int, ...], dtype: type[np.generic]) -> NDArray[Any]:
-    """A copy of `value`, which must be an array of that shape and dtype already."""
+    """`value`, which must be an array of that shape and dtype already."""
     array = np.asarray(value)
     if array.shape != shape or array.dtype != dtype:
         raise ValueError(f"{name} must be {np.dtype(dtype)} {shape}, not {array.dtype} {array.shape}")
-    copied: NDArray[Any] = array.copy()
-    return copied
+    return array
 
 
 def _split(entries: NDArray[np.void], counts: Rows) -> list[bytes]:

@@ -96,12 +96,13 @@ class Ledger:
         """Complete a round: remember its observations. Parameters and errors as in :meth:`score`."""
         self._check_later(round)
         rows = self._find(clients)
-        unknown = np.flatnonzero(rows < 0)
-        known, total = len(self), len(self) + len(unknown)
-        rows[unknown] = np.arange(known, total)
-        self._history.reserve(total)
+        new = [client for client in clients if client not in self._rows]
+        added = range(len(self), len(self) + len(new))
+        if new:
+            rows[rows < 0] = added
+            self._history.reserve(added.stop)
         self._history.record(rows, np.asarray(observed, np.float64), round)
-        self._rows.update((clients[i], row) for i, row in zip(unknown.tolist(), range(known, total), strict=True))
+        self._rows.update(zip(new, added, strict=True))
         self._round = round
 
     def reputation(self, client: Client, round: int | None = None) -> float | None:

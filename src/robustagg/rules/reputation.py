@@ -166,8 +166,9 @@ class Reputation(Rule):
         """C.1: the scores as weights."""
         if self.normalize == "sum":
             return reputation
-        lowest, highest = reputation.min(), reputation.max()
-        return (reputation - lowest) / (highest - lowest) if highest > lowest else np.ones_like(reputation)
+        above = reputation - reputation.min()
+        most = above.max()
+        return above / most if most > 0 else np.ones_like(reputation)
 
     # --- memory ---
 
@@ -227,15 +228,13 @@ class Reputation(Rule):
 
 
 def _reasons(normalized: Floats, rejected: NDArray[np.int64], round: Round) -> list[str]:
+    reasons = [f"{count} of {round.d} coordinates rejected" for count in rejected.tolist()]
     counts = round.counts()
-    reasons = []
-    for i, (rho, q) in enumerate(zip(normalized.tolist(), rejected.tolist(), strict=True)):
-        reason = f"{q} of {round.d} coordinates rejected"
-        if rho == 0:
-            reason = f"least reputable of the round; {reason}"
-        elif counts is not None and counts[i] == 0:
-            reason = f"no samples; {reason}"
-        reasons.append(reason)
+    if counts is not None:
+        for i in np.flatnonzero((counts == 0) & (normalized > 0)).tolist():
+            reasons[i] = f"no samples; {reasons[i]}"
+    for i in np.flatnonzero(normalized == 0).tolist():
+        reasons[i] = f"least reputable of the round; {reasons[i]}"
     return reasons
 
 
