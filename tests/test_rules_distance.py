@@ -13,11 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
+import definitions
 import robustagg as ra
 from cases import CASES, Case, cases
 from robustagg.kernels.interface import GRAM_TILE
 from robustagg.rules.gram import Gram
-from robustagg.rules.subsets import least_diameter
+from robustagg.rules.subsets import least_diameter, least_spread
 from robustagg.rules.sums import Sum
 
 EXACT = {"rtol": 1e-9, "atol": 1e-12}  # float64 in, float64 out, sums in another order
@@ -81,6 +82,38 @@ def test_least_diameter_of_many_clients():
     x = np.concatenate([rng.normal(size=(80, 50)), rng.normal(3, 1, size=(40, 50))])
     distances = ((x[:, None] - x) ** 2).sum(axis=2)
     assert_array_equal(np.sort(least_diameter(distances, 40)), np.arange(80))
+
+
+@given(
+    seeds,
+    st.integers(1, 9),
+    st.integers(0, 4),
+    st.sampled_from(["normal", "tied", "apart", "equal"]),
+    st.sampled_from([2.0**-900, 1.0, 2.0**900]),
+)
+@settings(max_examples=200, deadline=None)
+def test_least_spread_is_what_enumeration_finds(seed, n, f, kind, scale):
+    f = min(f, (n - 1) // 2)
+    rng = np.random.default_rng(seed)
+    x = {
+        "normal": rng.normal(size=(n, 3)),
+        "tied": rng.integers(0, 3, (n, 2)),
+        "apart": np.eye(n),
+        "equal": (np.arange(n) < f)[:, None] * rng.normal(size=(n, 2)),
+    }[kind]
+    subsets = [list(subset) for subset in itertools.combinations(range(n), n - f)]
+    spreads = np.array([definitions.top_variance(x[subset]) ** 2 for subset in subsets])
+    expected = subsets[np.flatnonzero(spreads <= spreads.min() * (1 + 1e-9) + 1e-20)[0]]
+    chosen, spread = least_spread(((x[:, None] - x) ** 2).sum(axis=2) * scale, f)
+    assert chosen.tolist() == expected
+    assert_allclose(spread / scale, spreads.min(), rtol=1e-12, atol=1e-15)
+
+
+def test_least_spread_of_many_clients():
+    rng = np.random.default_rng(0)
+    x = np.concatenate([rng.normal(size=(30, 500)), rng.normal(3, 1, size=(10, 500))])
+    distances = ((x[:, None] - x) ** 2).sum(axis=2)
+    assert_array_equal(least_spread(distances, 10)[0], np.arange(30))
 
 
 def test_geometric_median_has_the_least_sum_of_distances():

@@ -158,9 +158,9 @@ class SMEA(SelectionRule):
     Notes
     -----
     Breakdown point 1/2. O(n^2 d), then an exact search over subsets: a client more never lowers the top eigenvalue, so
-    that most subsets need not be looked at; still exponential in f, for small n. Eigenvalues are exact, of the n x n
-    Gram matrix; ByzFL estimates each by one step of power iteration from a random vector. Of several such subsets the
-    first in the clients' order. Weighted by `sample_counts` where given.
+    that most subsets need not be looked at; where nobody stands out it is still exponential in f. ByzFL estimates each
+    eigenvalue by one step of power iteration from a random vector. Of several such subsets the first in the clients'
+    order. Weighted by `sample_counts` where given.
 
     References
     ----------
@@ -185,52 +185,67 @@ class SMEA(SelectionRule):
         check_minority(self, self.f, round)
 
     def select(self, geometry: Geometry, round: Round) -> tuple[NDArray[np.integer], Sequence[str]]:
-        chosen, value = least_spread(geometry, self.f)
+        chosen, value = least_spread(geometry.distances, self.f)
         return chosen, [f"top variance {value / len(chosen):.4g} among the selected"] * geometry.n
 
 
-def spreads(geometry: Geometry, subsets: Sequence[Sequence[int]]) -> Floats:
+def least_spread(distances: Floats, f: int) -> tuple[NDArray[np.integer], float]:
+    """The n - f rows of least spread, of several the first, and their spread; given the squared distances of n rows."""
+    size = len(distances) - f
+    better: list[int] | None = peeled(distances, f)
+    best, value = better, np.inf
+    while better is not None and (spread := float(spreads(distances, [better])[0])) < value:
+        best, value = better, spread
+        better = first_within(distances, size, value * (1 - SAME))
+    first = first_within(distances, size, max(value * (1 + SAME), np.finfo(np.float64).tiny))
+    return np.array(first or best), value
+
+
+def spreads(distances: Floats, subsets: Sequence[Sequence[int]]) -> Floats:
     """Top eigenvalue of the scatter (the covariance times their number) of some rows, of subsets of one size."""
     rows = np.array(subsets)
-    inner = geometry.products[rows[:, :, None], rows[:, None, :]]
-    inner -= inner.mean(axis=1, keepdims=True)
-    inner -= inner.mean(axis=2, keepdims=True)
+    centring = np.eye(rows.shape[1]) - 1 / rows.shape[1]
+    inner = centring @ distances[rows[:, :, None], rows[:, None, :]] @ centring / -2
     return np.asarray(np.linalg.eigvalsh(inner)[:, -1].clip(0))
 
 
-def least_spread(geometry: Geometry, f: int) -> tuple[NDArray[np.integer], float]:
-    """The n - f rows of least spread, of several the first, and their spread."""
-    better: list[int] | None = peeled(geometry, f)
-    while better is not None:
-        value = float(spreads(geometry, [better])[0])
-        likely = better + [i for i in range(geometry.n) if i not in better]
-        better = first_within(geometry, likely, geometry.n - f, value * (1 - SAME)) if value > 0 else None
-    first = first_within(geometry, range(geometry.n), geometry.n - f, value * (1 + SAME))
-    assert first is not None
-    return np.array(first), value
-
-
-def first_within(geometry: Geometry, order: Sequence[int], size: int, limit: float) -> list[int] | None:
-    """The first subset, in an order of the rows, of a spread up to the limit: rows only ever add to it."""
-
-    def grown(chosen: list[int], following: int) -> list[int] | None:
-        if len(chosen) == size:
-            return sorted(chosen)
-        places = range(following, geometry.n - size + len(chosen) + 1)
-        larger = [[*chosen, order[place]] for place in places]
-        for place, subset, value in zip(places, larger, spreads(geometry, larger), strict=True):
-            found = grown(subset, place + 1) if value <= limit else None
-            if found is not None:
-                return found
-        return None
-
-    return grown([], 0)
-
-
-def peeled(geometry: Geometry, f: int) -> list[int]:
+def peeled(distances: Floats, f: int) -> list[int]:
     """A good start: f times, the row that leaves the least spread goes."""
-    rows = list(range(geometry.n))
+    rows = list(range(len(distances)))
     for _ in range(f):
         rests = [[j for j in rows if j != i] for i in rows]
-        rows = rests[int(spreads(geometry, rests).argmin())]
+        rows = rests[int(spreads(distances, rests).argmin())]
     return rows
+
+
+def first_within(distances: Floats, size: int, limit: float) -> list[int] | None:
+    """The first subset whose spread is below the limit L, found without an eigenvalue.
+
+    With r its first row, and vectors of sum zero written as (-sum y, y): the spread is below L where L (I + 1 1') - D,
+    D_ij = <x_i - x_r, x_j - x_r>, is positive definite, so that eliminating row after row meets positive pivots only.
+    A diagonal entry only falls meanwhile: each row that is eliminated rules out for good those that cannot follow.
+    """
+    for first in range(len(distances) - size + 1):
+        later = first + 1 + np.flatnonzero(distances[first, first + 1 :] < 2 * limit)
+        away = distances[first, later] / limit
+        room = 1 + np.eye(len(later)) - (away[:, None] + away - distances[later[:, None], later] / limit) / 2
+        rest = _fitting(room, later, size - 1)
+        if rest is not None:
+            return [first, *rest]
+    return None
+
+
+def _fitting(room: Floats, rows: NDArray[np.integer], needed: int) -> list[int] | None:
+    """The first so many of the rows that can be eliminated one after the other; each can be the next."""
+    if not needed:
+        return []
+    for place in range(len(rows) - needed + 1):
+        along = room[place, place + 1 :]
+        left = room[place + 1 :, place + 1 :] - along[:, None] * (along / room[place, place])
+        fits = (left.diagonal() > 0).nonzero()[0]
+        if len(fits) < needed - 1:
+            continue
+        rest = _fitting(left[fits[:, None], fits], rows[place + 1 :][fits], needed - 1)
+        if rest is not None:
+            return [int(rows[place]), *rest]
+    return None
