@@ -348,6 +348,18 @@ def test_sums_of_tiles_are_exact_and_of_any_order(seed, t):
         assert error <= max(abs(sum(terms)) * Fraction(1, 2**52), max(map(abs, terms)) * Fraction(t, 2**60))
 
 
+@given(seeds)
+@settings(max_examples=50, deadline=None)
+def test_one_tile_is_its_own_sum(seed):
+    rng = np.random.default_rng(seed)
+    tile = rng.normal(size=(1, 4, 4)) * 10.0 ** rng.uniform(-308, 290, (1, 4, 4))
+    alone = Sum.sum(tile)
+    assert_allclose(alone.value(), tile[0], rtol=0, atol=2.0**-992)
+    assert_array_equal(alone.value()[np.abs(tile[0]) > 1e-280], tile[0][np.abs(tile[0]) > 1e-280])
+    assert_array_equal((alone + Sum.sum(tile[:0])).value(), alone.value())
+    assert_array_equal((alone + alone).value(), 2 * alone.value())
+
+
 # --- the same bits everywhere ---------------------------------------------------------------------------------------
 
 

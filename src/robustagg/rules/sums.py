@@ -15,12 +15,13 @@ if TYPE_CHECKING:
 
 BITS = 32  # of a digit; sums of 2**21 digits are exact, which is 1.7e10 coordinates
 DIGITS = 3  # of a sum, from the largest number that went into it: at least 65 bits
-LOWEST = -28  # level of zero; what lies below 2**(BITS * (LOWEST - DIGITS)) = 2**-992 is not counted
+LOWEST = -28  # level of zero
+FINEST = 2.0 ** (BITS * (LOWEST - DIGITS))  # what lies below, 2**-992, is not counted
 
 
 @dataclass(frozen=True, eq=False)
-class Sum:
-    """The sum of matrices seen so far.
+class Digits:
+    """Sums as whole numbers, entry by entry of a matrix.
 
     An entry is DIGITS whole numbers on a grid that is the same for everyone: `digits[k]` counts units of
     2**(BITS * (level - 1 - k)), `level` being that of the largest number added. Numbers are cut to the grid, and sums
@@ -34,23 +35,23 @@ class Sum:
     """(m, k)."""
 
     @classmethod
-    def sum(cls, terms: Floats) -> Self:
-        """The sum of (t, m, k) matrices, t = 0 included."""
-        terms = terms if len(terms) else np.zeros((1, *terms.shape[1:]))
+    def of(cls, terms: Floats) -> Digits:
+        """The sum of (t, m, k) matrices, t > 0."""
         largest = np.maximum(terms.max(axis=0), -terms.min(axis=0))
         exponent = np.where(largest == 0, LOWEST * BITS, np.frexp(largest)[1])
         level = np.maximum(-(-exponent // BITS), LOWEST)
         digits, rest, counts = np.empty((DIGITS, *level.shape)), terms.copy(), np.empty_like(terms)
+        unit = np.ldexp(1.0, BITS * level)
         for k in range(DIGITS):
-            unit = np.ldexp(1.0, BITS * (level - 1 - k))
+            unit *= 2.0**-BITS
             np.trunc(np.multiply(rest, 1 / unit, out=counts), out=counts)
             digits[k] = counts.sum(axis=0)
             rest -= np.multiply(counts, unit, out=counts)
         return cls(digits, level)
 
-    def __add__(self, other: Self) -> Self:
+    def __add__(self, other: Digits) -> Digits:
         level = np.maximum(self.level, other.level)
-        return type(self)(self._raised(level) + other._raised(level), level)
+        return Digits(self._raised(level) + other._raised(level), level)
 
     def _raised(self, level: NDArray[np.int64]) -> Floats:
         """The digits from a higher level down; those that fall off the end are dropped."""
@@ -63,11 +64,39 @@ class Sum:
     def value(self) -> Floats:
         """(m, k) numbers."""
         digits = self.digits.copy()
-        for k in range(DIGITS - 1, 0, -1):  # carry, so that equal sums have equal digits
-            carry = np.floor(digits[k] * 2.0**-BITS)
-            digits[k] -= carry * 2.0**BITS
-            digits[k - 1] += carry
+        unit = np.ldexp(1.0, BITS * (self.level - DIGITS))
         value = np.zeros(self.level.shape)
-        for k in range(DIGITS - 1, -1, -1):
-            value += digits[k] * np.ldexp(1.0, BITS * (self.level - 1 - k))
-        return value
+        for k in range(DIGITS - 1, 0, -1):
+            # Carry, so that equal sums have equal digits; to nearest, so that a single number comes back as it was.
+            carry = np.floor(digits[k] * 2.0**-BITS + 0.5)
+            value += (digits[k] - carry * 2.0**BITS) * unit
+            digits[k - 1] += carry
+            unit *= 2.0**BITS
+        return np.asarray(value + digits[0] * unit)
+
+
+@dataclass(frozen=True, eq=False)
+class Sum:
+    """The sum of matrices seen so far: digits, or one matrix, as it is until another is added."""
+
+    total: Digits | Floats
+
+    @classmethod
+    def sum(cls, terms: Floats) -> Self:
+        """The sum of (t, m, k) matrices, t = 0 included."""
+        if len(terms) > 1:
+            return cls(Digits.of(terms))
+        matrix = terms.sum(axis=0)
+        small = np.abs(matrix) < 2.0**64 * FINEST  # all others are whole numbers of it
+        matrix[small] = np.trunc(matrix[small] / FINEST) * FINEST
+        return cls(matrix)
+
+    def __add__(self, other: Self) -> Self:
+        return type(self)(self._digits() + other._digits())
+
+    def _digits(self) -> Digits:
+        return self.total if isinstance(self.total, Digits) else Digits.of(self.total[None])
+
+    def value(self) -> Floats:
+        """(m, k) numbers."""
+        return self.total.value() if isinstance(self.total, Digits) else self.total
