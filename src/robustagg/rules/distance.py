@@ -104,7 +104,7 @@ def selection(chosen: NDArray[np.integer], why: Sequence[str], round: Round) -> 
     counts = round.counts()
     weights = mask if counts is None else mask * (counts / max(counts.max(), 1e-300))
     weights = weights if weights.sum() > 0 else mask  # chosen clients without a sample share equally
-    words = [f"{'selected' if mask[i] else 'not selected'}: {why[i]}" for i in range(m)]
+    words = [f"{'selected' if one else 'not selected'}: {what}" for one, what in zip(mask.tolist(), why, strict=True)]
     return Verdict(weights / weights.sum(), words)
 
 

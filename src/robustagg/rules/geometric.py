@@ -88,7 +88,7 @@ class GeometricMedian(DistanceRule):
             before, distances = distances, geometry.distances_to(geometry.coordinates(weights))
             if alpha @ before - alpha @ distances <= self.tol * (alpha @ before) and self.tol:
                 break
-        return Verdict(weights, [f"{distance:.4g} from the median" for distance in distances])
+        return Verdict(weights, [f"{distance:.4g} from the median" for distance in distances.tolist()])
 
     def _start(self, geometry: Geometry, alpha: Floats) -> Floats:
         """Distances of the rows to where the iteration begins."""
@@ -207,7 +207,7 @@ class CenteredClipping(DistanceRule):
             factors = np.divide(self.tau, distances, out=np.ones(m), where=distances > self.tau)
             center = center * (1 - factors.sum() / m)
             center[:m] += factors / m
-        why = [f"{distance:.4g} from the centre" + ", clipped" * bool(distance > self.tau) for distance in distances]
+        why = [f"{far:.4g} from the centre" + ", clipped" * (far > self.tau) for far in distances.tolist()]
         memory = round.remember({}, [CENTER])
         return Clipped(factors / factors.sum(), why, coefficients=center, memory=memory)
 

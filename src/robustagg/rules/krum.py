@@ -18,19 +18,17 @@ from robustagg.rules.geometry import Geometry
 VARIANTS = ("paper", "byzfl")
 
 
-def scores(distances: Floats, neighbours: int) -> tuple[Floats, Floats]:
-    """Each row's summed squared distance to its nearest others, and to all, by which ties are decided."""
-    others = np.sort(distances, axis=1)[:, 1:]  # the first is the row's own distance, 0
-    return others[:, :neighbours].sum(axis=1), others.sum(axis=1)
+def ranking(distances: Floats, neighbours: int, variant: str = "paper") -> tuple[NDArray[np.integer], Floats]:
+    """Rows from the best score to the worst, and each row's score: its summed squared distance to its nearest others.
 
-
-def ranking(distances: Floats, neighbours: int) -> NDArray[np.integer]:
-    """Rows from the best score to the worst; of equal scores the one nearer to all, then the first.
-
-    Mixed rows (NNM) often tie. Numbers that agree in 40 bits are equal, lest rounding chooses.
+    Of equal scores the one nearer to all ("byzfl" does not ask), then the first: mixed rows (NNM) often tie. Numbers
+    that agree in 40 bits are equal, lest rounding chooses.
     """
-    score, total = map(blurred, scores(distances, neighbours))
-    return np.lexsort((total, score))
+    others = np.sort(distances, axis=1)[:, 1:]  # the first is the row's own distance, 0
+    score = others[:, :neighbours].sum(axis=1)
+    if variant == "byzfl":
+        return np.argsort(blurred(score), kind="stable"), score
+    return np.lexsort((blurred(others.sum(axis=1)), blurred(score))), score
 
 
 def blurred(values: Floats) -> Floats:
@@ -88,19 +86,17 @@ class Krum(SelectionRule):
         """How many others count for a score among n."""
         return n - self.f - (1 if self.variant == "byzfl" else 2)
 
-    def ranked(self, geometry: Geometry) -> NDArray[np.integer]:
-        """Clients from the best to the worst."""
-        neighbours = self.neighbours(geometry.n)
-        if self.variant == "byzfl":
-            return np.argsort(blurred(scores(geometry.distances, neighbours)[0]), kind="stable")
-        return ranking(geometry.distances, neighbours)
+    def taken(self, n: int) -> int:
+        """How many of n clients make the result."""
+        return 1
 
     def check(self, round: Round) -> None:
         super().check(round)
         check_krum(self, self.f, self.variant, round)
 
     def select(self, geometry: Geometry, round: Round) -> tuple[NDArray[np.integer], Sequence[str]]:
-        return self.ranked(geometry)[:1], told(geometry, self.neighbours(geometry.n))
+        order, score = ranking(geometry.distances, self.neighbours(geometry.n), self.variant)
+        return np.sort(order[: self.taken(geometry.n)]), [f"Krum score {value:.4g}" for value in score.tolist()]
 
 
 @dataclass(eq=False)
@@ -152,10 +148,8 @@ class MultiKrum(Krum):
         if self.m is not None and len(round.kept) < self.m:
             raise errors.too_few_clients(type(self).__name__, len(round.kept), f"at least m = {self.m} clients")
 
-    def select(self, geometry: Geometry, round: Round) -> tuple[NDArray[np.integer], Sequence[str]]:
-        n = geometry.n
-        m = self.m or n - self.f - (0 if self.variant == "byzfl" else 2)
-        return np.sort(self.ranked(geometry)[:m]), told(geometry, self.neighbours(n))
+    def taken(self, n: int) -> int:
+        return self.m or n - self.f - (0 if self.variant == "byzfl" else 2)
 
 
 def check_krum(rule: Any, f: int, variant: str, round: Round) -> None:
@@ -164,10 +158,6 @@ def check_krum(rule: Any, f: int, variant: str, round: Round) -> None:
         check_minority(rule, f, round)
     elif n < 2 * f + 3:
         raise errors.too_few_clients(type(rule).__name__, n, f"at least 2f + 3 = {2 * f + 3} clients")
-
-
-def told(geometry: Geometry, neighbours: int) -> list[str]:
-    return [f"Krum score {score:.4g}" for score in scores(geometry.distances, neighbours)[0]]
 
 
 @dataclass(eq=False)
@@ -223,7 +213,7 @@ class Bulyan(DistanceRule):
         n = geometry.n
         left, distances, chosen = np.arange(n), geometry.distances, []
         for _ in range(n - 2 * self.f):
-            winner = ranking(distances, max(1, len(left) - self.f - 2))[0]
+            winner = ranking(distances, max(1, len(left) - self.f - 2))[0][0]
             chosen.append(int(left[winner]))
             left = np.delete(left, winner)
             distances = np.delete(np.delete(distances, winner, axis=0), winner, axis=1)

@@ -84,7 +84,7 @@ class MoNNA(ReferenceRule):
     def compare(self, relation: Relation, round: Round) -> Verdict:
         squares = relation.squares.copy()
         squares[self.reference_row(round)] = -1  # before those equal to it
-        why = [f"{distance:.4g} from client {self.reference!r}" for distance in relation.distances]
+        why = [f"{distance:.4g} from client {self.reference!r}" for distance in relation.distances.tolist()]
         return selection(smallest(squares, len(squares) - self.f), why, round)
 
 
@@ -135,7 +135,7 @@ class CGE(ReferenceRule):
 
     def compare(self, relation: Relation, round: Round) -> Verdict:
         norms = relation.norms
-        return selection(smallest(norms, len(norms) - self.f), [f"norm {norm:.4g}" for norm in norms], round)
+        return selection(smallest(norms, len(norms) - self.f), [f"norm {norm:.4g}" for norm in norms.tolist()], round)
 
 
 @dataclass(eq=False)
@@ -166,7 +166,7 @@ class Medoid(SelectionRule):
 
     def select(self, geometry: Geometry, round: Round) -> tuple[NDArray[np.integer], Sequence[str]]:
         sums = np.sqrt(geometry.distances).sum(axis=1)
-        return smallest(sums, 1), [f"distances to all others sum up to {total:.4g}" for total in sums]
+        return smallest(sums, 1), [f"distances to all others sum up to {total:.4g}" for total in sums.tolist()]
 
 
 @dataclass(eq=False)
@@ -221,7 +221,7 @@ class Aksel(Rule):
 
     def decide(self, evidence: Related, round: Round) -> Verdict:
         relation = evidence.relation()
-        why = [f"{distance:.4g} from the median" for distance in relation.distances[:-1]]
+        why = [f"{distance:.4g} from the median" for distance in relation.distances[:-1].tolist()]
         return selection(smallest(relation.squares[:-1], len(why) - self.f), why, round)
 
     def combine(self, block: Block, note: Any, verdict: Verdict) -> Array:

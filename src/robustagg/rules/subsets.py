@@ -61,7 +61,7 @@ class MDA(SelectionRule):
     def select(self, geometry: Geometry, round: Round) -> tuple[NDArray[np.integer], Sequence[str]]:
         chosen = least_diameter(geometry.distances, self.f)
         furthest = np.sqrt(geometry.distances[:, chosen].max(axis=1))
-        return chosen, [f"at most {distance:.4g} from the selected" for distance in furthest]
+        return chosen, [f"at most {distance:.4g} from the selected" for distance in furthest.tolist()]
 
 
 def least_diameter(distances: Floats, f: int) -> NDArray[np.integer]:

@@ -87,7 +87,7 @@ class Sum:
         if len(terms) > 1:
             return cls(Digits.of(terms))
         matrix = terms.sum(axis=0)
-        small = np.abs(matrix) < 2.0**64 * FINEST  # all others are whole numbers of it
+        small = (matrix < 2.0**64 * FINEST) & (matrix > -(2.0**64) * FINEST)  # all others are whole numbers of it
         matrix[small] = np.trunc(matrix[small] / FINEST) * FINEST
         return cls(matrix)
 
