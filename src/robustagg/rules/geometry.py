@@ -53,7 +53,9 @@ class Geometry:
         """(n, n) squared distances between the rows; exactly 0 between equal rows."""
         inner = self.products[:-1, :-1]
         square = np.diagonal(inner)
-        return np.maximum(square[:, None] + square - 2 * inner, 0.0)
+        distances = square[:, None] + square
+        distances -= 2 * inner
+        return np.maximum(distances, 0.0, out=distances)
 
     @cached_property
     def inner(self) -> Floats:
@@ -82,7 +84,10 @@ class Geometry:
         """(n, n) inner products of the rows less their mean under weights that sum to 1."""
         inner = self.products[:-1, :-1]
         image = inner @ weights
-        return np.asarray(inner - image[:, None] - image + weights @ image)
+        scatter = inner - image[:, None]
+        scatter -= image
+        scatter += weights @ image
+        return scatter
 
     def part(self, rows: NDArray[np.integer] | list[int]) -> Geometry:
         """The geometry of some of the rows."""

@@ -58,12 +58,12 @@ class NNM(PreAggregation):
         check_some_honest("NNM", self.f, round)
 
     def mixing(self, seen: Geometry, round: Round) -> Floats:
-        n, distances = seen.n, seen.distances.copy()
+        k, distances = seen.n - self.f, seen.distances.copy()
         np.fill_diagonal(distances, -1)  # before those equal to it
-        nearest = np.argsort(distances, axis=1, kind="stable")[:, : n - self.f]
-        matrix = np.zeros((n, n))
-        np.put_along_axis(matrix, nearest, 1 / (n - self.f), axis=1)
-        return matrix
+        last = np.sort(distances, axis=1)[:, k - 1 : k]
+        nearer, tied = distances < last, distances == last
+        left = k - nearer.sum(axis=1, keepdims=True)  # for the tied ones: the first of them
+        return np.where(nearer | (tied & (tied.cumsum(axis=1) <= left)), 1 / k, 0.0)
 
 
 @dataclass(eq=False)

@@ -17,6 +17,8 @@ from robustagg.rules.distance import DistanceRule, check_minority, check_whole, 
 from robustagg.rules.geometry import Geometry
 from robustagg.rules.gram import Gram
 
+EPS = float(np.finfo(np.float64).eps)
+
 
 @dataclass(eq=False)
 class CAF(DistanceRule):
@@ -69,7 +71,8 @@ class CAF(DistanceRule):
 
     def judge(self, geometry: Geometry, round: Round) -> Verdict:
         weights = min(filtering(geometry, self.f), key=lambda step: step[0])[1]
-        return Verdict(weights, ["no weight along the top eigenvectors" if w == 0 else "weighed" for w in weights])
+        why = ["weighed" if weight else "no weight along the top eigenvectors" for weight in weights.tolist()]
+        return Verdict(weights, why)
 
 
 def filtering(geometry: Geometry, f: int) -> Iterator[tuple[float, Floats]]:
@@ -79,9 +82,9 @@ def filtering(geometry: Geometry, f: int) -> Iterator[tuple[float, Floats]]:
         weights = left / left.sum()
         inner = geometry.scatter(weights)
         root = np.sqrt(weights)
-        values, vectors = np.linalg.eigh(root[:, None] * inner * root)
-        yield float(values[-1]), weights
-        along = np.abs(inner @ (root * vectors[:, -1]))
+        value, vector = top(root[:, None] * inner * root)
+        yield value, weights
+        along = np.abs(inner @ (root * vector))
         most = along[left > 0].max()
         if not most > 0:
             return
@@ -93,8 +96,36 @@ def filtering(geometry: Geometry, f: int) -> Iterator[tuple[float, Floats]]:
 def outlying(geometry: Geometry) -> Floats:
     """Squared coordinates of the rows, less their mean, along their top right singular vector, up to a factor."""
     n = geometry.n
-    values, vectors = np.linalg.eigh(geometry.scatter(np.full(n, 1 / n)))
-    return np.asarray(vectors[:, -1] ** 2 if values[-1] > 0 else np.zeros(n))
+    value, vector = top(geometry.scatter(np.full(n, 1 / n)))
+    return np.asarray(vector**2 if value > 0 else np.zeros(n))
+
+
+def top(matrix: Floats) -> tuple[float, Floats]:
+    """The top eigenvalue of a symmetric matrix, and an eigenvector of it of length 1, both to rounding.
+
+    All eigenvectors cost more than all eigenvalues and one vector by inverse iteration, which is taken where its
+    residual is as small as theirs would be.
+    """
+    n, value = len(matrix), float(np.linalg.eigvalsh(matrix)[-1])
+    if value > 0:
+        scaled, vector = matrix / value, np.cos(np.arange(n))
+        shifted = scaled - (1 + 4 * EPS) * np.eye(n)  # not exactly singular
+        for _ in range(3):
+            vector = _solved(shifted, vector)
+            left = scaled @ vector - vector
+            if left @ left <= (n * EPS) ** 2:
+                return value, vector
+    values, vectors = np.linalg.eigh(matrix)
+    return float(values[-1]), vectors[:, -1]
+
+
+def _solved(matrix: Floats, vector: Floats) -> Floats:
+    """The direction that the matrix turns into that of the vector; the vector again where it has none."""
+    try:
+        turned = np.linalg.solve(matrix, vector)
+    except np.linalg.LinAlgError:
+        return vector
+    return np.asarray(turned / np.sqrt(turned @ turned))
 
 
 @dataclass(frozen=True)
@@ -194,7 +225,7 @@ class DnC(Rule):
         for pieces in evidence.columns:
             geometry = Gram.of(list(np.concatenate(pieces, axis=1))).geometry()
             kept[smallest(outlying(geometry), n - self.dropped)] += 1
-        why = [f"kept by {count} of {self.iterations} draws" for count in kept]
+        why = [f"kept by {count} of {self.iterations} draws" for count in kept.tolist()]
         return selection(np.flatnonzero(kept == kept.max()), why, round)
 
     def combine(self, block: Block, note: Any, verdict: Verdict) -> Array:
