@@ -37,10 +37,10 @@ class Digits:
     @classmethod
     def of(cls, terms: Floats) -> Digits:
         """The sum of (t, m, k) matrices, t > 0."""
-        largest = np.maximum(terms.max(axis=0), -terms.min(axis=0))
-        exponent = np.where(largest == 0, LOWEST * BITS, np.frexp(largest)[1])
+        counts = np.abs(terms)
+        exponent = np.frexp(np.maximum(counts.max(axis=0), FINEST))[1]
         level = np.maximum(-(-exponent // BITS), LOWEST)
-        digits, rest, counts = np.empty((DIGITS, *level.shape)), terms.copy(), np.empty_like(terms)
+        digits, rest = np.empty((DIGITS, *level.shape)), terms.copy()
         unit = np.ldexp(1.0, BITS * level)
         for k in range(DIGITS):
             unit *= 2.0**-BITS
