@@ -75,14 +75,14 @@ def numpy_wrap(dtype: np.dtype[Any]) -> Wrap:
 
 
 def _adapt_torch(torch: Any, tensor: Any) -> tuple[Array, Wrap, str]:
-    host, device, dtype = tensor.detach().cpu(), tensor.device, tensor.dtype
+    device, dtype = tensor.device, tensor.dtype
 
     def wrap(values: Array) -> Any:
         return torch.from_numpy(values).to(device, dtype)
 
     if dtype == torch.bfloat16:
-        return host.view(torch.int16).numpy(), wrap, "bfloat16"
-    return host.numpy(), wrap, ""
+        return tensor.detach().view(torch.int16).numpy(force=True), wrap, "bfloat16"
+    return tensor.numpy(force=True), wrap, ""
 
 
 def _like(tensor: Any, host: Array) -> Any:
