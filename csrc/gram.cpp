@@ -28,35 +28,40 @@ Vec<T> lower_median(Vec<T>* v, int n) {
     return v[rank];
 }
 
-// to[0], to[panel], ... = x - c, of a whole slab. Differences of floats are far from the limit.
-void centre_row(const float* x, const float* c, double, Vec<double>* to) {
-    for (std::size_t j = 0; j < slab; j += lanes<float>, to += 2 * panel) {
-        const Vec<float> value = load_vector(x + j), centre = load_vector(c + j);
-        to[0] = half_of<0>(value) - half_of<0>(centre);
-        to[panel] = half_of<1>(value) - half_of<1>(centre);
-    }
+// to[0], to[panel] = x - c, of a vector of columns. Differences of floats are far from the limit.
+inline void centre_vector(const float* x, const float* c, double, Vec<double>* to) {
+    const Vec<float> value = load_vector(x), centre = load_vector(c);
+    to[0] = half_of<0>(value) - half_of<0>(centre);
+    to[panel] = half_of<1>(value) - half_of<1>(centre);
 }
-void centre_row(const double* x, const double* c, double limit, Vec<double>* to) {
-    for (std::size_t j = 0; j < slab; j += lanes<double>, to += panel)
-        to[0] = clamped(load_vector(x + j) - load_vector(c + j), limit);
+inline void centre_vector(const double* x, const double* c, double limit, Vec<double>* to) {
+    to[0] = clamped(load_vector(x) - load_vector(c), limit);
 }
 
-// Rows `first` to n of the columns from `begin` on; row n is the centre itself.
+// Rows `first` to n of the columns from `begin` on; row n is the centre itself. A panel's rows go side by side.
 template <class T, class C = Compute<T>>
 void pack(const Rows<T>& rows, const C* centre, std::size_t first, std::size_t begin, std::size_t width, double limit,
           Packed to) {
+    constexpr std::size_t L = lanes<C>;
     alignas(64) static constexpr C zero[slab] = {};
-    alignas(64) C values[slab], middle[slab] = {};
+    alignas(64) C values[panel][slab] = {}, middle[slab] = {};
     std::copy(centre + begin, centre + begin + width, middle);
-    std::fill(values + width, values + slab, C(0));
-    const std::size_t end = first + panels_of(rows.n + 1 - first) * panel;
-    for (std::size_t i = first; i < end; ++i) {
-        Vec<double>* row = to + (i - first) / panel * panel_vectors + (i - first) % panel;
-        if (i < rows.n) widen(rows.at(i, begin), width, values);
-        if (i < rows.n)
-            centre_row(values, middle, limit, row);
-        else
-            centre_row(i == rows.n ? middle : zero, zero, limit, row);
+    const auto slab_of = [&](std::size_t i, C* buffer) -> const C* {
+        if (i >= rows.n) return i == rows.n ? middle : zero;
+        if (i + rows_ahead < rows.n) fetch(rows.at(i + rows_ahead, begin), width);
+        if (width == slab) return viewed(rows.at(i, begin), slab, buffer);
+        widen(rows.at(i, begin), width, buffer);
+        return buffer;
+    };
+    for (std::size_t i = first; i <= rows.n; i += panel, to += panel_vectors) {
+        const C *x[panel], *c[panel];
+        for (std::size_t r = 0; r < panel; ++r) {
+            x[r] = slab_of(i + r, values[r]);
+            c[r] = i + r < rows.n ? middle : zero;
+        }
+        for (std::size_t j = 0; j < slab; j += L)
+            for (std::size_t r = 0; r < panel; ++r)
+                centre_vector(x[r] + j, c[r] + j, limit, to + j / lanes<double> * panel + r);
     }
 }
 
@@ -66,10 +71,10 @@ void multiply(const Vec<double>* a, const Vec<double>* b, std::size_t a_rows, st
     Vec<double> sum[panel][panel] = {};
     for (std::size_t k = 0; k < depth; ++k, a += panel, b += panel)
         unroll<panel>([&](auto j) { unroll<panel>([&](auto i) { sum[i][j] = multiply_add(a[i], b[j], sum[i][j]); }); });
-    double totals[panel][panel];
-    unroll<panel * panel>([&](auto k) { totals[k / panel][k % panel] = total(sum[k / panel][k % panel]); });
+    alignas(64) double sums[panel * panel + lanes<double>];
+    totals<panel * panel>(sum[0], sums);
     for (std::size_t i = 0; i < a_rows; ++i)
-        for (std::size_t j = 0; j < b_rows; ++j) out[i * m + j] += totals[i][j];
+        for (std::size_t j = 0; j < b_rows; ++j) out[i * m + j] += sums[i * panel + j];
 }
 
 // Adds the products of the first `count` of the packed rows' panels with all panels from their own on.

@@ -24,6 +24,13 @@ inline Vec<double> half_of(Vec<float> v) {
 #endif
 }
 
+// v in double: one vector of doubles, two of floats.
+inline void widen_vector(Vec<double> v, Vec<double>* to) { to[0] = v; }
+inline void widen_vector(Vec<float> v, Vec<double>* to) {
+    to[0] = half_of<0>(v);
+    to[1] = half_of<1>(v);
+}
+
 // The vector of floats whose halves these are.
 inline Vec<float> joined(Vec<double> low, Vec<double> high) {
 #if defined(RA_AVX512)

@@ -9,40 +9,60 @@ namespace ra::RA_ISA {
 namespace {
 
 constexpr double shrink = 0x1p-512;
+constexpr std::size_t panel = vector_bytes == 64 ? 8 : 4;  // results whose sums fit the registers
 
 template <class C>
 constexpr std::size_t parts = sizeof(double) / sizeof(C);  // vectors of sums per vector of values
 
-// A column whose sum in double is not a finite number.
+// The matrix as it is read: [panel of results][client][result], the last panel filled up with zeros.
+class Panels {
+  public:
+    Panels(const double* matrix, std::size_t m, std::size_t n)
+        : memory_(1, count(m) * n * panel * sizeof(double)), size_(n * panel) {
+        std::fill(of(0), of(count(m)), 0.0);
+        for (std::size_t r = 0; r < m; ++r)
+            for (std::size_t i = 0; i < n; ++i) of(r / panel)[i * panel + r % panel] = matrix[r * n + i];
+    }
+    static std::size_t count(std::size_t m) { return (m + panel - 1) / panel; }
+    double* of(std::size_t p) const { return static_cast<double*>(memory_.of(0)) + p * size_; }
+
+  private:
+    const Scratch memory_;
+    const std::size_t size_;
+};
+
+// A column whose sum in double is not a finite number; weights `panel` apart.
 double clamped_sum(const double* weights, const Vec<double>* x, std::size_t n, int lane) {
     constexpr double largest = std::numeric_limits<double>::max() * shrink;
     double sum = 0;
-    for (std::size_t i = 0; i < n; ++i) sum += weights[i] * (x[i][lane] * shrink);
+    for (std::size_t i = 0; i < n; ++i) sum += weights[i * panel] * (x[i][lane] * shrink);
     return std::min(largest, std::max(-largest, sum)) / shrink;
 }
 
-// The first `width` columns of sum, as they are stored.
-template <class C>
-void store_result(const Vec<double>* sum, const double* weights, const Vec<C>* x, std::size_t n, std::size_t width,
-                  C* out) {
-    alignas(64) double values[lanes<C>];
-    std::memcpy(values, sum, sizeof values);
-    if constexpr (std::is_same_v<C, double>)
-        if (!all_finite(values, width))
-            for (std::size_t l = 0; l < width; ++l)
-                if (!all_finite(values + l, 1)) values[l] = clamped_sum(weights, x, n, static_cast<int>(l));
-    store_clamped(values, width, out);
+// Sums of a vector of columns as results, clamped to finite ones. Sums of floats do not overflow in double.
+Vec<float> results(const Vec<double>* sum, const double*, const Vec<float>*, std::size_t) {
+    constexpr double largest = std::numeric_limits<float>::max();
+    return joined(clamped(sum[0], largest), clamped(sum[1], largest));
+}
+Vec<double> results(const Vec<double>* sum, const double* weights, const Vec<double>* x, std::size_t n) {
+    Vec<double> found = sum[0];
+    for (unsigned left = bits(~equal(found - found, Vec<double>{})); left != 0; left &= left - 1)
+        found[__builtin_ctz(left)] = clamped_sum(weights, x, n, __builtin_ctz(left));
+    return found;
 }
 
-// `count` results from the n vectors x, columns d apart in out.
-template <int count, class C>
-void mix_vectors(const Vec<C>* x, const double* matrix, std::size_t n, std::size_t d, std::size_t width, C* out) {
-    Vec<double> sum[count][parts<C>] = {};
+// A panel's results of the n vectors x, `count` of them, of `width` columns; rows of out are d apart.
+template <class C>
+void mix_vectors(const Vec<C>* x, const double* weights, std::size_t n, std::size_t count, std::size_t width, C* out,
+                 std::size_t d) {
+    Vec<double> sum[panel][parts<C>] = {};
     for (std::size_t i = 0; i < n; ++i) {
-        const Vec<C> v = x[i];
-        unroll<count>([&](auto r) { add_weighted(v, matrix[r * n + i], sum[r]); });
+        Vec<double> v[parts<C>];
+        widen_vector(x[i], v);
+        // Rounded twice, as in weighted_mean.
+        unroll<panel>([&](auto r) { unroll<parts<C>>([&](auto h) { sum[r][h] += weights[i * panel + r] * v[h]; }); });
     }
-    for (std::size_t r = 0; r < count; ++r) store_result(sum[r], matrix + r * n, x, n, width, out + r * d);
+    for (std::size_t r = 0; r < count; ++r) store_part(out + r * d, results(sum[r], weights + r, x, n), width);
 }
 
 }  // namespace
@@ -51,8 +71,8 @@ bool mix(const RowsView& view, const double* matrix, std::size_t m, void* out, i
     return visit(view, [&](auto rows) {
         using C = typename decltype(rows)::Value;
         constexpr std::size_t L = lanes<C>;
-        constexpr int together = vector_bytes == 64 ? 8 : 4;  // results whose sums fit the registers
         const std::size_t n = rows.n, d = rows.d;
+        const Panels panels(matrix, m, n);
         const Tiles tiles(n, d, sizeof(C), threads);
         const Scratch scratch(tiles.workers(threads), pitch_of(n) * tiles.stride * sizeof(C));
         return parallel(tiles.count(), threads, [&](std::size_t task, int worker) {
@@ -60,15 +80,10 @@ bool mix(const RowsView& view, const double* matrix, std::size_t m, void* out, i
             auto* tile = static_cast<Vec<C>*>(scratch.of(worker));
             const std::size_t begin = tiles.begin(task), width = tiles.width(task);
             if (!stage_vectors(rows, begin, width, tile)) return false;
-            for (std::size_t j = 0; j < width; j += L) {
-                const Vec<C>* x = tile + j / L * pitch_of(n);
-                const std::size_t count = std::min(L, width - j);
-                C* to = static_cast<C*>(out) + begin + j;
-                std::size_t r = 0;
-                for (; r + together <= m; r += together)
-                    mix_vectors<together>(x, matrix + r * n, n, d, count, to + r * d);
-                for (; r < m; ++r) mix_vectors<1>(x, matrix + r * n, n, d, count, to + r * d);
-            }
+            for (std::size_t p = 0; p < Panels::count(m); ++p)
+                for (std::size_t j = 0; j < width; j += L)
+                    mix_vectors<C>(tile + j / L * pitch_of(n), panels.of(p), n, std::min(panel, m - p * panel),
+                                   width - j, static_cast<C*>(out) + p * panel * d + begin + j, d);
             return true;
         });
     });
