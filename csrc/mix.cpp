@@ -1,6 +1,6 @@
-// out[r][j] = sum_i matrix[r][i] * rows[i][j], accumulated in double and in client order like weighted_mean, for
-// weights of any sum; clamped to the largest finite numbers. O(mnd); each row is read once. Where a sum of doubles
-// overflows, it is formed again of values scaled by a power of two: what overflows halfway may still end up finite.
+// out[r][j] = sum_i matrix[r][i] * rows[i][j], accumulated in double and in client order, for weights of any sum;
+// clamped to the largest finite numbers. O(mnd); each row is read once. Where a sum of doubles overflows, it is formed
+// again of values scaled by a power of two: what overflows halfway may still end up finite.
 #include "means.hpp"
 #include "order.hpp"
 
@@ -40,11 +40,11 @@ double clamped_sum(const double* weights, const Vec<double>* x, std::size_t n, i
 }
 
 // Sums of a vector of columns as results, clamped to finite ones. Sums of floats do not overflow in double.
-Vec<float> results(const Vec<double>* sum, const double*, const Vec<float>*, std::size_t) {
+inline Vec<float> results(const Vec<double>* sum, const double*, const Vec<float>*, std::size_t) {
     constexpr double largest = std::numeric_limits<float>::max();
     return joined(clamped(sum[0], largest), clamped(sum[1], largest));
 }
-Vec<double> results(const Vec<double>* sum, const double* weights, const Vec<double>* x, std::size_t n) {
+inline Vec<double> results(const Vec<double>* sum, const double* weights, const Vec<double>* x, std::size_t n) {
     Vec<double> found = sum[0];
     for (unsigned left = bits(~equal(found - found, Vec<double>{})); left != 0; left &= left - 1)
         found[__builtin_ctz(left)] = clamped_sum(weights, x, n, __builtin_ctz(left));
@@ -53,14 +53,15 @@ Vec<double> results(const Vec<double>* sum, const double* weights, const Vec<dou
 
 // A panel's results of the n vectors x, `count` of them, of `width` columns; rows of out are d apart.
 template <class C>
-void mix_vectors(const Vec<C>* x, const double* weights, std::size_t n, std::size_t count, std::size_t width, C* out,
-                 std::size_t d) {
+void mix_panel(const Vec<C>* x, const double* weights, std::size_t n, std::size_t count, std::size_t width, C* out,
+               std::size_t d) {
     Vec<double> sum[panel][parts<C>] = {};
     for (std::size_t i = 0; i < n; ++i) {
         Vec<double> v[parts<C>];
         widen_vector(x[i], v);
-        // Rounded twice, as in weighted_mean.
-        unroll<panel>([&](auto r) { unroll<parts<C>>([&](auto h) { sum[r][h] += weights[i * panel + r] * v[h]; }); });
+        unroll<panel>([&](auto r) {
+            unroll<parts<C>>([&](auto h) { sum[r][h] = multiply_add(splat(weights[i * panel + r]), v[h], sum[r][h]); });
+        });
     }
     for (std::size_t r = 0; r < count; ++r) store_part(out + r * d, results(sum[r], weights + r, x, n), width);
 }
@@ -68,6 +69,8 @@ void mix_vectors(const Vec<C>* x, const double* weights, std::size_t n, std::siz
 }  // namespace
 
 bool mix(const RowsView& view, const double* matrix, std::size_t m, void* out, int threads) {
+    // One result is a mean whose weights have any sum, but for doubles, whose sum may overflow halfway.
+    if (m == 1 && view.dtype != DType::f64) return weighted_mean(view, matrix, out, threads);
     return visit(view, [&](auto rows) {
         using C = typename decltype(rows)::Value;
         constexpr std::size_t L = lanes<C>;
@@ -82,8 +85,8 @@ bool mix(const RowsView& view, const double* matrix, std::size_t m, void* out, i
             if (!stage_vectors(rows, begin, width, tile)) return false;
             for (std::size_t p = 0; p < Panels::count(m); ++p)
                 for (std::size_t j = 0; j < width; j += L)
-                    mix_vectors<C>(tile + j / L * pitch_of(n), panels.of(p), n, std::min(panel, m - p * panel),
-                                   width - j, static_cast<C*>(out) + p * panel * d + begin + j, d);
+                    mix_panel<C>(tile + j / L * pitch_of(n), panels.of(p), n, std::min(panel, m - p * panel), width - j,
+                                 static_cast<C*>(out) + p * panel * d + begin + j, d);
             return true;
         });
     });
