@@ -16,6 +16,8 @@ import numpy as np
 from numba import carray, njit, types
 from numba.extending import intrinsic
 
+from robustagg.kernels.numba.networks import BOTH, SMALLER
+
 LANES = 64
 TILE = 2**17  # values of a tile of groups, staged together so that each row is read in long runs
 
@@ -111,12 +113,19 @@ def new_tile(n, width, like):
 def exchange(network, w):
     """Run a comparator network over the rows of w (n, LANES)."""
     for c in range(len(network)):
-        low, high = network[c, 0], network[c, 1]
-        for k in range(LANES):
-            a, b = w[low, k], w[high, k]
-            less = a < b
-            w[low, k] = a if less else b
-            w[high, k] = b if less else a
+        low, high, wanted = network[c, 0], network[c, 1], network[c, 2]
+        if wanted == BOTH:
+            for k in range(LANES):
+                a, b = w[low, k], w[high, k]
+                less = a < b
+                w[low, k] = a if less else b
+                w[high, k] = b if less else a
+        elif wanted == SMALLER:
+            for k in range(LANES):
+                w[low, k] = w[low, k] if w[low, k] < w[high, k] else w[high, k]
+        else:
+            for k in range(LANES):
+                w[high, k] = w[high, k] if w[low, k] < w[high, k] else w[low, k]
 
 
 @jit
@@ -130,5 +139,8 @@ def halfway(a, b):
 def median_of(network, w, n, out):
     """Medians of the first n rows of w, which lose their order, into out (LANES,)."""
     exchange(network, w)
+    if n % 2 == 1:
+        out[:] = w[n // 2]
+        return
     for k in range(LANES):
-        out[k] = halfway(w[(n - 1) // 2, k], w[n // 2, k])
+        out[k] = halfway(w[n // 2 - 1, k], w[n // 2, k])

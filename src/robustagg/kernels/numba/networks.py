@@ -1,7 +1,7 @@
 """Comparator networks: the same exchanges whatever the values, so that many columns are sorted side by side.
 
-Batcher's merge exchange (Knuth, The Art of Computer Programming, vol. 3, algorithm 5.2.2 M), O(n log^2 n) comparators,
-less those that no wanted output depends on.
+The pairwise sorting network (I. Parberry, "The pairwise sorting network", 1992), O(n log^2 n) comparators, less those,
+and halves of those, that no wanted output depends on.
 """
 
 from __future__ import annotations
@@ -12,36 +12,51 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-Network = NDArray[np.uint32]  # (m, 2): the smaller value goes to the first row of each pair
+Network = NDArray[np.uint32]  # (m, 3): the smaller value goes to the first row of each pair; what is wanted of it
+BOTH, SMALLER, LARGER = range(3)
 
 
 def layers(n: int) -> Iterator[NDArray[np.uint32]]:
-    """Batcher's network for n inputs, in layers of disjoint pairs."""
-    top = 1 << max(n - 1, 0).bit_length() >> 1
-    p = top
-    while p:
-        q, offset, distance = top, 0, p
-        while True:
-            first = np.arange(n - distance, dtype=np.uint32)
-            first = first[first & p == offset]
-            yield np.column_stack([first, first + np.uint32(distance)])
-            if q == p:
-                break
-            distance, q, offset = q - p, q >> 1, p
-        p >>= 1
+    """The network for n inputs, in layers of disjoint pairs."""
+    i = np.arange(n, dtype=np.uint32)
+    strides = [np.uint32(1 << k) for k in range(max(n - 1, 0).bit_length())]
+    for stride in strides:
+        first = i[: max(n - int(stride), 0)]
+        first = first[first & stride == 0]
+        yield np.column_stack([first, first + stride])
+    for stride in reversed(strides):
+        for top in (q for q in reversed(strides) if q > stride):
+            first = i[: max(n - int(top - stride), 0)]
+            first = first[first & stride != 0]
+            yield np.column_stack([first, first + (top - stride)])
 
 
 @lru_cache(maxsize=64)
 def sorting(n: int, low: int = 0, high: int | None = None) -> Network:
-    """The network that puts the values of ranks low to high - 1 of n (default: all) in their places."""
+    """The network that puts the values of ranks low to high - 1 of n (default: all) in their places.
+
+    It may be that of n + 1 whose first input is thought lower than all others: that pairs them differently.
+    """
+    return min((_pruned(n, absent, low, n if high is None else high) for absent in (0, 1)), key=_operations)
+
+
+def _pruned(n: int, absent: int, low: int, high: int) -> Network:
     wanted = np.zeros(n, bool)
     wanted[low:high] = True
-    kept = [np.empty((0, 2), np.uint32)]
-    for pairs in reversed(list(layers(n))):
+    kept = [np.empty((0, 3), np.uint32)]
+    for pairs in reversed(list(layers(n + absent))):
+        pairs = pairs[pairs[:, 0] >= absent] - np.uint32(absent)
         pairs = pairs[wanted[pairs].any(axis=1)]
+        first, second = wanted[pairs].T
+        what = np.where(first & second, BOTH, np.where(first, SMALLER, LARGER))
         wanted[pairs] = True
-        kept.append(pairs)
+        kept.append(np.column_stack([pairs, what]).astype(np.uint32))
     return np.concatenate(kept[::-1])
+
+
+def _operations(network: Network) -> int:
+    """Minima and maxima that a network takes."""
+    return len(network) + int(np.count_nonzero(network[:, 2] == BOTH))
 
 
 def middle(n: int) -> Network:
