@@ -13,11 +13,11 @@ constexpr std::size_t chunk = 64;  // widths of tiles are multiples of it: a wor
 
 inline std::size_t whole_chunks(std::size_t count) { return (count + chunk - 1) / chunk * chunk; }
 
-// Asks memory for `count` elements that will be read soon.
+// Asks memory for `count` elements that will be read soon, into the L2 cache: more can be under way there.
 // (GCC takes a function that only prefetches for one without effects, and removes calls that are not inlined early.)
 template <class T>
 __attribute__((always_inline)) inline void fetch(const T* source, std::size_t count) {
-    for (std::size_t j = 0; j < count; j += 64 / sizeof(T)) __builtin_prefetch(source + j);
+    for (std::size_t j = 0; j < count; j += 64 / sizeof(T)) __builtin_prefetch(source + j, 0, 2);
 }
 
 constexpr std::size_t rows_ahead = 4;  // while a row of a tile is copied, this many later is asked for

@@ -1,6 +1,6 @@
 // out[j] = mean of column j without its k lowest and k highest values, n > 2k, accumulated in double. Few values are
-// sorted by a network and summed in their order; of many, the two outermost values that stay are found by counting,
-// and what lies between is summed in client order.
+// sorted by a network and summed in their order, or in halves, from which what does not stay is told; of many, the two
+// outermost values that stay are found by counting, and what lies between is summed in client order.
 #include "means.hpp"
 #include "order.hpp"
 #include "rank.hpp"
@@ -33,6 +33,31 @@ Vec<T> sorted_mean(Vec<T>* v, int n, int k) {
     return between(sum.part, v[k], v[n - k - 1]);
 }
 
+// From sorted halves a and b, the k lowest values of both are the smaller ones of a_i and b_(k-1-i), the k highest
+// likewise; the others of these pairs stay, and all that lie between. Each half holds 2k values at least.
+template <class T>
+Vec<T> halves_mean(Vec<T>* v, int n, int k) {
+    const int half = n / 2, rest = n - half;
+    const Vec<T>*a = v, *b = v + rest;
+    sort<T>(v, rest);
+    sort<T>(v + rest, half);
+    const double share = 1.0 / (n - 2 * k);
+    Sum<T> sum;
+    Vec<T> low = splat(std::numeric_limits<T>::infinity()), high = -low;
+    const auto keep = [&](Vec<T> value) {
+        low = min(value, low);
+        high = max(value, high);
+        sum.add(value, share);
+    };
+    for (int i = 0; i < k; ++i) {
+        keep(max(a[i], b[k - 1 - i]));
+        keep(min(a[rest - 1 - i], b[half - k + i]));
+    }
+    for (int i = k; i < rest - k; ++i) keep(a[i]);
+    for (int i = k; i < half - k; ++i) keep(b[i]);
+    return between(sum.part, low, high);
+}
+
 // The sum of what lies between the two outermost values that stay, and those two as often as they stay.
 template <class T>
 Vec<T> counted_mean(const Vec<T>* v, int n, int k) {
@@ -59,7 +84,8 @@ bool trimmed_mean(const RowsView& view, std::size_t k, void* out, int threads) {
     return visit(view, [&](auto rows) {
         using C = typename decltype(rows)::Value;
         return reduce_columns(rows, static_cast<C*>(out), threads, [cut = static_cast<int>(k)](Vec<C>* v, int n) {
-            return n < counting_pays ? sorted_mean<C>(v, n, cut) : counted_mean<C>(v, n, cut);
+            if (n >= counting_pays) return counted_mean<C>(v, n, cut);
+            return n > straight_line && 2 * cut <= n / 2 ? halves_mean<C>(v, n, cut) : sorted_mean<C>(v, n, cut);
         });
     });
 }

@@ -31,7 +31,7 @@ def test_weighted_mean(backend, n, dtype):
 def test_median_and_trimmed_mean(backend, n, dtype):
     rows, kinds = menagerie(n, dtype)
     y = oracle.widened(rows)
-    for k in {None, 0, (n - 1) // 4, (n - 1) // 2}:
+    for k in {None, 0, (n - 1) // 4, n // 4, (n - 1) // 2}:
         primitive = (lambda b, k=k: b.median(rows)) if k is None else (lambda b, k=k: b.trimmed_mean(rows, k))
         got, expected = primitive(backend), primitive(specification)
         assert got.dtype == compute_dtype(dtype)
