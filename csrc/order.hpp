@@ -50,7 +50,7 @@ inline Vec<T> mean_of(Vec<T> low, Vec<T> high) {
 template <class T>
 __attribute__((always_inline)) inline void fetch_columns(const Rows<T>& rows, std::size_t column, std::size_t count) {
     if (column >= rows.d) return;
-    for (std::size_t i = 0; i < rows.n; ++i) fetch(rows.at(i, column), count);
+    for (std::size_t i = 0; i < rows.n; ++i) fetch<l1>(rows.at(i, column), count);
 }
 
 // For each tile: stages it, then out = reduce(vectors, n) for each of its column vectors, which reduce may reorder.

@@ -13,11 +13,13 @@ constexpr std::size_t chunk = 64;  // widths of tiles are multiples of it: a wor
 
 inline std::size_t whole_chunks(std::size_t count) { return (count + chunk - 1) / chunk * chunk; }
 
-// Asks memory for `count` elements that will be read soon, into the L2 cache: more can be under way there.
+// Asks memory for `count` elements that will be read soon: into the L2 cache, where more can be under way, or, for few
+// rows, into the L1 cache.
 // (GCC takes a function that only prefetches for one without effects, and removes calls that are not inlined early.)
-template <class T>
+enum Cache { l2 = 2, l1 = 3 };
+template <Cache cache = l2, class T>
 __attribute__((always_inline)) inline void fetch(const T* source, std::size_t count) {
-    for (std::size_t j = 0; j < count; j += 64 / sizeof(T)) __builtin_prefetch(source + j, 0, 2);
+    for (std::size_t j = 0; j < count; j += 64 / sizeof(T)) __builtin_prefetch(source + j, 0, cache);
 }
 
 constexpr std::size_t rows_ahead = 4;  // while a row of a tile is copied, this many later is asked for
