@@ -210,7 +210,7 @@ inline V max(V a, V b) {
 }
 // What is known of values that are ordered. Numbers without a sign are ordered like their bits as whole numbers, and
 // processors compare those on other units, too: a minimum of one kind beside a maximum of the other keeps more of them
-// busy (Zen 4 runs one and a half times as many), and no fewer anywhere.
+// busy (Zen 4 runs one and a half times as many).
 enum class Signs { any, none };
 
 template <Signs signs, class V>
