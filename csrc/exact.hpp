@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "design.hpp"
+#include "lanes.hpp"
 
 namespace ra::RA_ISA {
 

@@ -2,6 +2,7 @@
 // median, clamped to +-limit. First the centre, as the median kernel does it; then the products, O(n^2 d).
 // Differences, products and sums in double. Each entry is summed in one order (lanes, then slabs of a tile), the same
 // for all pairs: equal rows have equal products, and the bits depend neither on threads nor on how the work is cut.
+#include "lanes.hpp"
 #include "means.hpp"
 #include "order.hpp"
 #include "rank.hpp"

@@ -1,6 +1,7 @@
 // out[t][i] = |x_i - c|^2, x_i . c and |x_i|^2 over tile t of the coordinates, clamped to +-limit; c is row
 // `reference`, or zero where there is no such row. O(nd). Differences, products and sums in double, in one order for
 // all rows: equal rows have equal sums, and the bits depend neither on threads nor on how the work is cut.
+#include "lanes.hpp"
 #include "means.hpp"
 #include "stage.hpp"
 

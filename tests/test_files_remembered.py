@@ -277,7 +277,13 @@ print(resident("VmHWM") - before)
 
 @pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="peak memory is read from Linux's /proc")
 @pytest.mark.parametrize(
-    "expression", ["ra.FoolsGold()", "ra.CenteredClipping()", "ra.Pipeline(ra.NNM(1), ra.FoolsGold())"]
+    "expression",
+    [
+        "ra.FoolsGold()",
+        "ra.CenteredClipping()",
+        "ra.Pipeline(ra.NNM(1), ra.FoolsGold())",
+        "ra.Pipeline(ra.NNM(1), ra.Reputation())",  # whose notes must be gone when the round is
+    ],
 )
 def test_memory_stays_within_the_budget(tmp_path, expression):
     memory = 32 * 2**20
