@@ -25,8 +25,8 @@ struct Columns {
     Columns(Arena& arena, std::size_t n) : Columns(arena.take<Vec<T>>(n), arena.take<Vec<T>>(n)) {}
 
     // n: an int, or Few.
-    template <class Column, class N>
-    void load(const Column& y, N n) {
+    template <class N>
+    void load(InMemory<T> y, N n) {
         each(n, [&](auto i) { sorted[i] = y.get(i); });
         sort<T>(sorted, n);
         prepare(n);

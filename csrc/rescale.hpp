@@ -14,8 +14,8 @@ struct Extremes {
     Vec<C> low, high;
 };
 
-template <class C, class Column, class N>
-inline Extremes<C> find_extremes(const Column& y, N n) {
+template <class C, class N>
+inline Extremes<C> find_extremes(InMemory<C> y, N n) {
     const Vec<C> first = y.get(0);
     Vec<C> low[2] = {first, first}, high[2] = {first, first};
     each_in_chains<2>(n, [&](auto i, auto k) {
@@ -62,8 +62,8 @@ inline V sum_of(const Term& term, N n) {
 }
 
 // Population standard deviation of each column.
-template <class C, class Column, class N>
-inline Vec<C> deviation(const Column& y, N n, const Extremes<C>& extremes) {
+template <class C, class N>
+inline Vec<C> deviation(InMemory<C> y, N n, const Extremes<C>& extremes) {
     const Unit<Vec<C>> unit(extremes.low, extremes.high);
     const Vec<C> origin = extremes.low * unit.scale;
     const C share = C(1) / C(int(n));
@@ -76,8 +76,8 @@ inline Vec<C> deviation(const Column& y, N n, const Extremes<C>& extremes) {
     return square_root(sum_of<Vec<C>>(square, n) * share) * unit.size;
 }
 
-template <class C, class Column, class N>
-inline void move_extremes_in(Column y, N n, const Extremes<C>& extremes, Mask<C> wide) {
+template <class C, class N>
+inline void move_extremes_in(InMemory<C> y, N n, const Extremes<C>& extremes, Mask<C> wide) {
     const Vec<C> step = choose(wide, deviation<C>(y, n, extremes), Vec<C>{});
     const Vec<C> new_low = extremes.low + step, new_high = extremes.high - step;
     each(n, [&](auto i) {
@@ -86,8 +86,8 @@ inline void move_extremes_in(Column y, N n, const Extremes<C>& extremes, Mask<C>
     });
 }
 
-template <class C, class Column, class N>
-inline void clip_to_median(Column y, N n, const Extremes<C>& extremes, Mask<C> wide, double range, Vec<C>* work) {
+template <class C, class N>
+inline void clip_to_median(InMemory<C> y, N n, const Extremes<C>& extremes, Mask<C> wide, double range, Vec<C>* work) {
     each(n, [&](auto i) { work[i] = y.get(i); });
     const Vec<C> centre = median<C>(work, n), half = splat(static_cast<C>(range / 2));
     const Vec<C> floor = choose(wide, max(extremes.low, centre - half), extremes.low);
@@ -96,8 +96,8 @@ inline void clip_to_median(Column y, N n, const Extremes<C>& extremes, Mask<C> w
 }
 
 // In place; `work` holds n vectors.
-template <class C, class Column, class N>
-inline void rescale_columns(Column y, N n, const Rescale& rescale, Vec<C>* work) {
+template <class C, class N>
+inline void rescale_columns(InMemory<C> y, N n, const Rescale& rescale, Vec<C>* work) {
     if (n < 3) return;
     const Extremes<C> extremes = find_extremes<C>(y, n);
     const Mask<C> wide = spans(extremes.low, extremes.high, rescale.value_range);

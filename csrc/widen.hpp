@@ -25,12 +25,6 @@ inline float float_of(std::uint32_t b) {
     return x;
 }
 
-inline double double_of(std::uint64_t b) {
-    double x;
-    std::memcpy(&x, &b, sizeof x);
-    return x;
-}
-
 template <class T>
 inline T load(const T* p) {
     T x;

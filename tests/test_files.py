@@ -13,14 +13,26 @@ from typing import NamedTuple
 import ml_dtypes
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
 
 import robustagg as ra
 from robustagg import errors
 from robustagg.files import budget, readers
 from robustagg.files.notes import Notes
 from robustagg.files.tensors import Tensor
-from updatefiles import NAMES, SUFFIXES, WIDE, clients, model, read, same, write, write_all
+from updatefiles import (
+    ALL_LARGE,
+    NAMES,
+    SUFFIXES,
+    WIDE,
+    clients,
+    model,
+    needs_peaks,
+    peak_over_files,
+    read,
+    same,
+    write,
+    write_all,
+)
 
 RULES = {
     "mean": ra.Mean,
@@ -373,40 +385,12 @@ def test_too_small_a_budget_says_the_least(tmp_path):
         ra.aggregate_files(ra.Mean(), paths, tmp_path / "out.npz", max_memory=least - 1)
 
 
-MEASURED = """
-import sys
-from pathlib import Path
-import robustagg as ra
-
-def resident(field):
-    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return int(lines[field].split()[0]) * 1024
-
-rule, budget, small, large = sys.argv[1:]
-for folder in (small, large):
-    before = resident("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")
-    files = sorted(Path(folder).glob("client-*"))
-    ra.aggregate_files(getattr(ra, rule)(), files, Path(folder, "out.safetensors"), max_memory=int(budget))
-print(resident("VmHWM") - before)
-"""
-
-
-@pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="peak memory is read from Linux's /proc")
+@needs_peaks
 @pytest.mark.parametrize("name", ["Mean", "Median", "TrimmedMean", "Reputation"])
 def test_memory_stays_within_the_budget(tmp_path, name):
     memory = 24 * 2**20
-    for folder, size in (("small", 1000), ("large", 3 * 2**20)):
-        (tmp_path / folder).mkdir()
-        for i in range(6):  # files of zeros with a hole instead of data: 12 MiB each, no room on disk
-            path = tmp_path / folder / f"client-{i}.safetensors"
-            save_file({"w": np.zeros(1, np.float32)}, path)
-            header = path.read_bytes()[8:-4].replace(b"[1]", b"[%d]" % size).replace(b"[0,4]", b"[0,%d]" % (4 * size))
-            path.write_bytes(len(header).to_bytes(8, "little") + header)
-            os.truncate(path, 8 + len(header) + 4 * size)
-    command = [sys.executable, "-c", MEASURED, name, str(memory), str(tmp_path / "small"), str(tmp_path / "large")]
-    peak = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    assert peak < memory < 6 * 4 * 3 * 2**20
+    rounds = f'ra.aggregate_files(ra.{name}(), files, folder / "out.safetensors", max_memory={memory})'
+    assert peak_over_files(tmp_path, ".safetensors", rounds) < memory < ALL_LARGE
 
 
 # --- mistakes of the caller -----------------------------------------------------------------------------------------

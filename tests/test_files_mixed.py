@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import os
 import resource
-import subprocess
-import sys
 from functools import partial
 
 import numpy as np
 import pytest
 
 import robustagg as ra
-from updatefiles import NAMES, clients, least_memory, read, same, write, write_all
+from updatefiles import (
+    ALL_LARGE,
+    NAMES,
+    clients,
+    least_memory,
+    needs_peaks,
+    peak_over_files,
+    read,
+    same,
+    write,
+    write_all,
+)
 
 MEMBERS = {
     "nnm": ra.NNM(f=1),
@@ -123,40 +132,12 @@ def test_more_clients_than_open_files(tmp_path):
     assert [read(path)["w"][0] for path in result.update] == list(range(80))
 
 
-MEASURED = """
-import sys
-from pathlib import Path
-import robustagg as ra
-
-def resident(field):
-    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return int(lines[field].split()[0]) * 1024
-
-member, budget, small, large = sys.argv[1:]
-for folder in (small, large):
-    before = resident("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")
-    files = sorted(Path(folder).glob("client-*"))
-    ra.preaggregate_files(eval(member, {"ra": ra}), files, Path(folder, "mixed"), max_memory=int(budget))
-print(resident("VmHWM") - before)
-"""
-
-
-@pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="peak memory is read from Linux's /proc")
+@needs_peaks
 @pytest.mark.parametrize("member", ["ra.NNM(f=1)", "ra.Bucketing(s=1)"])
 def test_memory_stays_within_the_budget(tmp_path, member):
     memory = 32 * 2**20
-    for folder, size in (("small", 1000), ("large", 3 * 2**20)):
-        (tmp_path / folder).mkdir()
-        for i in range(6):
-            with (tmp_path / folder / f"client-{i}.npy").open("wb") as file:
-                header = {"descr": "<f4", "fortran_order": False, "shape": (size,)}
-                np.lib.format.write_array_header_1_0(file, header)
-                file.truncate(file.tell() + 4 * size)  # zeros: a hole instead of data
-    arguments = [member, str(memory), str(tmp_path / "small"), str(tmp_path / "large")]
-    command = [sys.executable, "-c", MEASURED, *arguments]
-    peak = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    assert peak < memory < 6 * 4 * 3 * 2**20
+    rounds = f'ra.preaggregate_files({member}, files, folder / "mixed", max_memory={memory})'
+    assert peak_over_files(tmp_path, ".npy", rounds) < memory < ALL_LARGE
 
 
 # --- whole or not at all --------------------------------------------------------------------------------------------

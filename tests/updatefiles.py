@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from textwrap import indent
+
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save
@@ -71,3 +78,54 @@ def least_memory(run):
     with pytest.raises(ValueError, match=r"max_memory is 1 bytes; .* needs") as told:
         run(max_memory=1)
     return int(str(told.value).split()[-1])
+
+
+# --- memory ---------------------------------------------------------------------------------------------------------
+
+needs_peaks = pytest.mark.skipif(
+    not os.access("/proc/self/clear_refs", os.W_OK), reason="peak memory is read from Linux's /proc"
+)
+
+BENCH = Path(__file__).parents[1] / "bench"  # whose measure.py measures memory
+SMALL, LARGE = 1000, 3 * 2**20
+ALL_LARGE = 6 * 4 * LARGE  # bytes of all large files
+
+MEASURED = """
+import sys
+from pathlib import Path
+import robustagg as ra
+from measure import peak_of
+
+def rounds(folder, files):
+{rounds}
+
+for folder in map(Path, sys.argv[1:]):
+    peak = peak_of(lambda: rounds(folder, sorted(folder.glob("client-*"))))
+print(peak)
+"""
+
+
+def peak_over_files(tmp_path, suffix, rounds):
+    """Bytes that `rounds`, Python code on `files` and `folder`, takes for six large files, after as many small ones."""
+    folders = [tmp_path / "small", tmp_path / "large"]
+    for folder, size in zip(folders, (SMALL, LARGE), strict=True):
+        folder.mkdir()
+        for i in range(6):
+            hollow(folder / f"client-{i}{suffix}", size)
+    command = [sys.executable, "-c", MEASURED.format(rounds=indent(rounds, "    ")), *map(str, folders)]
+    done = subprocess.run(
+        command, check=True, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(BENCH)}
+    )
+    return int(done.stdout)
+
+
+def hollow(path, size):
+    """A file of zeros with a hole instead of data: no room on disk."""
+    with path.open("wb") as file:
+        if path.suffix == ".safetensors":
+            header = json.dumps({"w": {"dtype": "F32", "shape": [size], "data_offsets": [0, 4 * size]}}).encode()
+            file.write(len(header).to_bytes(8, "little") + header)
+        else:
+            header = {"descr": "<f4", "fortran_order": False, "shape": (size,)}
+            np.lib.format.write_array_header_1_0(file, header)
+        file.truncate(file.tell() + 4 * size)

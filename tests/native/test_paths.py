@@ -21,10 +21,20 @@ def path(native, request):
 
 @pytest.mark.usefixtures("isa", "path")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("n", [9, 16, 33, 50, 64, 65, 100, 129])
+@pytest.mark.parametrize("n", [13, 16, 33, 50, 64, 65, 100, 129])  # fewer are fitted in registers, always
 def test_detection(native, n, dtype):
     rows, kinds = menagerie(n, dtype, 3)
     for rescale, intercept in product(RESCALES[:2], INTERCEPTS):
+        check_detection(native, rows, kinds, rescale, intercept)
+
+
+@pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("n", [*range(3, 14), 34, 47, 63])
+def test_detection_at_every_size_of_few(native, n, dtype):
+    """Up to 12 clients each number has code of its own, and so has each half of the slopes from 33 to 64."""
+    rows, kinds = menagerie(n, dtype, 3)
+    for rescale, intercept in product(RESCALES, INTERCEPTS):
         check_detection(native, rows, kinds, rescale, intercept)
 
 
