@@ -46,12 +46,22 @@ def test_median_and_trimmed_mean(backend, n, dtype):
 @pytest.mark.parametrize("n", SIZES)
 def test_mixed_rows(backend, n, dtype):
     rows, kinds = menagerie(n, dtype)
-    matrix = np.vstack([weights_of(n), -3 * weights_of(n), np.zeros(n)])
-    got, expected = backend.mix(rows, matrix), specification.mix(rows, matrix)
-    assert got.dtype == compute_dtype(dtype)
-    size = np.abs(oracle.widened(rows)).max(axis=0)
-    near = 3 * SUM * n * unit(got.dtype) * (size / 4) + flushed(got.dtype)
-    assert_array_equal(kinds[(np.abs(got / 4 - expected / 4) > near).any(axis=0)], [])
+    for matrix in mixtures(n):
+        got, expected = backend.mix(rows, matrix), specification.mix(rows, matrix)
+        assert got.dtype == compute_dtype(dtype)
+        size = np.abs(oracle.widened(rows)).max(axis=0)
+        near = 3 * SUM * n * unit(got.dtype) * (size / 4) + flushed(got.dtype)
+        assert_array_equal(kinds[(np.abs(got / 4 - expected / 4) > near).any(axis=0)], [])
+
+
+def mixtures(n):
+    """Matrices of every kind that a kernel may treat in its own way."""
+    rng = np.random.default_rng(n)
+    yield np.vstack([weights_of(n), -3 * weights_of(n), np.zeros(n)])
+    yield np.diag(weights_of(n))
+    few = rng.random((17, n)) < 0.6  # one weight, 0 for the others: in each row another
+    few[0] = False
+    yield few * np.linspace(-1, 1, 17)[:, None] / n
 
 
 @pytest.mark.parametrize("dtype", zoo.DTYPES)

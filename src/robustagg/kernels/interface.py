@@ -92,7 +92,7 @@ class Kernels(Protocol):
         """
 
     def mix(self, rows: Rows, matrix: NDArray[np.float64]) -> Array:
-        """(m, d): matrix (m, n) times the rows, summed in float64 and client order; weights may have any sum.
+        """(m, d): matrix (m, n) times the rows, summed in float64; weights may have any sum.
 
         Results beyond the largest finite number are clamped to it. O(mnd).
         """
