@@ -33,10 +33,26 @@ py::object mix(const py::sequence& sequence, const Vector<double>& matrix, int t
     });
 }
 
+py::tuple top_eigenpair(const Vector<double>& matrix) {
+    if (matrix.ndim() != 2 || matrix.shape(0) != matrix.shape(1) || matrix.size() == 0)
+        throw py::type_error("matrix must be (n, n)");
+    const auto n = static_cast<std::size_t>(matrix.shape(0));
+    Vector<double> vector(n);
+    double value;
+    {
+        const double* from = matrix.data();
+        double* to = vector.mutable_data();
+        const py::gil_scoped_release release;
+        value = ra::kernels().top_eigenpair(from, n, to);
+    }
+    return py::make_tuple(value, vector);
+}
+
 }  // namespace
 
 void register_gram(py::module_& m) {
     m.def("gram", &gram);
     m.def("measure", &measure);
     m.def("mix", &mix);
+    m.def("top_eigenpair", &top_eigenpair);
 }

@@ -60,6 +60,7 @@ struct Bits {
     X(measure, bool,                                                                                               \
       (const RowsView&, std::size_t tile, std::size_t reference, double limit, double* out, int threads))          \
     X(mix, bool, (const RowsView&, const double* matrix, std::size_t m, void* out, int threads))                   \
+    X(top_eigenpair, double, (const double* matrix, std::size_t n, double* vector))                                \
     X(detect, bool,                                                                                                \
       (const RowsView&, const Confidence&, double threshold, std::uint8_t* rejected, void* median,                 \
        std::int64_t* counts, int threads))                                                                         \

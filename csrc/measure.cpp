@@ -31,7 +31,8 @@ struct Sums {
                 const Vec<float> both = load_vector(x + j + k * lanes<float>);
                 unroll<2>([&](auto h) {
                     const Vec<double> value = half_of<h>(both);
-                    const Vec<double> centre = centred ? load_vector(c + j + (2 * k + h) * lanes<double>) : Vec<double>{};
+                    const Vec<double> centre =
+                        centred ? load_vector(c + j + (2 * k + h) * lanes<double>) : Vec<double>{};
                     add(2 * k + h, value, centre, value - centre);
                 });
             });
@@ -87,7 +88,6 @@ bool measure_row(const T* x, const double* centre, std::size_t width, std::size_
 
 bool measure(const RowsView& view, std::size_t tile, std::size_t reference, double limit, double* out, int threads) {
     return visit(view, [&](auto rows) {
-        using C = typename decltype(rows)::Value;
         const std::size_t tiles = (rows.d + tile - 1) / tile, padded = (tile + slab - 1) / slab * slab;
         const std::size_t wanted = 4 * static_cast<std::size_t>(threads);
         const std::size_t shares = std::min(rows.n, tiles < wanted ? wanted : 1);

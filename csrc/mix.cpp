@@ -72,7 +72,9 @@ inline Vec<float> narrowed(const Vec<double>* sum) {
     constexpr double largest = std::numeric_limits<float>::max();
     return joined(clamped(sum[0], largest), clamped(sum[1], largest));
 }
-inline Vec<float> results(const Vec<double>* sum, const Panel&, std::size_t, const Vec<float>*) { return narrowed(sum); }
+inline Vec<float> results(const Vec<double>* sum, const Panel&, std::size_t, const Vec<float>*) {
+    return narrowed(sum);
+}
 inline Vec<double> results(const Vec<double>* sum, const Panel& one, std::size_t r, const Vec<double>* x) {
     Vec<double> found = sum[0];
     for (unsigned left = bits(~equal(found - found, Vec<double>{})); left != 0; left &= left - 1)

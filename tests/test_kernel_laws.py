@@ -105,3 +105,40 @@ def test_one_in_one_out(backend, row, dtype, rescale, intercept):
     mean = backend.rectified_mean(rows, rejected, median.copy(), np.ones(1), value_range=2.0, rescale=rescale[1])
     for result in (median, start, mean, backend.median(rows), backend.weighted_mean(rows, np.ones(1))):
         assert_allclose(result, rows[0], rtol=0, atol=flushed(rows[0].dtype))
+
+
+EIGENVALUES = {
+    "normal": lambda rng, n: rng.chisquare(5, n),
+    "of both signs": lambda rng, n: rng.normal(size=n),
+    "negative": lambda rng, n: -1 - rng.random(n),
+    "clustered": lambda rng, n: 1 - 1e-14 * rng.random(n),
+    "one": lambda rng, n: (np.arange(n) == 0).astype(float),
+    "far apart": lambda rng, n: 10.0 ** -np.arange(n),
+    "equal": lambda rng, n: np.ones(n),
+    "nothing": lambda rng, n: np.zeros(n),
+}
+
+
+@settings(law, max_examples=200)
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(1, 70),
+    st.sampled_from(sorted(EIGENVALUES)),
+    st.sampled_from(["dense", "blocks", "diagonal"]),
+    st.sampled_from([1.0, 1e-150, 1e290, 1e-290]),
+)
+def test_the_top_eigenpair_is_one_and_the_largest(backend, seed, n, kind, shape, scale):
+    rng = np.random.default_rng(seed)
+    values, basis = EIGENVALUES[kind](rng, n), np.eye(n)
+    if shape != "diagonal":
+        half = n // 2 if shape == "blocks" else 0  # blocks have nothing to do with each other
+        for part in (slice(half), slice(half, n)):
+            basis[part, part] = np.linalg.qr(rng.normal(size=basis[part, part].shape))[0]
+    matrix = (basis * values) @ basis.T
+    matrix = (matrix + matrix.T) / 2
+    value, vector = backend.top_eigenpair(matrix * scale)
+    near = 1e-15 * (10 + n) * np.abs(values).max()
+    assert vector.shape == (n,)
+    assert_allclose(value / scale, values.max(), rtol=0, atol=near)
+    assert_allclose(vector @ vector, 1, rtol=1e-13)
+    assert_allclose(matrix @ vector, value / scale * vector, rtol=0, atol=near)

@@ -17,7 +17,6 @@ import definitions
 import robustagg as ra
 from cases import CASES, Case, cases
 from robustagg.kernels.interface import GRAM_TILE
-from robustagg.rules import spectral
 from robustagg.rules.gram import Gram
 from robustagg.rules.subsets import least_diameter, least_spread
 from robustagg.rules.sums import Sum
@@ -459,39 +458,6 @@ def test_caf_drops_a_client_at_each_step_and_stops():
     x = np.concatenate([honest(0, 8, 30), 20 + honest(1, 3, 30)])
     result = ra.CAF(3).aggregate(x)
     assert_allclose(result.weights[8:], 0, atol=1e-3)
-
-
-@given(seeds, st.integers(1, 20), st.sampled_from(["normal", "clustered", "one", "equal", "nothing"]), scales)
-@settings(max_examples=200, deadline=None)
-def test_top_is_an_eigenvector_of_the_largest_eigenvalue(seed, n, kind, scale):
-    rng = np.random.default_rng(seed)
-    basis = np.linalg.qr(rng.normal(size=(n, n)))[0]
-    values = {
-        "normal": rng.chisquare(5, n),
-        "clustered": 1 - 1e-14 * rng.random(n),
-        "one": (np.arange(n) == 0).astype(float),
-        "equal": np.ones(n),
-        "nothing": np.zeros(n),
-    }[kind]
-    matrix = (basis * values) @ basis.T * scale
-    value, vector = spectral.top((matrix + matrix.T) / 2)
-    assert_allclose(value / scale, values.max(), rtol=1e-13)
-    assert_allclose(vector @ vector, 1, rtol=1e-13)
-    assert_allclose(matrix / scale @ vector, value / scale * vector, atol=1e-13 * values.max())
-
-
-def singular(matrix, vector):
-    raise np.linalg.LinAlgError
-
-
-@pytest.mark.parametrize("solve", [singular, lambda matrix, vector: np.ones_like(vector)])
-def test_top_takes_all_eigenvectors_where_iteration_fails(solve, monkeypatch):
-    monkeypatch.setattr(np.linalg, "solve", solve)
-    x = honest(0, 9, 30)
-    matrix = x @ x.T
-    value, vector = spectral.top(matrix)
-    assert_allclose(matrix @ vector, value * vector, rtol=1e-12)
-    assert_allclose(value, np.linalg.norm(x, 2) ** 2)
 
 
 def test_dnc_draws_by_seed_and_round():

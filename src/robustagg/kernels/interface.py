@@ -97,6 +97,12 @@ class Kernels(Protocol):
         Results beyond the largest finite number are clamped to it. O(mnd).
         """
 
+    def top_eigenpair(self, matrix: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        """The largest eigenvalue of a symmetric (n, n) matrix, and (n,) a vector of length 1 that belongs to it.
+
+        To rounding, of finite numbers. O(n^3).
+        """
+
     def detect(
         self,
         rows: Rows,

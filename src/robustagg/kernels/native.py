@@ -136,5 +136,6 @@ def residual_mean(
     return _checked(_native.residual_mean(rows, weights, *line, kernels.num_threads()))
 
 
+top_eigenpair = _native.top_eigenpair
 beta_reputation = _native.beta_reputation
 decayed_score = _native.decayed_score

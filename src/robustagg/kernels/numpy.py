@@ -177,6 +177,11 @@ def mix(rows: Rows, matrix: NDArray[np.float64]) -> Array:
     return out
 
 
+def top_eigenpair(matrix: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+    values, vectors = np.linalg.eigh(matrix)
+    return float(values[-1]), vectors[:, -1]
+
+
 # --- A. detection ---------------------------------------------------------------------------------------------------
 
 

@@ -207,7 +207,8 @@ class CenteredClipping(DistanceRule):
             factors = np.divide(self.tau, distances, out=np.ones(m), where=distances > self.tau)
             center = center * (1 - factors.sum() / m)
             center[:m] += factors / m
-        why = [f"{far:.4g} from the centre" + ", clipped" * (far > self.tau) for far in distances.tolist()]
+        words = " from the centre", " from the centre, clipped"
+        why = [f"{far:.4g}{words[far > self.tau]}" for far in distances.tolist()]
         memory = round.remember({}, [CENTER])
         return Clipped(factors / factors.sum(), why, coefficients=center, memory=memory)
 
@@ -256,5 +257,7 @@ def encoded(values: Array, dtype: np.dtype[Any]) -> Array:
     if dtype == np.uint16:
         bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
         return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(np.uint16)
+    if dtype == values.dtype:
+        return values
     largest = np.finfo(dtype).max
     return np.clip(values, -largest, largest).astype(dtype)

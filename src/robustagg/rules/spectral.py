@@ -9,15 +9,13 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from robustagg import errors
+from robustagg import errors, kernels
 from robustagg.kernels.interface import Array
 from robustagg.protocol import Block, Floats, Round, Verdict
 from robustagg.rules.base import Rule
 from robustagg.rules.distance import DistanceRule, check_minority, check_whole, combined, selection, smallest
 from robustagg.rules.geometry import Geometry
 from robustagg.rules.gram import Gram
-
-EPS = float(np.finfo(np.float64).eps)
 
 
 @dataclass(eq=False)
@@ -82,7 +80,7 @@ def filtering(geometry: Geometry, f: int) -> Iterator[tuple[float, Floats]]:
         weights = left / left.sum()
         inner = geometry.scatter(weights)
         root = np.sqrt(weights)
-        value, vector = top(root[:, None] * inner * root)
+        value, vector = kernels.active().top_eigenpair(root[:, None] * inner * root)
         yield value, weights
         along = np.abs(inner @ (root * vector))
         most = along[left > 0].max()
@@ -96,36 +94,8 @@ def filtering(geometry: Geometry, f: int) -> Iterator[tuple[float, Floats]]:
 def outlying(geometry: Geometry) -> Floats:
     """Squared coordinates of the rows, less their mean, along their top right singular vector, up to a factor."""
     n = geometry.n
-    value, vector = top(geometry.scatter(np.full(n, 1 / n)))
+    value, vector = kernels.active().top_eigenpair(geometry.scatter(np.full(n, 1 / n)))
     return np.asarray(vector**2 if value > 0 else np.zeros(n))
-
-
-def top(matrix: Floats) -> tuple[float, Floats]:
-    """The top eigenvalue of a symmetric matrix, and an eigenvector of it of length 1, both to rounding.
-
-    All eigenvectors cost more than all eigenvalues and one vector by inverse iteration, which is taken where its
-    residual is as small as theirs would be.
-    """
-    n, value = len(matrix), float(np.linalg.eigvalsh(matrix)[-1])
-    if value > 0:
-        scaled, vector = matrix / value, np.cos(np.arange(n))
-        shifted = scaled - (1 + 4 * EPS) * np.eye(n)  # not exactly singular
-        for _ in range(3):
-            vector = _solved(shifted, vector)
-            left = scaled @ vector - vector
-            if left @ left <= (n * EPS) ** 2:
-                return value, vector
-    values, vectors = np.linalg.eigh(matrix)
-    return float(values[-1]), vectors[:, -1]
-
-
-def _solved(matrix: Floats, vector: Floats) -> Floats:
-    """The direction that the matrix turns into that of the vector; the vector again where it has none."""
-    try:
-        turned = np.linalg.solve(matrix, vector)
-    except np.linalg.LinAlgError:
-        return vector
-    return np.asarray(turned / np.sqrt(turned @ turned))
 
 
 @dataclass(frozen=True)

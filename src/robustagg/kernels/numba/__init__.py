@@ -17,7 +17,14 @@ from robustagg.kernels.interface import Array, Detection, Rows
 from robustagg.kernels.numba import averages, detection, networks, residual
 from robustagg.kernels.numba.regression import CLIP, HIERARCHICAL, MEDIAN_POINT, NO_RESCALE, PAPER, SEPARATE
 from robustagg.kernels.numba.threads import each_part, sweep
-from robustagg.kernels.numpy import beta_reputation, compute_dtype, decayed_score, gram, measure  # BLAS does gram
+from robustagg.kernels.numpy import (  # BLAS and LAPACK do the second half
+    beta_reputation,
+    compute_dtype,
+    decayed_score,
+    gram,
+    measure,
+    top_eigenpair,
+)
 
 __all__ = [
     "beta_reputation",
@@ -35,6 +42,7 @@ __all__ = [
     "repeated_median",
     "residual_mean",
     "residual_weights",
+    "top_eigenpair",
     "trimmed_mean",
     "weighted_mean",
     "weighted_median",
