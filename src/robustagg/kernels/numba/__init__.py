@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from robustagg.errors import NonFinite
 from robustagg.kernels.interface import Array, Detection, Rows
-from robustagg.kernels.numba import averages, detection, networks, residual
+from robustagg.kernels.numba import averages, detection, networks, registers, residual
 from robustagg.kernels.numba.regression import CLIP, HIERARCHICAL, MEDIAN_POINT, NO_RESCALE, PAPER, SEPARATE
 from robustagg.kernels.numba.threads import each_part, sweep
 from robustagg.kernels.numpy import (  # BLAS and LAPACK do the second half
@@ -55,12 +55,10 @@ RESCALES = {"paper": PAPER, "clip": CLIP}
 # --- what kernels are told ------------------------------------------------------------------------------------------
 
 
-def regression_plan(n: int, dtype: np.dtype[Any]) -> tuple[tuple[networks.Network, ...], Array, int]:
-    """Networks, reciprocals of the differences of ranks (-n < j - i < n), and the cost of a column."""
-    plan = networks.middle(n - 1), networks.middle(n), networks.sorting(n)
-    steps = np.arange(1 - n, n)
-    steps[n - 1] = 1  # no rank is compared with itself
-    return plan, (1 / steps).astype(dtype), n * (n + len(plan[0]))
+def regression_plan(n: int, dtype: np.dtype[Any]) -> tuple[tuple[registers.Code, ...], int]:
+    """Networks, and the cost of a column."""
+    plan = registers.slopes(n, dtype), registers.selector(n, dtype), registers.sorter(n, 0, n, dtype)
+    return plan, n * (n + len(plan[0][0]))
 
 
 def rescale_code(rescale: str, value_range: float | None) -> tuple[int, float]:
@@ -109,29 +107,30 @@ def trimmed_mean(rows: Rows, k: int) -> Array:
 
 
 def mean_of_ranks(rows: Rows, low: int, high: int) -> Array:
-    network = networks.sorting(len(rows), low, high)
+    network = registers.sorter(len(rows), low, high, compute_dtype(rows))
     return order_statistic(rows, network, averages.mean_of_ranks, low, high)
 
 
 def mean_around_median(rows: Rows, k: int) -> Array:
-    return order_statistic(rows, networks.sorting(len(rows)), averages.mean_around_median, k)
+    network = registers.sorter(len(rows), 0, len(rows), compute_dtype(rows))
+    return order_statistic(rows, network, averages.mean_around_median, k)
 
 
 def weighted_median(rows: Rows, weights: NDArray[np.float64]) -> Array:
-    network = networks.sorting(len(rows))
+    network = networks.sorting(len(rows)), 0  # in memory: weights move with the values
     return order_statistic(rows, network, averages.weighted_median, weights, weights.sum() / 2)
 
 
-def order_statistic(rows: Rows, network: networks.Network, kernel: Callable[..., bool], *arguments: object) -> Array:
+def order_statistic(rows: Rows, network: registers.Code, kernel: Callable[..., bool], *arguments: object) -> Array:
     out = np.empty(rows[0].size, compute_dtype(rows))
-    sweep(rows, len(rows) + len(network), kernel, network, *arguments, out)
+    sweep(rows, len(rows) + len(network[0]), kernel, network, *arguments, out)
     return out
 
 
 def repeated_median(rows: Rows, intercept: str) -> tuple[Array, Array]:
     slope, start = (np.empty(rows[0].size, compute_dtype(rows)) for _ in range(2))
-    plan, inverse, cost = regression_plan(len(rows), slope.dtype)
-    sweep(rows, cost, detection.repeated_median, INTERCEPTS[intercept], plan, inverse, slope, start)
+    plan, cost = regression_plan(len(rows), slope.dtype)
+    sweep(rows, cost, detection.repeated_median, INTERCEPTS[intercept], plan, slope, start)
     return slope, start
 
 
@@ -151,12 +150,12 @@ def detect(
         return Detection(rejected, median(rows), np.zeros(n, np.int64))
     middle = np.empty(d, compute_dtype(rows))
     model = (*rescale_code(rescale, value_range), INTERCEPTS[intercept], float(scale_floor))
-    plan, inverse, cost = regression_plan(n, middle.dtype)
+    plan, cost = regression_plan(n, middle.dtype)
     bounds = confidence_bounds(n, interval_width)
 
     def part(*columns: Any) -> NDArray[np.int64] | None:
         counts = np.zeros(n, np.int64)
-        good = detection.detect(*columns, model, confidence_threshold, plan, inverse, bounds, rejected, middle, counts)
+        good = detection.detect(*columns, model, confidence_threshold, plan, bounds, rejected, middle, counts)
         return counts if good else None
 
     parts = each_part(rows, cost, part)
@@ -181,8 +180,8 @@ def confidence(
             raise NonFinite
         return out
     model = (*rescale_code(rescale, value_range), INTERCEPTS[intercept], float(scale_floor))
-    plan, inverse, cost = regression_plan(n, out.dtype)
-    sweep(rows, cost, detection.confidence, model, plan, inverse, confidence_bounds(n, interval_width), out)
+    plan, cost = regression_plan(n, out.dtype)
+    sweep(rows, cost, detection.confidence, model, plan, confidence_bounds(n, interval_width), out)
     return out
 
 
@@ -223,12 +222,12 @@ def residual_weights(
         median(rows)  # raises where a value is not finite
         return np.zeros(n, np.int64)
     model = INTERCEPTS[intercept], float(scale_floor), int(leave_smallest)
-    plan, inverse, cost = regression_plan(n, like.dtype)
+    plan, cost = regression_plan(n, like.dtype)
     bounds = confidence_bounds(n, interval_width)
 
     def part(*columns: Any) -> NDArray[np.int64] | None:
         total = np.zeros(n, np.int64)
-        return total if residual.residual_weights(*columns, model, plan, inverse, bounds, like, total) else None
+        return total if residual.residual_weights(*columns, model, plan, bounds, like, total) else None
 
     parts = each_part(rows, cost, part)
     if any(total is None for total in parts):
@@ -251,7 +250,7 @@ def residual_mean(
         return weighted_mean(rows, weights)
     out = np.empty(rows[0].size, compute_dtype(rows))
     model = INTERCEPTS[intercept], float(scale_floor), int(leave_smallest)
-    plan, inverse, cost = regression_plan(n, out.dtype)
+    plan, cost = regression_plan(n, out.dtype)
     bounds = confidence_bounds(n, interval_width)
-    sweep(rows, cost, residual.residual_mean, weights, model, float(confidence_threshold), plan, inverse, bounds, out)
+    sweep(rows, cost, residual.residual_mean, weights, model, float(confidence_threshold), plan, bounds, out)
     return out

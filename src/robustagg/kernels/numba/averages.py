@@ -69,7 +69,7 @@ def mean_of_ranks(addresses, kind, lo, hi, network, low, high, out):
             return False
         for first in range(start, stop, LANES):
             w = tile[(first - start) // LANES]
-            exchange(network, w)
+            exchange(network, w, w)
             units(w[low:high], unit)
             total[:] = 0
             for i in range(low, high):
@@ -92,7 +92,7 @@ def mean_around_median(addresses, kind, lo, hi, network, count, out):
             return False
         for first in range(start, stop, LANES):
             w = tile[(first - start) // LANES]
-            exchange(network, w)
+            exchange(network, w, w)
             units(w, unit)
             for k in range(min(LANES, stop - first)):
                 out[first + k] = mean_of_nearest(w[:, k], unit[k], count)
@@ -145,8 +145,9 @@ def weighted_median(addresses, kind, lo, hi, network, weights, half, out):
 @jit
 def exchange_pairs(network, w, carried):
     """Run a comparator network over the rows of w; the rows of `carried` follow."""
-    for c in range(len(network)):
-        low, high = network[c, 0], network[c, 1]
+    comparators, _ = network
+    for c in range(len(comparators)):
+        low, high = comparators[c, 0], comparators[c, 1]
         for k in range(LANES):
             a, b, p, q = w[low, k], w[high, k], carried[low, k], carried[high, k]
             less = a < b

@@ -14,7 +14,7 @@ from robustagg.kernels.numba.regression import CLIP, PAPER, SORTED, centre, clip
 
 
 @jit
-def repeated_median(addresses, kind, lo, hi, intercept, networks, inverse, slope, start):
+def repeated_median(addresses, kind, lo, hi, intercept, networks, slope, start):
     n = len(addresses)
     tile = new_tile(n, hi - lo, slope)
     z, slopes, w = np.empty_like(tile[0]), np.empty_like(tile[0]), np.empty_like(tile[0])
@@ -26,9 +26,9 @@ def repeated_median(addresses, kind, lo, hi, intercept, networks, inverse, slope
             return False
         for first in range(begin, stop, LANES):
             ranked = tile[(first - begin) // LANES]
-            exchange(networks[SORTED], ranked)
+            exchange(networks[SORTED], ranked, ranked)
             centre(ranked, z, unit)
-            line(z, networks, inverse, intercept, slopes, w, beta, alpha)
+            line(z, networks, intercept, slopes, w, beta, alpha)
             for k in range(min(LANES, stop - first)):
                 origin = alpha[k] + ranked[(n - 1) // 2, k] * unit[k]
                 slope[first + k] = max(-largest, min(beta[k] / unit[k], largest))
@@ -40,10 +40,10 @@ def repeated_median(addresses, kind, lo, hi, intercept, networks, inverse, slope
 
 
 @jit
-def detect(addresses, kind, lo, hi, model, threshold, networks, inverse, bounds, rejected, median, counts):
+def detect(addresses, kind, lo, hi, model, threshold, networks, bounds, rejected, median, counts):
     n = len(addresses)
     tile = new_tile(n, hi - lo, median)
-    groups, lanes = np.empty((4, n, LANES), median.dtype), np.empty((4, LANES))
+    groups, lanes = np.empty((4, n, LANES), median.dtype), np.empty((4, LANES), median.dtype)
     bad = np.empty((n, LANES), np.uint8)
     for begin in range(lo, hi, tile.shape[0] * LANES):
         stop = min(begin + tile.shape[0] * LANES, hi)
@@ -51,7 +51,7 @@ def detect(addresses, kind, lo, hi, model, threshold, networks, inverse, bounds,
             return False
         for first in range(begin, stop, LANES):
             y = tile[(first - begin) // LANES]
-            confidence_of(y, model, networks, inverse, bounds, groups, lanes)
+            confidence_of(y, model, networks, bounds, groups, lanes)
             mark(y, groups[0], groups[2], threshold, bad)
             pack(bad, first // 8, rejected, counts)
             for k in range(min(LANES, stop - first)):
@@ -84,17 +84,17 @@ def pack(bad, byte, rejected, counts):
 
 
 @jit
-def confidence(addresses, kind, lo, hi, model, networks, inverse, bounds, out):
+def confidence(addresses, kind, lo, hi, model, networks, bounds, out):
     n = len(addresses)
     tile = new_tile(n, hi - lo, out)
-    groups, lanes = np.empty((4, n, LANES), out.dtype), np.empty((4, LANES))
+    groups, lanes = np.empty((4, n, LANES), out.dtype), np.empty((4, LANES), out.dtype)
     for begin in range(lo, hi, tile.shape[0] * LANES):
         stop = min(begin + tile.shape[0] * LANES, hi)
         if not load_tile(addresses, kind, begin, stop, tile):
             return False
         for first in range(begin, stop, LANES):
             y = tile[(first - begin) // LANES]
-            confidence_of(y, model, networks, inverse, bounds, groups, lanes)
+            confidence_of(y, model, networks, bounds, groups, lanes)
             for rank in range(n):
                 for i in range(n):
                     for k in range(min(LANES, stop - first)):
@@ -128,7 +128,7 @@ def rectify_group(y, first, rejected, median, rescale, value_range, lanes):
 @jit
 def rectify(addresses, kind, lo, hi, rejected, median, rescale, value_range, out):
     tile = new_tile(len(addresses), hi - lo, out)
-    lanes = np.empty((4, LANES))
+    lanes = np.empty((4, LANES), out.dtype)
     for begin in range(lo, hi, tile.shape[0] * LANES):
         stop = min(begin + tile.shape[0] * LANES, hi)
         if not load_tile(addresses, kind, begin, stop, tile):
@@ -144,7 +144,7 @@ def rectify(addresses, kind, lo, hi, rejected, median, rescale, value_range, out
 @jit
 def rectified_mean(addresses, kind, lo, hi, rejected, median, weights, rescale, value_range):
     tile = new_tile(len(addresses), hi - lo, median)
-    lanes, total = np.empty((4, LANES)), np.empty(LANES)
+    lanes, total = np.empty((4, LANES), median.dtype), np.empty(LANES)
     largest = np.finfo(median.dtype).max
     for begin in range(lo, hi, tile.shape[0] * LANES):
         stop = min(begin + tile.shape[0] * LANES, hi)

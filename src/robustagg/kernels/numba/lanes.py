@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from llvmlite import ir
 from numba import carray, njit, types
 from numba.extending import intrinsic
 
@@ -109,11 +110,30 @@ def new_tile(n, width, like):
 # --- order ----------------------------------------------------------------------------------------------------------
 
 
+@intrinsic
+def call(context, code, source, target):
+    """Call machine code of :mod:`robustagg.kernels.numba.registers`."""
+
+    def generate(context, builder, signature, arguments) -> Any:
+        function = ir.FunctionType(ir.VoidType(), [word.type for word in arguments[1:]]).as_pointer()
+        builder.call(builder.inttoptr(arguments[0], function), arguments[1:])
+        return context.get_dummy_value()
+
+    return types.void(code, source, target), generate
+
+
 @jit
-def exchange(network, w):
-    """Run a comparator network over the rows of w (n, LANES)."""
-    for c in range(len(network)):
-        low, high, wanted = network[c, 0], network[c, 1], network[c, 2]
+def exchange(network, values, w):
+    """Put the rows of values (n, LANES) in the places that a network gives them, in w; values may be w itself."""
+    comparators, code = network
+    source, target = values.ctypes.data, w.ctypes.data
+    if code:
+        call(code, source, target)
+        return
+    if source != target:
+        w[:] = values
+    for c in range(len(comparators)):
+        low, high, wanted = comparators[c, 0], comparators[c, 1], comparators[c, 2]
         if wanted == BOTH:
             for k in range(LANES):
                 a, b = w[low, k], w[high, k]
@@ -136,9 +156,9 @@ def halfway(a, b):
 
 
 @jit
-def median_of(network, w, n, out):
-    """Medians of the first n rows of w, which lose their order, into out (LANES,)."""
-    exchange(network, w)
+def median_of(network, values, n, w, out):
+    """Medians of the first n rows of values, which may be w, into out (LANES,)."""
+    exchange(network, values, w)
     if n % 2 == 1:
         out[:] = w[n // 2]
         return

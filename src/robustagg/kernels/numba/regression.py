@@ -1,18 +1,18 @@
 """Part A of the reputation rule on one group of columns: rescale, repeated-median line, confidence.
 
-Arrays named y, z, w, ranked, slopes and result are groups (n, LANES); the others hold a float64 per lane.
+Arrays named y, z, w, ranked, slopes and result are groups (n, LANES); the others hold a value per lane, of any dtype.
 """
 
-# mypy: disable-error-code="no-untyped-def"
+# mypy: disable-error-code="call-arg, no-untyped-def"
 from __future__ import annotations
 
 import numpy as np
 
-from robustagg.kernels.numba.lanes import HUGE, LANES, SHRINK, TINY, halfway, jit, median_of
+from robustagg.kernels.numba.lanes import HUGE, LANES, SHRINK, TINY, call, halfway, jit, median_of
 
 NO_RESCALE, PAPER, CLIP = range(3)
 SEPARATE, HIERARCHICAL, MEDIAN_POINT = range(3)
-OTHERS, MIDDLE, SORTED = range(3)  # networks: the middle of n - 1 values, the middle of n values, all n values in order
+SLOPES, MIDDLE, SORTED = range(3)  # networks: the middle of n - 1 values, the middle of n values, all n values in order
 
 
 # --- A.1: rescale ---------------------------------------------------------------------------------------------------
@@ -43,14 +43,14 @@ def pull_extremes(y, value_range, low, high, sigma):
             low[k], high[k] = -np.inf, np.inf  # equal to no value
     for i in range(len(y)):
         for k in range(LANES):
-            value = np.float64(y[i, k])
-            moved = high[k] - sigma[k] if value == high[k] else value
-            y[i, k] = low[k] + sigma[k] if value == low[k] else moved
+            moved = high[k] - sigma[k] if y[i, k] == high[k] else y[i, k]
+            y[i, k] = low[k] + sigma[k] if y[i, k] == low[k] else moved
 
 
 @jit
 def standard_deviation(y, low, high, sigma):
-    unit, mean = np.empty(LANES), np.zeros(LANES)
+    sums = np.zeros((3, LANES))
+    unit, mean, square = sums[0], sums[1], sums[2]
     for k in range(LANES):
         unit[k] = SHRINK[0] if max(-low[k], high[k]) > HUGE[0] else 1.0
     for i in range(len(y)):
@@ -58,13 +58,12 @@ def standard_deviation(y, low, high, sigma):
             mean[k] += y[i, k] * unit[k]
     for k in range(LANES):
         mean[k] /= len(y)
-        sigma[k] = 0
     for i in range(len(y)):
         for k in range(LANES):
             difference = y[i, k] * unit[k] - mean[k]
-            sigma[k] += difference * difference
+            square[k] += difference * difference
     for k in range(LANES):
-        sigma[k] = np.sqrt(sigma[k] / len(y)) / unit[k]
+        sigma[k] = np.sqrt(square[k] / len(y)) / unit[k]
 
 
 @jit
@@ -76,7 +75,7 @@ def clip(y, value_range, middle, low, high):
             low[k], high[k] = middle[k] - value_range / 2, middle[k] + value_range / 2
     for i in range(len(y)):
         for k in range(LANES):
-            y[i, k] = max(low[k], min(np.float64(y[i, k]), high[k]))
+            y[i, k] = max(low[k], min(y[i, k], high[k]))
 
 
 # --- A.3: the repeated-median line ----------------------------------------------------------------------------------
@@ -95,27 +94,31 @@ def centre(ranked, z, unit):
 
 
 @jit
-def line(z, networks, inverse, intercept, slopes, w, slope, start):
+def line(z, networks, intercept, slopes, w, slope, start):
     """Siegel's line through the sorted columns of z, eqs. 1 to 3, into slope and start (LANES,)."""
     n = len(z)
     slopes[0] = 0
-    for i in range(n if n > 1 else 0):
-        for j in range(n - 1):
-            other = j + (j >= i)
-            step = inverse[n - 1 + other - i]
-            for k in range(LANES):
-                w[j, k] = (z[other, k] - z[i, k]) * step
-        median_of(networks[OTHERS], w, n - 1, slopes[i])
-    w[:n] = slopes
-    median_of(networks[MIDDLE], w, n, slope)
+    code = networks[SLOPES][1]
+    if code:
+        call(code, z.ctypes.data, slopes.ctypes.data)
+    else:
+        for i in range(n if n > 1 else 0):
+            for j in range(n - 1):
+                other = j + (j >= i)
+                step = z.dtype.type(1 / (other - i))
+                for k in range(LANES):
+                    w[j, k] = (z[other, k] - z[i, k]) * step
+            median_of(networks[SLOPES], w, n - 1, w, slopes[i])
+    median_of(networks[MIDDLE], slopes, n, w, slope)
     if intercept == MEDIAN_POINT:
         for k in range(LANES):
             start[k] = halfway(z[(n - 1) // 2, k], z[n // 2, k]) - slope[k] * ((n - 1) / 2)
         return
     for i in range(n):
+        rank = z.dtype.type(i)
         for k in range(LANES):
-            w[i, k] = z[i, k] - i * (slopes[i, k] if intercept == SEPARATE else slope[k])
-    median_of(networks[MIDDLE], w, n, start)
+            w[i, k] = z[i, k] - rank * (slopes[i, k] if intercept == SEPARATE else slope[k])
+    median_of(networks[MIDDLE], w, n, w, start)
 
 
 # --- A.4 to A.7: residuals and confidence ---------------------------------------------------------------------------
@@ -124,22 +127,35 @@ def line(z, networks, inverse, intercept, slopes, w, slope, start):
 @jit
 def confidence_of_ranks(ranked, z, networks, bounds, scale_floor, slope, start, result, w):
     """Confidence of each rank into result; slope and start describe the line, and start is used up."""
-    n = len(z)
+    n, one = len(z), z.dtype.type(1)
     for i in range(n):
+        rank = z.dtype.type(i)
         for k in range(LANES):
-            result[i, k] = w[i, k] = abs(z[i, k] - start[k] - slope[k] * i)
+            result[i, k] = abs(z[i, k] - start[k] - slope[k] * rank)
     tau = start
-    median_of(networks[MIDDLE], w, n, tau)
+    median_of(networks[MIDDLE], result, n, w, tau)
     for k in range(LANES):
         tau[k] = 1.4826 * (1 + 5 / (n - 1)) * tau[k] + scale_floor[k]
     for i in range(n):
+        bound = z.dtype.type(bounds[i])
         for k in range(LANES):
-            bound = bounds[i] * tau[k]
-            result[i, k] = bound / result[i, k] if result[i, k] > bound else 1.0
-    for i in range(1, n):  # equal values share the highest confidence of their ranks
-        share(ranked, result, i, i - 1)
-    for i in range(n - 2, -1, -1):
-        share(ranked, result, i, i + 1)
+            ratio = bound * tau[k] / result[i, k]
+            result[i, k] = ratio if ratio < one else one  # also 0 / 0
+    share_ties(ranked, result)
+
+
+@jit
+def share_ties(ranked, result):
+    """Equal values share the highest confidence of their ranks."""
+    n, ties = len(ranked), False
+    for i in range(1, n):
+        for k in range(LANES):
+            ties |= ranked[i, k] == ranked[i - 1, k]
+    if ties:
+        for i in range(1, n):
+            share(ranked, result, i, i - 1)
+        for i in range(n - 2, -1, -1):
+            share(ranked, result, i, i + 1)
 
 
 @jit
@@ -150,7 +166,7 @@ def share(ranked, result, i, j):
 
 
 @jit
-def confidence_of(y, model, networks, inverse, bounds, groups, lanes):
+def confidence_of(y, model, networks, bounds, groups, lanes):
     """Rescale y in place and judge it.
 
     Leaves the sorted columns in groups[0], the confidences of their ranks in groups[2], the medians in lanes[0].
@@ -160,15 +176,12 @@ def confidence_of(y, model, networks, inverse, bounds, groups, lanes):
     middle, unit, slope, start = lanes[0], lanes[1], lanes[2], lanes[3]
     if rescale == PAPER:
         pull_extremes(y, value_range, lanes[1], lanes[2], lanes[3])
-    ranked[:] = y
-    median_of(networks[SORTED], ranked, len(y), middle)
+    median_of(networks[SORTED], y, len(y), ranked, middle)
     if rescale == CLIP:
-        for k in range(LANES):  # as the caller will know it
-            middle[k] = y.dtype.type(middle[k])
         clip(y, value_range, middle, lanes[1], lanes[2])
         clip(ranked, value_range, middle, lanes[1], lanes[2])
     centre(ranked, z, unit)
-    line(z, networks, inverse, intercept, result, w, slope, start)
+    line(z, networks, intercept, result, w, slope, start)
     for k in range(LANES):
         unit[k] *= scale_floor
     confidence_of_ranks(ranked, z, networks, bounds, unit, slope, start, result, w)

@@ -10,34 +10,30 @@ import numpy as np
 
 from robustagg.kernels.interface import RESIDUAL_UNIT
 from robustagg.kernels.numba.lanes import LANES, exchange, halfway, jit, load_tile, new_tile
-from robustagg.kernels.numba.regression import SORTED, centre, line, share
+from robustagg.kernels.numba.regression import SORTED, centre, line, share_ties
 
 
 @jit
-def judge(y, model, networks, inverse, bounds, groups, lanes):
+def judge(y, model, networks, bounds, groups, lanes):
     """Leaves the sorted columns in groups[0], confidences of the ranks in groups[2], the line's values in groups[1]."""
     intercept, scale_floor, leave_smallest = model
     ranked, z, confidence, w = groups[0], groups[1], groups[2], groups[3]
     unit, slope, start = lanes[0], lanes[1], lanes[2]
     n = len(y)
-    ranked[:] = y
-    exchange(networks[SORTED], ranked)
+    exchange(networks[SORTED], y, ranked)
     centre(ranked, z, unit)
-    line(z, networks, inverse, intercept, confidence, w, slope, start)
+    line(z, networks, intercept, confidence, w, slope, start)
     for i in range(n):
         for k in range(LANES):
-            confidence[i, k] = w[i, k] = abs(z[i, k] - start[k] - slope[k] * i)
-    exchange(networks[SORTED], w)
+            confidence[i, k] = abs(z[i, k] - start[k] - slope[k] * i)
+    exchange(networks[SORTED], confidence, w)
     low, high = (n - 1 + leave_smallest) // 2, (n + leave_smallest) // 2  # the middle of all, or of all but the first
     for k in range(LANES):
         tau = 1.4826 * (1 + 5 / (n - 1)) * halfway(w[low, k], w[high, k]) + scale_floor * unit[k]
         for i in range(n):
             bound = bounds[i] * tau
             confidence[i, k] = bound / confidence[i, k] if confidence[i, k] > bound else 1.0
-    for i in range(1, n):  # equal values share the highest confidence of their ranks
-        share(ranked, confidence, i, i - 1)
-    for i in range(n - 2, -1, -1):
-        share(ranked, confidence, i, i + 1)
+    share_ties(ranked, confidence)
     fit(ranked, unit, slope, start, z)
 
 
@@ -57,7 +53,7 @@ def fit(ranked, unit, slope, start, fitted):
 
 
 @jit
-def residual_weights(addresses, kind, lo, hi, model, networks, inverse, bounds, like, total):
+def residual_weights(addresses, kind, lo, hi, model, networks, bounds, like, total):
     n = len(addresses)
     tile = new_tile(n, hi - lo, like)
     groups, lanes = np.empty((4, n, LANES), like.dtype), np.empty((3, LANES))
@@ -67,7 +63,7 @@ def residual_weights(addresses, kind, lo, hi, model, networks, inverse, bounds, 
             return False
         for first in range(begin, stop, LANES):
             y = tile[(first - begin) // LANES]
-            judge(y, model, networks, inverse, bounds, groups, lanes)
+            judge(y, model, networks, bounds, groups, lanes)
             deviations(groups[2], lanes[0], lanes[1])
             for rank in range(n):
                 for i in range(n):
@@ -98,7 +94,7 @@ def deviations(confidence, mean, deviation):
 
 
 @jit
-def residual_mean(addresses, kind, lo, hi, weights, model, threshold, networks, inverse, bounds, out):
+def residual_mean(addresses, kind, lo, hi, weights, model, threshold, networks, bounds, out):
     n = len(addresses)
     tile = new_tile(n, hi - lo, out)
     groups, lanes = np.empty((4, n, LANES), out.dtype), np.empty((3, LANES))
@@ -109,7 +105,7 @@ def residual_mean(addresses, kind, lo, hi, weights, model, threshold, networks, 
             return False
         for first in range(begin, stop, LANES):
             y = tile[(first - begin) // LANES]
-            judge(y, model, networks, inverse, bounds, groups, lanes)
+            judge(y, model, networks, bounds, groups, lanes)
             groups[3] = y
             for rank in range(n):
                 for i in range(n):
