@@ -159,6 +159,14 @@ def test_any_length(backend, n, d):
     assert counts.shape == (n,)
 
 
+@pytest.mark.parametrize("n", range(3, 34))
+def test_every_number_of_few_clients(backend, n):
+    """Numba compiles networks for each number up to 32."""
+    for dtype in ("float32", "float64"):
+        rows, kinds = menagerie(n, dtype, 1)
+        check_detection(backend, rows, kinds, RESCALES[1], "separate")
+
+
 @pytest.mark.parametrize("n", [129, 200, 333])
 def test_more_clients(backend, n):
     rows, kinds = menagerie(n, "float32", 1)

@@ -1,7 +1,8 @@
 """Networks of few values as machine code: a column's values stay in registers from the first comparator to the last.
 
 The kernels are compiled once, for every n, and read a network from an array: each of its comparators loads and stores
-the values of all lanes. For as many values as there are registers the network itself is compiled, in some 20 ms.
+the values of all lanes. For as many values as there are registers the network itself is compiled, in 20 to 60 ms, and
+not kept on disk.
 """
 
 # mypy: disable-error-code="no-untyped-call"
@@ -74,7 +75,7 @@ def compiled(body: Callable[..., None], dtype: np.dtype[Any], *sizes: int) -> tu
 
 
 def exchange(builder: Any, values: list[Any], low: int, high: int) -> None:
-    """LLVM leaves out what none of the ranks low to high - 1 depends on."""
+    """Put the ranks low to high - 1 in their places; LLVM leaves out what none of them depends on."""
     for first, second, _ in sorting(len(values), low, high).tolist():
         a, b = values[first], values[second]
         less = builder.fcmp_ordered("<", a, b)
@@ -89,22 +90,20 @@ def place(builder: Any, vector: Any, source: Row, target: Row, n: int, low: int,
 
 
 def medians_of_slopes(builder: Any, vector: Any, source: Row, target: Row, n: int) -> None:
-    reciprocals = [1 / step for step in range(1 - n, n) if step]
-    constant = ir.Constant(ir.ArrayType(vector.element, len(reciprocals)), reciprocals)
+    reciprocals = [ir.Constant(vector, [1 / step] * vector.count) for step in range(1 - n, n) if step]
+    constant = ir.Constant(ir.ArrayType(vector, len(reciprocals)), reciprocals)
     table = cgutils.global_constant(builder, "reciprocals", constant)
-    nothing, zeros = ir.Constant(vector, ir.Undefined), ir.Constant(ir.VectorType(ir.IntType(32), vector.count), None)
+    half = ir.Constant(vector, [0.5] * vector.count)
+    low, high = (n - 2) // 2, (n - 1) // 2
     with cgutils.for_range(builder, WORD(n), intp=WORD) as loop:
         i = loop.index
         own = builder.load(source(i), align=4)
         values = []
         for j in range(n - 1):
-            skipped = builder.zext(builder.icmp_unsigned("<=", i, WORD(j)), WORD)  # the value itself
-            rise = builder.fsub(builder.load(source(builder.add(WORD(j), skipped)), align=4), own)
+            passed = builder.zext(builder.icmp_unsigned("<=", i, WORD(j)), WORD)  # the value itself is left out
+            rise = builder.fsub(builder.load(source(builder.add(WORD(j), passed)), align=4), own)
             reciprocal = builder.load(builder.gep(table, [WORD(0), builder.sub(WORD(n - 1 + j), i)]))
-            one = builder.insert_element(nothing, reciprocal, ir.IntType(32)(0))
-            values.append(builder.fmul(rise, builder.shuffle_vector(one, nothing, zeros)))
-        low, high = (n - 2) // 2, (n - 1) // 2
+            values.append(builder.fmul(rise, reciprocal))
         exchange(builder, values, low, high + 1)
-        half = ir.Constant(vector, [0.5] * vector.count)  # of each, lest the sum overflow
-        median = builder.fadd(builder.fmul(values[low], half), builder.fmul(values[high], half))
+        median = builder.fadd(builder.fmul(values[low], half), builder.fmul(values[high], half))  # cannot overflow
         builder.store(median, target(i), align=4)

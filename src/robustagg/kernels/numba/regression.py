@@ -12,7 +12,7 @@ from robustagg.kernels.numba.lanes import HUGE, LANES, SHRINK, TINY, call, halfw
 
 NO_RESCALE, PAPER, CLIP = range(3)
 SEPARATE, HIERARCHICAL, MEDIAN_POINT = range(3)
-SLOPES, MIDDLE, SORTED = range(3)  # networks: the middle of n - 1 values, the middle of n values, all n values in order
+SLOPES, MIDDLE, SORTED = range(3)  # networks: medians of n - 1 slopes, the middle of n values, all n values in order
 
 
 # --- A.1: rescale ---------------------------------------------------------------------------------------------------
