@@ -129,9 +129,15 @@ def exchange(network, values, w):
     source, target = values.ctypes.data, w.ctypes.data
     if code:
         call(code, source, target)
-        return
-    if source != target:
-        w[:] = values
+    else:
+        if source != target:
+            w[:] = values
+        run(comparators, w)
+
+
+@jit
+def run(comparators, w):
+    """What machine code does, in memory; a function of its own, or LLVM would make slower code of it."""
     for c in range(len(comparators)):
         low, high, wanted = comparators[c, 0], comparators[c, 1], comparators[c, 2]
         if wanted == BOTH:
