@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import array
+import sys
 from collections import OrderedDict, namedtuple
+from types import SimpleNamespace
 
 import ml_dtypes
 import numpy as np
@@ -59,6 +61,41 @@ class OnlyDlpack:
 
     def __dlpack_device__(self):
         return self.host.__dlpack_device__()
+
+
+class OnDevice:
+    """An array as CuPy's are: on a device, in which results have to be made."""
+
+    entered = 0
+
+    def __init__(self, host):
+        self.host, self.shape, self.dtype, self.device = host, host.shape, host.dtype, self
+
+    def __array__(self, *arguments, **more):
+        raise TypeError("Implicit conversion to a NumPy array is not allowed.")
+
+    def get(self):
+        return self.host.copy()
+
+    def __enter__(self):
+        OnDevice.entered += 1
+
+    def __exit__(self, *exception):
+        OnDevice.entered -= 1
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_cupy_stays_on_its_device(dtype, monkeypatch):
+    def asarray(host):
+        assert OnDevice.entered == 1
+        return OnDevice(host)
+
+    monkeypatch.setitem(sys.modules, "cupy", SimpleNamespace(ndarray=OnDevice, asarray=asarray))
+    for updates in (OnDevice(matrix(dtype)), [OnDevice(row) for row in matrix(dtype)]):
+        update = ra.Median()(updates)
+        assert isinstance(update, OnDevice)
+        assert update.dtype == dtype
+        assert update.host.tolist() == MIDDLE
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,9 @@ def _adapt(tensor: Any) -> tuple[Array, Wrap, str]:
     torch = sys.modules.get("torch")  # a torch tensor cannot exist before torch is imported
     if torch is not None and isinstance(tensor, torch.Tensor):
         return _adapt_torch(torch, tensor)
+    cupy = sys.modules.get("cupy")
+    if cupy is not None and isinstance(tensor, cupy.ndarray):
+        return _adapt_cupy(cupy, tensor)
     if is_numbers(tensor):
         return np.asarray(tensor, np.float64), lambda values: values, ""
     if hasattr(tensor, "__array__"):
@@ -83,6 +86,16 @@ def _adapt_torch(torch: Any, tensor: Any) -> tuple[Array, Wrap, str]:
     if dtype == torch.bfloat16:
         return tensor.detach().view(torch.int16).numpy(force=True), wrap, "bfloat16"
     return tensor.numpy(force=True), wrap, ""
+
+
+def _adapt_cupy(cupy: Any, tensor: Any) -> tuple[Array, Wrap, str]:
+    """CuPy copies nothing from the device unless it is told to, and has no array namespace."""
+
+    def wrap(values: Array) -> Any:
+        with tensor.device:
+            return cupy.asarray(values.astype(tensor.dtype, copy=False))
+
+    return tensor.get(), wrap, ""
 
 
 def _like(tensor: Any, host: Array) -> Any:
