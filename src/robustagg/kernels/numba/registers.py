@@ -22,7 +22,7 @@ from robustagg.kernels.numba.lanes import LANES
 from robustagg.kernels.numba.networks import Network, middle, sorting
 
 REGISTERS = 32  # those of AVX-512; code for more values is slow to compile, and stores them in between after all
-VECTOR = 32  # bytes
+VECTOR = 64 if "+avx512f" in cpu_target.target_context.codegen().magic_tuple()[2] else 32  # bytes
 WORD = ir.IntType(64)
 
 Code = tuple[Network, int]  # a network, and the address of its machine code, 0 if there is none
