@@ -45,6 +45,12 @@ def rectified_mean(rows: list[np.ndarray]) -> np.ndarray:
     return kernels.active().rectified_mean(rows, rejected, median, np.full(n, 1 / n), value_range=None, rescale="paper")
 
 
+def mix_neighbours(rows: list[np.ndarray]) -> np.ndarray:
+    n = len(rows)
+    some = np.random.default_rng(0).random((n, n)) < 0.8
+    return kernels.active().mix(rows, some / some.sum(axis=1, keepdims=True))
+
+
 CALLS: dict[str, tuple[Call, tuple[int, ...]]] = {
     "detect, hierarchical": (detect("hierarchical"), (10, 20, 50, 100, 200)),
     "detect, separate": (detect("separate"), (10, 20, 50, 100, 200)),
@@ -54,6 +60,8 @@ CALLS: dict[str, tuple[Call, tuple[int, ...]]] = {
     "rectified_mean": (rectified_mean, (10, 50)),
     "gram": (lambda rows: kernels.active().gram(rows), (10, 50, 200)),
     "measure": (lambda rows: kernels.active().measure(rows, 0), (10, 50)),
+    "mix, sums of clients": (mix_neighbours, (50, 200)),
+    "mix, few clients each": (lambda rows: kernels.active().mix(rows, np.eye(len(rows)) / 2), (50,)),
 }
 
 

@@ -25,8 +25,14 @@ class Timing(NamedTuple):
     high: float
 
 
-def alternate(calls: Mapping[str, Callable[[], Any]], rounds: int = 7, least: float = 0.02) -> dict[str, Timing]:
-    """Time all calls in turn, A B C A B C ..., so that a machine that slows down slows all sides alike."""
+def alternate(
+    calls: Mapping[str, Callable[[], Any]], rounds: int = 7, least: float = 0.02, rest: float = 0.0
+) -> dict[str, Timing]:
+    """Time all calls in turn, A B C A B C ..., so that a machine that slows down slows all sides alike.
+
+    Threads of OpenBLAS spin for up to 0.1 s after a call, on the cores that another side's call needs: a `rest` of so
+    many seconds before each side lets them fall asleep.
+    """
     repeats = {}
     for name, call in calls.items():
         call()  # warm-up: caches, page faults, compilation
@@ -36,6 +42,7 @@ def alternate(calls: Mapping[str, Callable[[], Any]], rounds: int = 7, least: fl
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(rounds):
         for name, call in calls.items():
+            time.sleep(rest)
             start = time.perf_counter()
             for _ in range(repeats[name]):
                 call()

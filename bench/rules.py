@@ -59,7 +59,8 @@ def timed(rival: Rival, n: int, d: int, found: dict[str, Any], patience: float) 
     first = agree(rival, n, sides)
     slow = [side for side in sides if first[side] > patience]
     result |= {side: (first[side],) * 3 for side in slow}
-    result |= alternate({side: call for side, call in sides.items() if side not in slow}, rounds=5, least=0.01)
+    quick = {side: call for side, call in sides.items() if side not in slow}
+    result |= alternate(quick, rounds=5, least=0.01, rest=0.15)
     return result
 
 

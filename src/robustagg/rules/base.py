@@ -64,10 +64,10 @@ class Rule(ABC):
         ----------
         updates : (n, d) array, iterable of n updates, or mapping from client to update
             An update is a flat tensor, or nested dicts, lists and tuples of tensors (a state dict); all of one
-            structure and dtype: float16, bfloat16, float32 or float64, from NumPy, torch, or anything with the
-            array protocol, DLPack or the buffer protocol. Integer tensors inside a structure are not aggregated:
-            the result holds their lower median. Nothing is written to them, and contiguous host tensors are not
-            copied.
+            structure and dtype: float16, bfloat16, float32 or float64, from NumPy, torch, JAX, CuPy, or anything
+            with the array protocol, DLPack or the buffer protocol. Integer tensors inside a structure are not
+            aggregated: the result holds their lower median. Nothing is written to them; what lies on a device is
+            copied to the host, contiguous host tensors are not copied.
         clients : iterable of n str or int, optional
             Who sent what; defaults to 0 ... n - 1, or to the keys of the mapping.
         sample_counts : sequence of n numbers, or mapping from client to number, optional
