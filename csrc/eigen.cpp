@@ -16,7 +16,8 @@ namespace {
 
 constexpr std::size_t L = lanes<double>;
 constexpr double eps = std::numeric_limits<double>::epsilon();
-constexpr int inverse_iterations = 3;  // one is enough for nearly all vectors to begin with
+constexpr double negligible = 0x1p-400;  // beside 1, the largest entry; the squares of less may be subnormal
+constexpr int inverse_iterations = 3;    // one is enough for nearly all vectors to begin with
 
 // Numbers begin .. size - 1 of vectors that are multiples of L long, `begin` rounded down: zeros lie before and behind.
 double dot(const double* a, const double* b, std::size_t begin, std::size_t size) {
@@ -73,7 +74,7 @@ struct Tridiagonal {
         factor[k] = 0;
         std::fill(v, v + k + 1, 0.0);
         const double norm = std::sqrt(dot(v, v, k + 1, n));
-        if (k + 2 >= n || norm == 0) return;
+        if (k + 2 >= n || norm < negligible) return;
         e[k] = v[k + 1] > 0 ? -norm : norm;
         v[k + 1] -= e[k];
         factor[k] = 2 / dot(v, v, k + 1, n);

@@ -142,3 +142,13 @@ def test_the_top_eigenpair_is_one_and_the_largest(backend, seed, n, kind, shape,
     assert_allclose(value / scale, values.max(), rtol=0, atol=near)
     assert_allclose(vector @ vector, 1, rtol=1e-13)
     assert_allclose(matrix @ vector, value / scale * vector, rtol=0, atol=near)
+
+
+@law
+@given(st.floats(-170, -130), st.booleans())
+def test_the_top_eigenpair_beside_numbers_whose_squares_vanish(backend, exponent, turned):
+    tiny = 10.0**exponent
+    matrix = np.array([[1, tiny, 2 * tiny], [tiny, tiny, 0], [2 * tiny, 0, tiny / 2]])
+    value, vector = backend.top_eigenpair(matrix[::-1, ::-1].copy() if turned else matrix)
+    assert_allclose(value, 1, rtol=1e-14)
+    assert_allclose(np.abs(vector), [0, 0, 1] if turned else [1, 0, 0], rtol=0, atol=1e-14)

@@ -40,6 +40,24 @@ def test_order_statistics_of_many(native, n, dtype):
         assert (got <= kept[-1]).all()
 
 
+@pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("n", [3, 33, 70])
+def test_products_and_mixtures(native, n, dtype):
+    rows, rng = zoo.rows_of(n, 1003, dtype), np.random.default_rng(n)
+    some = rng.random((20, n)) < 0.7
+    near = 1e-6 if dtype != "float64" else 1e-13
+    for matrix in (rng.normal(size=(20, n)), some / n, np.eye(n)):
+        assert_allclose(native.mix(rows, matrix), specification.mix(rows, matrix), rtol=near, atol=near)
+    for reference in (None, 1):
+        assert_allclose(native.measure(rows, reference), specification.measure(rows, reference), rtol=1e-12, atol=1e-9)
+    products = native.gram(rows)[0]
+    assert_allclose(products, specification.gram(rows)[0], rtol=1e-12, atol=1e-9)
+    value, vector = native.top_eigenpair(products)
+    assert_allclose(value, np.linalg.eigvalsh(products)[-1], rtol=1e-13)
+    assert_allclose(products @ vector, value * vector, rtol=0, atol=1e-13 * value)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
 def test_means_have_the_same_bits_under_every_instruction_set(native, dtype):
     rows = [row.astype(dtype) for row in zoo.rows_of(11, 1000)]
