@@ -460,6 +460,13 @@ def test_caf_drops_a_client_at_each_step_and_stops():
     assert_allclose(result.weights[8:], 0, atol=1e-3)
 
 
+def test_geometric_median_leaves_a_row_that_is_no_minimum():
+    x = 64 * honest(33554432, 4)  # the coordinate-wise lower median is one of the rows
+    assert (np.sort(x, axis=0)[1] == x).all(axis=1).any()
+    assert ra.GeometricMedian().aggregate(x).weights.max() < 0.9
+    assert_allclose(ra.GeometricMedian()(x), ra.GeometricMedian(nu=1e-3)(x), rtol=1e-4)
+
+
 def test_dnc_draws_by_seed_and_round():
     x = honest(0, 9, 5000)
     rule = ra.DnC(2, iterations=2, sub_dim=10, seed=3)

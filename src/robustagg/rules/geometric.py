@@ -97,6 +97,11 @@ class GeometricMedian(DistanceRule):
             return geometry.distances_to(geometry.coordinates(nowhere))
         mean = geometry.distances_to(geometry.coordinates(alpha))
         median = geometry.distances_to(np.append(nowhere, 0.0))
+        # On a row the iteration would stay, even where the others pull harder than it holds and it is no minimum.
+        on = median <= self.nu
+        pull = np.where(on, 0.0, alpha / np.maximum(median, self.nu))
+        if on.any() and pull @ geometry.products[:-1, :-1] @ pull > alpha[on].sum() ** 2:
+            return mean
         return median if alpha @ median < (1 - 1e-9) * (alpha @ mean) else mean
 
 
