@@ -15,15 +15,7 @@ namespace ra::RA_ISA {
 template <class T>
 class Gaps {
   public:
-    explicit Gaps(int n_) : n(n_), memory_(1, size() * sizeof(T)) {
-        std::fill(table(), table() + size(), T(0));
-        for (int gap = 1; gap < n; ++gap) {
-            const T inverse = static_cast<T>(1.0 / gap);
-            from(0)[gap] = others_from(0)[gap - 1] = inverse;
-            from(0)[-gap] = others_from(0)[-gap] = -inverse;
-        }
-        from(0)[0] = std::numeric_limits<T>::quiet_NaN();
-    }
+    explicit Gaps(int n);
 
     const int n;
 
@@ -58,11 +50,7 @@ struct Design {
     const Thinning thinning;
     const Gaps<T> thinned_gaps;
 
-    explicit Design(std::size_t n_)
-        : n(static_cast<int>(n_)), gaps(n), thinning(n), thinned_gaps(thinning.size), units_(1, count() * sizeof(T)) {
-        while (unit < T(n)) unit *= 2;
-        for (std::size_t i = 0; i < count(); ++i) units()[i] = T(i) * unit;
-    }
+    explicit Design(std::size_t n);
 
     // Tags of counting (count.hpp): a power of two, n or more, and its multiples 0, 1, ... 2 n + 31.
     T unit = 1;
@@ -77,19 +65,7 @@ struct Design {
 // min(1, width[i] * tau / |r_i|), width[i] = Z sqrt(2 / n) sqrt(1 - h_i), h_i the leverage.
 template <class T>
 struct Widths {
-    Widths(std::size_t n, double interval_width, double scale_floor)
-        : deviation(static_cast<T>(1.4826 * (1.0 + 5.0 / static_cast<double>(n - 1)))),
-          floor(static_cast<T>(scale_floor)),
-          memory(1, n * sizeof(T)),
-          width(static_cast<T*>(memory.of(0))) {
-        const double count = static_cast<double>(n), centre = (count - 1) / 2;
-        const double spread = count * (count * count - 1) / 12;  // sum of (x - centre)^2
-        for (std::size_t i = 0; i < n; ++i) {
-            const double x = static_cast<double>(i) - centre;
-            const double leverage = 1 / count + x * x / spread;
-            width[i] = static_cast<T>(interval_width * std::sqrt(2 / count) * std::sqrt(1 - leverage));
-        }
-    }
+    Widths(std::size_t n, double interval_width, double scale_floor);
 
     T deviation, floor;
     Scratch memory;

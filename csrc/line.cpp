@@ -55,6 +55,8 @@ bool force_path(int path) {
     return true;
 }
 
+bool is_path_forced() { return forced != Path::automatic; }
+
 template <class T>
 Line<T> fit_line(const Design<T>& design, const Vec<T>* y, Intercept intercept, const LineWork<T>& memory) {
     const int n = design.n;

@@ -17,6 +17,7 @@ struct Line {
 
 // The ways to find it; line.cpp tells which one is taken when. Tests force one by its number, where it applies.
 enum class Path { automatic, networks, pairs, merge, rows };
+bool is_path_forced();
 
 template <class T>
 struct LineWork {

@@ -30,6 +30,5 @@ void sort_few(Vec<T>* v, int n) {
 template void sort_few<float>(Vec<float>*, int);
 template void sort_few<float, Signs::none>(Vec<float>*, int);
 template void sort_few<double>(Vec<double>*, int);
-template void sort_few<double, Signs::none>(Vec<double>*, int);
 
 }  // namespace ra::RA_ISA

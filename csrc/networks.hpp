@@ -144,9 +144,29 @@ inline Vec<T> median(Vec<T>* v, int n) {
     select<T, signs>(v, n, (n - 1) / 2, n / 2 + 1);
     return middle<T>(v, n);
 }
+// The median of nine takes fewer exchanges: of three sorted triples it is the median of the largest minimum, the median
+// middle and the least maximum; 30 minima and maxima.
+template <Signs signs, class V>
+inline V median_of_three(V a, V b, V c) {
+    return larger<signs>(min(a, b), min(larger<signs>(a, b), c));
+}
+template <Signs signs, class V>
+inline void order_middle_of_nine(V* v) {
+    unroll<3>([&](auto k) { run_network<3, 0, 3, signs>(v + 3 * k); });
+    v[4] = median_of_three<signs>(larger<signs>(larger<signs>(v[0], v[3]), v[6]),
+                                  median_of_three<signs>(v[1], v[4], v[7]), min(min(v[2], v[5]), v[8]));
+}
+// Puts the values of ranks (n - 1) / 2 and n / 2 in their places.
+template <int n, Signs signs = Signs::any, class V>
+inline void order_middle(V* v) {
+    if constexpr (n == 9)
+        order_middle_of_nine<signs>(v);
+    else
+        run_network<n, (n - 1) / 2, n / 2 + 1, signs>(v);
+}
 template <class T, Signs signs = Signs::any, int n>
 inline Vec<T> median(Vec<T>* v, Few<n>) {
-    run_network<n, (n - 1) / 2, n / 2 + 1, signs>(v);
+    order_middle<n, signs>(v);
     return middle<T>(v, n);
 }
 

@@ -77,8 +77,7 @@ inline Vec<C> deviation(InMemory<C> y, N n, const Extremes<C>& extremes) {
 }
 
 template <class C, class N>
-inline void move_extremes_in(InMemory<C> y, N n, const Extremes<C>& extremes, Mask<C> wide) {
-    const Vec<C> step = choose(wide, deviation<C>(y, n, extremes), Vec<C>{});
+inline void move_extremes_in(InMemory<C> y, N n, const Extremes<C>& extremes, Vec<C> step) {
     const Vec<C> new_low = extremes.low + step, new_high = extremes.high - step;
     each(n, [&](auto i) {
         const Vec<C> v = y.get(i);
@@ -103,7 +102,7 @@ inline void rescale_columns(InMemory<C> y, N n, const Rescale& rescale, Vec<C>* 
     const Mask<C> wide = spans(extremes.low, extremes.high, rescale.value_range);
     if (!any(wide)) return;
     if (rescale.mode == RescaleMode::paper)
-        move_extremes_in<C>(y, n, extremes, wide);
+        move_extremes_in<C>(y, n, extremes, choose(wide, deviation<C>(y, n, extremes), Vec<C>{}));
     else
         clip_to_median<C>(y, n, extremes, wide, rescale.value_range, work);
 }

@@ -24,7 +24,7 @@ template <class T, Signs signs>
 void select(Vec<T>* v, int n, int first, int last) {
     const bool middle = first >= (n - 1) / 2 && last <= n / 2 + 1;
     if (n <= straight_line)
-        sort_few<T, signs>(v, n);
+        sort_few<T, sizeof(T) == 4 ? signs : Signs::any>(v, n);  // doubles are compared alike in any case
     else if (middle)
         select_middle<T, signs>(v, n);
     else

@@ -17,7 +17,7 @@
 
 namespace ra::RA_ISA {
 
-#if defined(__AVX512DQ__) && defined(__AVX512VL__)
+#if defined(__AVX512BW__) && defined(__AVX512DQ__) && defined(__AVX512VL__)
 #define RA_AVX512
 constexpr int vector_bytes = 64;
 #elif defined(__AVX2__)
@@ -58,32 +58,40 @@ inline void store_vector(Element<V>* p, V v) {
 
 template <class T>
 struct Mask {
-    std::conditional_t<sizeof(T) == 4, __mmask16, __mmask8> bits;
+    std::conditional_t<sizeof(T) == 2, __mmask32, std::conditional_t<sizeof(T) == 4, __mmask16, __mmask8>> bits;
 };
 template <class T>
 inline Mask<T> operator&(Mask<T> a, Mask<T> b) {
-    if constexpr (sizeof(T) == 4)
+    if constexpr (sizeof(T) == 2)
+        return {_kand_mask32(a.bits, b.bits)};
+    else if constexpr (sizeof(T) == 4)
         return {_kand_mask16(a.bits, b.bits)};
     else
         return {_kand_mask8(a.bits, b.bits)};
 }
 template <class T>
 inline Mask<T> operator|(Mask<T> a, Mask<T> b) {
-    if constexpr (sizeof(T) == 4)
+    if constexpr (sizeof(T) == 2)
+        return {_kor_mask32(a.bits, b.bits)};
+    else if constexpr (sizeof(T) == 4)
         return {_kor_mask16(a.bits, b.bits)};
     else
         return {_kor_mask8(a.bits, b.bits)};
 }
 template <class T>
 inline Mask<T> operator^(Mask<T> a, Mask<T> b) {
-    if constexpr (sizeof(T) == 4)
+    if constexpr (sizeof(T) == 2)
+        return {_kxor_mask32(a.bits, b.bits)};
+    else if constexpr (sizeof(T) == 4)
         return {_kxor_mask16(a.bits, b.bits)};
     else
         return {_kxor_mask8(a.bits, b.bits)};
 }
 template <class T>
 inline Mask<T> operator~(Mask<T> a) {
-    if constexpr (sizeof(T) == 4)
+    if constexpr (sizeof(T) == 2)
+        return {_knot_mask32(a.bits)};
+    else if constexpr (sizeof(T) == 4)
         return {_knot_mask16(a.bits)};
     else
         return {_knot_mask8(a.bits)};
@@ -157,12 +165,16 @@ inline Mask<T> operator~(Mask<T> a) {
 template <class T>
 inline unsigned bits(Mask<T> m) {
 #if defined(__AVX2__)
-    if constexpr (sizeof(T) == 4)
+    if constexpr (sizeof(T) == 2)
+        return _pext_u32(static_cast<unsigned>(_mm256_movemask_epi8((__m256i)m.lane)), 0x55555555);
+    else if constexpr (sizeof(T) == 4)
         return static_cast<unsigned>(_mm256_movemask_ps((__m256)m.lane));
     else
         return static_cast<unsigned>(_mm256_movemask_pd((__m256d)m.lane));
 #elif defined(__SSE4_1__)
-    if constexpr (sizeof(T) == 4)
+    if constexpr (sizeof(T) == 2)
+        return static_cast<unsigned>(_mm_movemask_epi8(_mm_packs_epi16((__m128i)m.lane, __m128i{})));
+    else if constexpr (sizeof(T) == 4)
         return static_cast<unsigned>(_mm_movemask_ps((__m128)m.lane));
     else
         return static_cast<unsigned>(_mm_movemask_pd((__m128d)m.lane));

@@ -6,8 +6,10 @@ from itertools import product
 
 import numpy as np
 import pytest
+from numpy.testing import assert_array_equal
 
-from kernel_cases import INTERCEPTS, RESCALES, check_detection, menagerie
+import zoo
+from kernel_cases import INTERCEPTS, RESCALES, check_detection, menagerie, settings
 
 PATHS = {"networks": 1, "pairs": 2, "merge": 3, "rows": 4}  # csrc/line.hpp; one that n does not allow is not taken
 
@@ -21,7 +23,7 @@ def path(native, request):
 
 @pytest.mark.usefixtures("isa", "path")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("n", [13, 16, 33, 50, 64, 65, 100, 129])  # fewer are fitted in registers, always
+@pytest.mark.parametrize("n", [7, 13, 16, 33, 50, 64, 65, 100, 129])  # up to 5 are fitted in registers, always
 def test_detection(native, n, dtype):
     rows, kinds = menagerie(n, dtype, 3)
     for rescale, intercept in product(RESCALES[:2], INTERCEPTS):
@@ -36,6 +38,31 @@ def test_detection_at_every_size_of_few(native, n, dtype):
     rows, kinds = menagerie(n, dtype, 3)
     for rescale, intercept in product(RESCALES, INTERCEPTS):
         check_detection(native, rows, kinds, rescale, intercept)
+
+
+def near_the_threshold(n, each, rng):
+    """Columns whose decisions are close: lines with a little noise, one value off the line by about what is allowed."""
+    noise = 10.0 ** rng.uniform(-4, 0, (1, each))
+    columns = np.arange(n)[:, None] + noise * rng.standard_normal((n, each))
+    columns[rng.integers(n, size=each), np.arange(each)] += noise[0] * rng.uniform(0, 30, each)
+    return rng.permuted(columns, axis=0) * 10.0 ** rng.uniform(-6, 3, each)
+
+
+@pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("n", range(6, 13))
+def test_the_filter_decides_what_the_exact_rule_would(native, n, dtype):
+    close = zoo.encode(near_the_threshold(n, 3001, np.random.default_rng(n)), dtype)
+    rows = [np.concatenate(both) for both in zip(close, menagerie(n, dtype, 40)[0], strict=True)]
+    thresholds = (0.1, 0.5, 1.0)
+    for rescale, intercept, threshold, floor in product(RESCALES, INTERCEPTS, thresholds, (0.0, 1e-7, 1e-2)):
+        options = {**settings(rescale, intercept), "scale_floor": floor, "confidence_threshold": threshold}
+        got = native.detect(rows, **options)
+        native._native.force_path(PATHS["networks"])
+        exact = native.detect(rows, **options)
+        native._native.force_path(0)
+        for ours, expected in zip(got, exact, strict=True):
+            assert_array_equal(ours, expected)
 
 
 @pytest.mark.usefixtures("isa", "path")

@@ -1,0 +1,107 @@
+// The exact judgement of a vector of columns, which ranks are accepted and which clients that rejects, and where it is
+// written.
+#pragma once
+
+#include "decide.hpp"
+#include "rescale.hpp"
+#include "stage.hpp"
+
+namespace ra::RA_ISA {
+
+// What judging a vector of columns leaves: its values in order, and which ranks are accepted.
+template <class T>
+struct Judged {
+    Vec<T>* sorted;
+    Mask<T>* accepted;
+    bool all;
+
+    Judged() = default;
+    Judged(Arena& arena, std::size_t n) : sorted(arena.take<Vec<T>>(n)), accepted(arena.take<Mask<T>>(n)) {}
+};
+
+template <class T>
+struct JudgeWork {
+    Vec<T>* centred;
+    LineWork<T> line;
+    Residuals<T> residuals;
+    Edges<T> edges;
+    std::uint64_t* words;  // of each client, a bit for each column of a chunk
+
+    JudgeWork(Arena& arena, std::size_t n)
+        : centred(arena.take<Vec<T>>(n)),
+          line(arena, n),
+          residuals(arena, n),
+          edges(arena, n),
+          words(arena.take<std::uint64_t>(n)) {}
+};
+
+template <class T>
+struct Judge {
+    const Design<T> design;
+    const Widths<T> widths;
+    const Rescale rescale;
+    const Intercept intercept;
+
+    Judge(std::size_t n, const Confidence& confidence, double threshold)
+        : design(n),
+          widths(n, confidence.interval_width / threshold, confidence.scale_floor),
+          rescale(confidence.rescale),
+          intercept(confidence.intercept) {}
+
+    // n: an int, or Few. The medians are returned; y has been rescaled.
+    Vec<T> judge(InMemory<T> y, int n, Judged<T>& judged, JudgeWork<T>& work) const {
+        Columns<T> columns(judged.sorted, work.centred);
+        columns.load(y, n);
+        judged.all = n < 3;  // no line is possible
+        if (judged.all) return columns.median(n);
+        const Line<T> line = fit_line(design, columns.centred, intercept, work.line);
+        work.residuals.measure(columns, line, widths, n);
+        judged.all = work.residuals.accept(widths, n, judged.accepted);
+        return columns.median(n);
+    }
+    template <int n>
+    Vec<T> judge(InMemory<T> y, Few<n> count, Judged<T>& judged, JudgeWork<T>&) const {
+        Vec<T> centred[n], own[n], size[n], spare[n];
+        Columns<T> columns(judged.sorted, centred);
+        columns.load(y, count);
+        Residuals<T> residuals(size, spare);
+        row_medians(design.gaps, centred, own, count);
+        residuals.measure(columns, line_of<T>(centred, own, intercept, count, spare), widths, count);
+        judged.all = residuals.accept(widths, count, judged.accepted);
+        return columns.median(n);
+    }
+
+    // Bits into work.words, from bit `shift` on.
+    template <class N>
+    void mark(InMemory<T> y, N n, const Judged<T>& judged, std::size_t shift, JudgeWork<T>& work) const {
+        const Range<T> range(judged.sorted, judged.accepted, n);
+        if (range.has_hole) work.edges.find(judged.sorted, judged.accepted, n);
+        each(n, [&](auto i) {
+            const unsigned found = range.has_hole ? work.edges.rejects(y.get(i)) : range.rejects(y.get(i));
+            work.words[i] |= std::uint64_t{found} << shift;
+        });
+    }
+};
+
+// Where detection writes: a bit of row i for each column, their numbers, and the columns' medians.
+template <class T>
+struct Verdicts {
+    std::uint8_t* rejected;
+    std::size_t row_bytes;
+    T* median;
+
+    std::uint8_t* row(int i) const { return rejected + static_cast<std::size_t>(i) * row_bytes; }
+    // The words of columns begin ... begin + width - 1, of which no bits beyond are set.
+    void write(const std::uint64_t* words, int n, std::size_t begin, std::size_t width, std::int64_t* counts) const {
+        for (int i = 0; i < n; ++i) {
+            const std::uint64_t word = width < chunk ? words[i] & ((std::uint64_t{1} << width) - 1) : words[i];
+            counts[i] += __builtin_popcountll(word);
+            if (width == chunk)
+                std::memcpy(row(i) + begin / 8, &word, sizeof word);
+            else
+                std::memcpy(row(i) + begin / 8, &word, (width + 7) / 8);
+        }
+    }
+};
+
+}  // namespace ra::RA_ISA

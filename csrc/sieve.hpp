@@ -1,0 +1,270 @@
+// Detection for few clients: columns are read where they are and go through the filter; those that stay in it wait
+// until they fill a vector, which is judged exactly.
+#pragma once
+
+#include "filter.hpp"
+#include "judge.hpp"
+
+namespace ra::RA_ISA {
+
+template <class T>
+struct SieveWork {
+    JudgeWork<T> judge;
+    Judged<T> judged;
+    Shorts* shorts;     // the values of a chunk, for the filter
+    Vec<T>* waiting;    // vectors of columns as they came
+    std::size_t* from;  // where those columns are
+    std::size_t count = 0;
+    std::int64_t* counts;
+
+    SieveWork(Arena& arena, std::size_t n)
+        : judge(arena, n),
+          judged(arena, n),
+          shorts(arena.take<Shorts>(n * (chunk / lanes<Short>))),
+          waiting(arena.take<Vec<T>>(n * (chunk / lanes<T> + 1))),
+          from(arena.take<std::size_t>(chunk + lanes<T>)),
+          counts(arena.take<std::int64_t>(n)) {}
+};
+
+template <class T>
+class Sieve {
+  public:
+    Sieve(const Judge<T>& judge, const Verdicts<T>& verdicts)
+        : judge_(judge),
+          verdicts_(verdicts),
+          filter_(judge.design.n, judge.intercept, judge.widths),
+          least_reach_(*std::min_element(judge.widths.width, judge.widths.width + judge.design.n) * judge.widths.floor),
+          most_reach_(*std::max_element(judge.widths.width, judge.widths.width + judge.design.n) * judge.widths.floor),
+          steps_(steps_of(std::make_integer_sequence<int, Filter<T>::most - Filter<T>::fewest + 1>{})) {}
+
+    bool usable() const { return filter_.usable(); }
+
+    // Columns begin ... begin + width - 1, no more than a chunk. False on a NaN or an infinity. Clipping comes first,
+    // in a copy: what it does to a column it does no second time.
+    template <class R>
+    bool operator()(const Rows<R>& rows, std::size_t begin, std::size_t width, SieveWork<T>& work) const {
+        const bool clips = judge_.rescale.mode == RescaleMode::clip;
+        alignas(64) T copy[Filter<T>::most][chunk];
+        const T* row[Filter<T>::most];
+        for (std::size_t i = 0; i < rows.n; ++i) {
+            const R* from = rows.at(i, begin);
+            if constexpr (std::is_same_v<R, T>) {
+                row[i] = from;
+                if (width == chunk && !clips) continue;
+            }
+            if (!widen(from, width, copy[i])) return false;
+            std::fill(copy[i] + width, copy[i] + chunk, T(0));
+            fetch<l1>(from + ahead, chunk);
+            row[i] = copy[i];
+        }
+        if (clips)
+            for (std::size_t j = 0; j < chunk; j += lanes<T>)
+                rescale_columns<T>(InMemory<T>{copy[0] + j, chunk}, judge_.design.n, judge_.rescale,
+                                   work.judge.residuals.work);
+        return (this->*steps_.sift)(row, begin, width, work);
+    }
+
+    // Judges the columns that still wait.
+    void finish(SieveWork<T>& work) const { (this->*steps_.judge)(1, work); }
+
+  private:
+    using InChunk = const T* const*;
+    struct Steps {
+        bool (Sieve::*sift)(InChunk row, std::size_t begin, std::size_t width, SieveWork<T>& work) const;
+        void (Sieve::*judge)(std::size_t least, SieveWork<T>& work) const;
+    };
+    static constexpr std::size_t groups = chunk / lanes<Short>, P = parts<T>, vectors = groups * P;
+
+    // How far each vector of columns spreads, and how far its extremes are moved in.
+    struct Spread {
+        Extremes<T> extremes[vectors];
+        Mask<T> wide[vectors];
+        Vec<T> step[vectors];
+        bool moves = false;
+    };
+
+    // The processor works on a vector while it waits for the end of the one before: each step is done for all of them.
+    template <int n>
+    __attribute__((flatten)) bool sift(InChunk row, std::size_t begin, std::size_t width, SieveWork<T>& work) const {
+        constexpr Few<n> count{};
+        alignas(64) T medians[chunk];
+        Limits<T> limits[vectors];
+        typename Filter<T>::Sifted sifted[groups];
+        const Spread spread = spread_of(row, count);
+        Shorts least{};
+        for (std::size_t g = 0; g < groups; ++g)
+            least = min(least, narrow(row, g, spread, limits + g * P, medians, work.shorts + g * n, count));
+        if (any(less(least, Shorts{})) && !finite(row, n)) return false;
+        for (std::size_t g = 0; g < groups; ++g)
+            sifted[g] = filter_.sift(limits + g * P, work.shorts + g * n, count, [&](auto i) {
+                const T* later = row[i] + ahead + g * lanes<Short>;
+                for (std::size_t p = 0; p < P; ++p) __builtin_prefetch(later + p * lanes<T>, 0, l1);
+            });
+        std::fill_n(work.judge.words, n, 0);
+        for (std::size_t g = 0; g < groups; ++g)
+            if (!sifted[g].all) mark(row, begin, width, g, sifted[g], spread, medians, work, count);
+        std::copy(medians, medians + width, verdicts_.median + begin);
+        verdicts_.write(work.judge.words, n, begin, width, work.counts);
+        if (work.count >= lanes<T>) judge<n>(lanes<T>, work);
+        return true;
+    }
+
+    template <int n>
+    static InMemory<T> load(InChunk row, std::size_t v, Vec<T>* y, Few<n>) {
+        unroll<n>([&](auto i) { y[i] = load_vector(row[i] + v * lanes<T>); });
+        return {reinterpret_cast<T*>(y), lanes<T>};
+    }
+    template <int n>
+    Spread spread_of(InChunk row, Few<n> count) const {
+        Spread spread;
+        Vec<T> y[n];
+        Mask<T> wide = less(Vec<T>{}, Vec<T>{});
+        for (std::size_t v = 0; v < vectors; ++v) {
+            const Extremes<T> extremes = spread.extremes[v] = find_extremes<T>(load(row, v, y, count), count);
+            wide = wide | (spread.wide[v] = spans(extremes.low, extremes.high, judge_.rescale.value_range));
+        }
+        spread.moves = any(wide) && judge_.rescale.mode == RescaleMode::paper;
+        if (spread.moves)
+            for (std::size_t v = 0; v < vectors; ++v)
+                spread.step[v] =
+                    choose(spread.wide[v], deviation<T>(load(row, v, y, count), count, spread.extremes[v]), Vec<T>{});
+        return spread;
+    }
+    // A vector of columns, rescaled.
+    template <int n>
+    void load_rescaled(InChunk row, std::size_t v, const Spread& spread, Vec<T>* y, Few<n> count) const {
+        const InMemory<T> columns = load(row, v, y, count);
+        if (spread.moves) move_extremes_in<T>(columns, count, spread.extremes[v], spread.step[v]);
+    }
+    // A group of columns as the filter takes them, and their medians. Returns the least number, negative for a NaN.
+    template <int n>
+    Shorts narrow(InChunk row, std::size_t g, const Spread& spread, Limits<T>* limits, T* medians, Shorts* to,
+                  Few<n> count) const {
+        Vec<T> value[P][n];
+        for (std::size_t p = 0; p < P; ++p) {
+            const std::size_t v = g * P + p;
+            Vec<T> y[n];
+            load_rescaled(row, v, spread, y, count);
+            const Extremes<T> extremes = spread.extremes[v];
+            limits[p] = filter_.limits_of(extremes.high - extremes.low);
+            unroll<n>([&](auto i) { value[p][i] = (y[i] - extremes.low) * limits[p].scale; });
+            store_vector(medians + v * lanes<T>, median<T>(y, count));
+        }
+        Shorts least{};
+        unroll<n>([&](auto i) {
+            Vec<T> whole[P];
+            unroll<int(P)>([&](auto p) { whole[p] = value[p][i]; });
+            to[i] = narrowed<T>(whole);
+            least = min(least, to[i]);
+        });
+        return least;
+    }
+    static bool finite(InChunk row, int n) {
+        Vec<T> nothing{};
+        for (int i = 0; i < n; ++i)
+            for (std::size_t v = 0; v < vectors; ++v) nothing += load_vector(row[i] + v * lanes<T>) * T(0);
+        return !any(~equal(nothing, Vec<T>{}));
+    }
+
+    // The clients that a group's columns reject, and the columns that must wait.
+    template <int n>
+    void mark(InChunk row, std::size_t begin, std::size_t width, std::size_t g,
+              const typename Filter<T>::Sifted& sifted, const Spread& spread, const T* medians, SieveWork<T>& work,
+              Few<n> count) const {
+        const Shorts* own = work.shorts + g * n;
+        constexpr Short sign = -32768;  // for a comparison without signs
+        const Shorts low = wrapped_sum(sifted.low, splat(sign)), span = wrapped_difference(sifted.high, low);
+        // A rank that is rejected between accepted ones, or shares a number with one, is no client outside.
+        Shorts agreed{};
+        Mask<Short> outside[n];
+        unroll<n>([&](auto i) {
+            outside[i] = less(span, wrapped_difference(own[i], low));
+            agreed = add_where(outside[i], agreed, splat(Short(1)));
+            agreed = add_where(sifted.accepted[i], agreed, splat(Short(1)));
+        });
+        unsigned unsure = bits(sifted.unsure | less(agreed, splat(Short(n))));
+        const std::size_t shift = g * lanes<Short>;
+        unroll<n>([&](auto i) { work.judge.words[i] |= std::uint64_t{bits(outside[i]) & ~unsure} << shift; });
+        if (const unsigned level = unsure & bits(sifted.level))
+            unsure &= ~settle(row, g, level, spread, medians, work, count);
+        for (; unsure != 0; unsure &= unsure - 1) {
+            const std::size_t j = shift + static_cast<std::size_t>(__builtin_ctz(unsure));
+            if (j >= width) break;
+            T* to = reinterpret_cast<T*>(work.waiting + work.count / lanes<T> * n) + work.count % lanes<T>;
+            for (int i = 0; i < n; ++i) to[static_cast<std::size_t>(i) * lanes<T>] = row[i][j];
+            work.from[work.count++] = begin + j;
+        }
+    }
+    // Columns most of whose values are equal: the line is that value and the residuals' median 0, so that only the
+    // floor of their scale decides. Returns which columns this settles.
+    template <int n>
+    __attribute__((noinline)) unsigned settle(InChunk row, std::size_t g, unsigned level, const Spread& spread,
+                                              const T* medians, SieveWork<T>& work, Few<n> count) const {
+        constexpr int most_of =
+            (n - 1) / 2 + 2;  // so many equal values: then a row has 0 as its median slope, and most rows do
+        unsigned settled = 0;
+        for (std::size_t p = 0; p < P; ++p) {
+            const std::size_t v = g * P + p;
+            Vec<T> y[n], equals{};
+            load_rescaled(row, v, spread, y, count);
+            const Vec<T> middle = load_vector(medians + v * lanes<T>);
+            unroll<n>([&](auto i) { equals = add_where(equal(y[i], middle), equals, splat(T(1))); });
+            Mask<T> sure = less_equal(splat(T(most_of)), equals);
+            unsigned far[n];
+            unroll<n>([&](auto i) {
+                const Vec<T> size = abs(y[i] - middle);
+                const Mask<T> rejected = less(splat(most_reach_), size);
+                sure = sure & (rejected | less_equal(size, splat(least_reach_)));
+                far[i] = bits(rejected);
+            });
+            const unsigned here = bits(sure) & (level >> (p * lanes<T>));
+            unroll<n>([&](auto i) { work.judge.words[i] |= std::uint64_t{far[i] & here} << (v * lanes<T>); });
+            settled |= here << (p * lanes<T>);
+        }
+        return settled;
+    }
+
+    // Judges the columns that wait, as long as there are `least` of them.
+    template <int n>
+    __attribute__((flatten, noinline)) void judge(std::size_t least, SieveWork<T>& work) const {
+        constexpr Few<n> count{};
+        std::size_t done = 0;
+        for (; done + least <= work.count; done += lanes<T>) {
+            const InMemory<T> y{reinterpret_cast<T*>(work.waiting + done / lanes<T> * n), lanes<T>};
+            rescale_columns<T>(y, count, judge_.rescale, work.judge.residuals.work);
+            judge_.judge(y, count, work.judged, work.judge);
+            if (work.judged.all) continue;
+            std::fill_n(work.judge.words, n, 0);
+            judge_.mark(y, count, work.judged, 0, work.judge);
+            const std::size_t here = std::min<std::size_t>(lanes<T>, work.count - done);
+            for (int i = 0; i < n; ++i)
+                for (unsigned left = static_cast<unsigned>(work.judge.words[i]) & ((1U << here) - 1); left != 0;
+                     left &= left - 1) {
+                    const std::size_t at = work.from[done + static_cast<std::size_t>(__builtin_ctz(left))];
+                    verdicts_.row(i)[at / 8] |= static_cast<std::uint8_t>(1U << at % 8);
+                    ++work.counts[i];
+                }
+        }
+        const std::size_t rest = work.count > done ? work.count - done : 0;
+        std::copy_n(work.waiting + done / lanes<T> * n, rest == 0 ? 0 : n, work.waiting);
+        std::copy_n(work.from + done, rest, work.from);
+        work.count = rest;
+    }
+
+    template <int... k>
+    Steps steps_of(std::integer_sequence<int, k...>) const {
+        constexpr int fewest = Filter<T>::fewest;
+        static constexpr Steps of_size[] = {{&Sieve::sift<k + fewest>, &Sieve::judge<k + fewest>}...};
+        return of_size[judge_.design.n - fewest];
+    }
+
+    static constexpr std::size_t ahead = 4 * chunk;  // columns that are asked for while these are sifted
+
+    const Judge<T>& judge_;
+    const Verdicts<T> verdicts_;
+    const Filter<T> filter_;
+    const T least_reach_, most_reach_;  // of residuals, where their median is 0
+    const Steps steps_;
+};
+
+}  // namespace ra::RA_ISA
