@@ -2,6 +2,17 @@
 
 namespace ra::RA_ISA {
 
+namespace {
+
+// Of the numbers below n.
+int bits_of(int n) {
+    int bits = 0;
+    while (1 << bits < n) ++bits;
+    return bits;
+}
+
+}  // namespace
+
 template <class T>
 Gaps<T>::Gaps(int n_) : n(n_), memory_(1, size() * sizeof(T)) {
     std::fill(table(), table() + size(), T(0));
@@ -15,8 +26,15 @@ Gaps<T>::Gaps(int n_) : n(n_), memory_(1, size() * sizeof(T)) {
 
 template <class T>
 Design<T>::Design(std::size_t n_)
-    : n(static_cast<int>(n_)), gaps(n), thinning(n), thinned_gaps(thinning.size), units_(1, count() * sizeof(T)) {
-    while (unit < T(n)) unit *= 2;
+    : n(static_cast<int>(n_)),
+      gaps(n),
+      thinning(n),
+      thinned_gaps(thinning.size),
+      unit_bits(bits_of(n)),
+      words(unit_bits, sizeof(T) == 4 ? 8 : 13),
+      finer_words(unit_bits, std::max(4, (unit_bits + 1) / 2)),
+      unit(T(1 << unit_bits)),
+      units_(1, count() * sizeof(T)) {
     for (std::size_t i = 0; i < count(); ++i) units()[i] = T(i) * unit;
 }
 

@@ -8,6 +8,7 @@
 #include "kernels.hpp"
 #include "parallel.hpp"
 #include "simd.hpp"
+#include "words.hpp"
 
 namespace ra::RA_ISA {
 
@@ -49,11 +50,13 @@ struct Design {
     const Gaps<T> gaps;
     const Thinning thinning;
     const Gaps<T> thinned_gaps;
+    const int unit_bits;
+    const Words<T> words, finer_words;  // keys of 15 bits, and of as many as indices leave, in runs of 16 or more
 
     explicit Design(std::size_t n);
 
     // Tags of counting (count.hpp): a power of two, n or more, and its multiples 0, 1, ... 2 n + 31.
-    T unit = 1;
+    const T unit;
     T* units() const { return static_cast<T*>(units_.of(0)); }
 
   private:

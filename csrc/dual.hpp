@@ -15,6 +15,7 @@
 #include "bracket.hpp"
 #include "count.hpp"
 #include "exact.hpp"
+#include "marks.hpp"
 #include "slopes.hpp"
 
 namespace ra::RA_ISA {
@@ -26,20 +27,22 @@ struct DualWork {
     Vec<T>*z, *tag, *pairs_tag;           // a trial
     Vec<T>*low_tag, *high_tag;            // the trials at the ends of each lane's bracket
     Vec<T>*sample_y, *sample_s, *sample;  // of the thinned column
-    unsigned* known;                      // a bit for each lane: the row is below or above the bracket
+    bool* known;                          // of each lane, for each row: it is below or above the bracket
+    std::uint16_t* doubtful;              // of each place in a trial's order: the lanes of doubtful counts
     int* rows;                            // of each lane: the others
     T *columns, *values, *list;
 
     DualWork(Arena& arena, std::size_t n)
-        : z(arena.take<Vec<T>>(n + lanes<T>)),
-          tag(arena.take<Vec<T>>(n + lanes<T>)),
+        : z(arena.take<Vec<T>>(n + MergeSort<T, Counts::in_word>::spare)),
+          tag(arena.take<Vec<T>>(n)),
           pairs_tag(arena.take<Vec<T>>(n)),
           low_tag(arena.take<Vec<T>>(n)),
           high_tag(arena.take<Vec<T>>(n)),
           sample_y(arena.take<Vec<T>>(Thinning::most)),
           sample_s(arena.take<Vec<T>>(Thinning::most)),
           sample(arena.take<Vec<T>>(Thinning::most)),
-          known(arena.take<unsigned>(2 * n)),
+          known(arena.take<bool>(Marks<T>::bytes(n))),
+          doubtful(arena.take<std::uint16_t>(n)),
           rows(arena.take<int>(n * lanes<T>)),
           columns(arena.take<T>((n + lanes<T>)*lanes<T>)),
           values(arena.take<T>(n + lanes<T>)),
@@ -50,7 +53,7 @@ template <class T>
 class Dual {
   public:
     Dual(const Design<T>& design, bool by_merging, const Vec<T>* y, const DualWork<T>& work)
-        : design_(design), by_merging_(by_merging), y_(y), work_(work), n_(design.n) {
+        : design_(design), by_merging_(by_merging), y_(y), work_(work), n_(design.n), halves_(n_, design.unit) {
         find_majorities();
         if (settled_ == all_lanes) return;
         const int stride = n_ + lanes<T>;
@@ -111,49 +114,76 @@ class Dual {
         // where the rows do not; the values then give the scale, and if most are equal, the extremes.
         const Vec<T> spread = narrower(work_.sample, size, size / 2 - 1, size / 2);
         const Vec<T> part = splat(unknown == Unknown::slope ? T(1) / T(n_) : T(1));
-        const Vec<T> least = max(narrower(y_, n_, n_ / 2, n_ / 2), (y_[n_ - 1] - y_[0]) * T(1e-4)) * part;
+        const Vec<T> values = narrower(y_, n_, n_ / 2, n_ / 2), range = y_[n_ - 1] - y_[0];
+        const Vec<T> least = max(values, range * T(1e-4)) * part;
+        // Most z lie within a few hundredths of the values' scale.
+        const Vec<T> near = max(values, range * T(1e-8)) * (unknown == Unknown::slope ? T(0.03) : T(0.03) / T(n_));
+        near_ = max(near, splat(std::numeric_limits<T>::min()));
+        order_by(by_merging_ ? &design_.words : nullptr);
         for (int l = 0; l < lanes<T>; ++l) {
             lane_[l] = Lane(n_, guess[l], std::max({spread[l], least[l] / 16, std::numeric_limits<T>::min()}));
             if (settled(l)) lane_[l].settle();
         }
     }
 
-    void place(Unknown unknown, Vec<T> t) {
-        if (unknown == Unknown::slope) {
-            for (int i = 0; i < n_; ++i) work_.z[i] = y_[i] - t * T(i);
-        } else {
-            const T end = std::numeric_limits<T>::max();
-            work_.z[0] = choose(less(-y_[0], t), splat(end), splat(-end));
-            for (int i = 1; i < n_; ++i) work_.z[i] = (y_[i] + t) * design_.gaps.from(0)[i];
-        }
+    // What a trial orders row i by: in all lanes, or in one. `first` is y_0.
+    template <class V>
+    V z_of(Unknown unknown, V first, V own, V t, int i) const {
+        if (unknown == Unknown::slope) return own - t * T(i);
+        if (i > 0) return (own + t) * design_.gaps.from(0)[i];
+        const V end = V{} + std::numeric_limits<T>::max() / 4;
+        return -first < t ? end : -end;
     }
-    void trial(Unknown unknown, Vec<T> t) {
-        place(unknown, t);
-        if (!by_merging_) return count_pairs(work_.z, work_.tag, n_, design_.unit);
-        const Vec<T> hidden = count_by_merging(work_.z, work_.tag, n_, design_.units());
-        // Far outliers round to the same z in great number: such lanes count pairs, which do not mind ties.
-        const Mask<T> tied = less(splat(T(n_ / 32)), hidden);
-        if (!any(tied)) return;
-        place(unknown, t);
+    Vec<T> z_of(Unknown unknown, Vec<T> t, int i) const { return z_of(unknown, y_[0], y_[i], t, i); }
+
+    void order_by(const Words<T>* words) {
+        words_ = words;
+        if (words != nullptr) keys_ = Keys<T>(*words, near_, y_[n_ - 1] - y_[0]);
+    }
+    Tally<T> count_by_merging(Unknown unknown, Vec<T> t) const {
+        const Vec<T> centre = z_of(unknown, t, n_ / 2);
+        for (int i = 0; i < n_; ++i) work_.z[i] = words_->word(keys_(z_of(unknown, t, i) - centre), i);
+        const MergeCount<T> count(work_.z, work_.tag, work_.doubtful, n_, *words_, design_.units(), halves_);
+        return count([&](int i, int lane) {
+            const T* y = work_.columns + lane * (n_ + lanes<T>);
+            return z_of<T>(unknown, y[0], y[i], t[lane], i);
+        });
+    }
+    Tally<T> count_all_pairs(Unknown unknown, Vec<T> t) const {
+        for (int i = 0; i < n_; ++i) work_.z[i] = z_of(unknown, t, i);
         count_pairs(work_.z, work_.pairs_tag, n_, design_.unit);
-        for (int i = 0; i < n_; ++i) work_.tag[i] = choose(tied, work_.pairs_tag[i], work_.tag[i]);
+        Tally<T> tally{};
+        for (int i = 0; i < n_; ++i) tally.add(halves_, work_.pairs_tag[i]);
+        return tally;
+    }
+    // Leaves the tags of the lanes that are `active`, and their tally.
+    Tally<T> trial(Unknown unknown, Vec<T> t, Mask<T> active) {
+        Tally<T> tally{{}, {}, active};
+        if (words_ != nullptr) tally = count_by_merging(unknown, t);
+        if (words_ == &design_.words && any(tally.unclear & active)) {
+            // Until the end of the search, for the next trials will hardly be different.
+            order_by(n_ <= cheap_pairs ? nullptr : &design_.finer_words);
+            if (words_ != nullptr) tally = count_by_merging(unknown, t);
+        }
+        // Far outliers round to the same z in great number: pairs do not mind.
+        const Mask<T> unclear = tally.unclear & active;
+        if (!any(unclear)) return tally;
+        const Tally<T> pairs = count_all_pairs(unknown, t);
+        for (int i = 0; i < n_; ++i) work_.tag[i] = choose(unclear, work_.pairs_tag[i], work_.tag[i]);
+        tally.below = choose(unclear, pairs.below, tally.below);
+        tally.above = choose(unclear, pairs.above, tally.above);
+        return tally;
     }
 
     // One more trial in every lane that needs one.
     void narrow(Unknown unknown) {
-        Vec<T> t;
-        for (int l = 0; l < lanes<T>; ++l) t[l] = lane_[l].next;
-        trial(unknown, t);
-        Vec<T> below{}, above{};
-        const Vec<T> one = splat(T(1));
-        for (int i = 0; i < n_; ++i) {
-            below = add_where(is_below(work_.tag[i]), below, one);
-            above = add_where(is_above(work_.tag[i]), above, one);
-        }
+        Vec<T> t, done;
+        for (int l = 0; l < lanes<T>; ++l) t[l] = lane_[l].next, done[l] = lane_[l].done() ? T(1) : T(0);
+        const Tally<T> tally = trial(unknown, t, equal(done, Vec<T>{}));
         Vec<T> low{}, high{};
         for (int l = 0; l < lanes<T>; ++l) {
             if (lane_[l].done()) continue;
-            const auto side = lane_[l].narrow(static_cast<int>(below[l]), static_cast<int>(above[l]));
+            const auto side = lane_[l].narrow(static_cast<int>(tally.below[l]), static_cast<int>(tally.above[l]));
             low[l] = side == Lane::Side::low ? T(1) : T(0);
             high[l] = side == Lane::Side::high ? T(1) : T(0);
         }
@@ -164,39 +194,16 @@ class Dual {
         }
     }
 
-    // Of n - 1 slopes, more than the upper middle one, or no more than the lower middle one, lie below t.
-    Mask<T> is_below(Vec<T> tag) const { return less_equal(splat(design_.unit * T(Middle(n_ - 1).upper + 1)), tag); }
-    Mask<T> is_above(Vec<T> tag) const {
-        return less(tag, splat(design_.unit * T(Middle(n_ - 1).lower + 1))) & less_equal(Vec<T>{}, tag);
-    }
-
-    // Marks the rows of some lanes' tags as known. Pairs leave the tags where their rows are, merging does not.
-    void mark(unsigned which, int place, Vec<T> tag) {
-        if (!by_merging_)
-            work_.known[place] |= which;
-        else
-            for (; which != 0; which &= which - 1) {
-                const int lane = __builtin_ctz(which);
-                work_.known[static_cast<int>(tag[lane]) & (static_cast<int>(design_.unit) - 1)] |= 1U << lane;
-            }
-    }
     void collect_rows() {
-        std::fill_n(work_.known, n_, 0U);
-        unsigned has_low = 0, has_high = 0;
-        for (int l = 0; l < lanes<T>; ++l) {
-            has_low |= static_cast<unsigned>(lane_[l].below > 0) << l;
-            has_high |= static_cast<unsigned>(lane_[l].above > 0) << l;
-            count_[l] = 0;
-        }
+        Vec<T> below, above;
+        for (int l = 0; l < lanes<T>; ++l) below[l] = T(lane_[l].below), above[l] = T(lane_[l].above);
+        const Mask<T> has_low = less(Vec<T>{}, below), has_high = less(Vec<T>{}, above);
+        const Marks<T> known(work_.known, n_, design_.unit);
         for (int i = 0; i < n_; ++i) {
-            mark(bits(is_below(work_.low_tag[i])) & has_low, i, work_.low_tag[i]);
-            mark(bits(is_above(work_.high_tag[i])) & has_high, i, work_.high_tag[i]);
+            known.mark(halves_.is_below(work_.low_tag[i]) & has_low, work_.low_tag[i]);
+            known.mark(halves_.is_above(work_.high_tag[i]) & has_high, work_.high_tag[i]);
         }
-        for (int i = 0; i < n_; ++i)
-            for (unsigned left = ~work_.known[i] & all_lanes; left != 0; left &= left - 1) {
-                const int lane = __builtin_ctz(left);
-                work_.rows[lane * n_ + count_[lane]++] = i;
-            }
+        for (int l = 0; l < lanes<T>; ++l) count_[l] = known.list_others(l, work_.rows + l * n_);
     }
 
     // The value of row i that t is compared with.
@@ -224,6 +231,7 @@ class Dual {
         return mean_of_ranks(work_.values, n_, Middle(n_).lower, Middle(n_).upper);
     }
 
+    static constexpr int cheap_pairs = 128;  // up to so many rows, pairs take no longer than two merges
     static constexpr unsigned all_lanes = (1U << lanes<T>)-1;
 
     const Design<T>& design_;
@@ -234,6 +242,10 @@ class Dual {
     unsigned settled_ = 0;
     Vec<T> majority_{};
     Lane lane_[lanes<T>];
+    const Halves<T> halves_;
+    const Words<T>* words_ = nullptr;  // none: trials count pairs
+    Keys<T> keys_;
+    Vec<T> near_{};
     int count_[lanes<T>];
 };
 

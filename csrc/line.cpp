@@ -14,7 +14,7 @@ struct Choice {
 template <class T>
 constexpr Choice<T> choices[] = {
     {Path::networks, 64},  // all n^2 slopes, a selection network for each row: n^2 log(n)^2 minima and maxima
-    {Path::pairs, 128},    // the dual, about 4 trials of n^2 / 2 comparisons and 10 rows exactly
+    {Path::pairs, 80},     // the dual, about 4 trials of n^2 / 2 comparisons and 10 rows exactly
     {Path::merge, largest_counted<T>},  // the dual, about 4 trials of n log(n)^2 exchanges and 20 rows exactly
     {Path::rows, std::numeric_limits<int>::max()},  // every row exactly, n^2: counts no longer fit
 };

@@ -28,7 +28,7 @@ void select(Vec<T>* v, int n, int first, int last) {
     else if (middle)
         select_middle<T, signs>(v, n);
     else
-        MergeSort<T, false>(n, v).sort_all();
+        MergeSort<T, Counts::none>(n, v).sort_all();
 }
 
 template void select<float>(Vec<float>*, int, int, int);

@@ -59,6 +59,8 @@ inline Shorts choose(Mask<Short> m, Shorts yes, Shorts no) {
 inline Shorts add_where(Mask<Short> m, Shorts a, Shorts b) {
     return (Shorts)_mm512_mask_add_epi16((__m512i)a, m.bits, (__m512i)a, (__m512i)b);
 }
+#else
+inline Shorts add_where(Mask<Short> m, Shorts a, Shorts b) { return a + (b & m.lane); }
 #endif
 
 #if defined(RA_AVX512)

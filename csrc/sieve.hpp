@@ -29,7 +29,7 @@ struct SieveWork {
 template <class T>
 class Sieve {
   public:
-    Sieve(const Judge<T>& judge, const Verdicts<T>& verdicts)
+    __attribute__((noinline)) Sieve(const Judge<T>& judge, const Verdicts<T>& verdicts)  // once for all dtypes of rows
         : judge_(judge),
           verdicts_(verdicts),
           filter_(judge.design.n, judge.intercept, judge.widths),
@@ -109,9 +109,9 @@ class Sieve {
         return true;
     }
 
-    template <int n>
-    static InMemory<T> load(InChunk row, std::size_t v, Vec<T>* y, Few<n>) {
-        unroll<n>([&](auto i) { y[i] = load_vector(row[i] + v * lanes<T>); });
+    template <class N>
+    static InMemory<T> load(InChunk row, std::size_t v, Vec<T>* y, N n) {
+        each(n, [&](auto i) { y[i] = load_vector(row[i] + v * lanes<T>); });
         return {reinterpret_cast<T*>(y), lanes<T>};
     }
     template <int n>
@@ -131,10 +131,10 @@ class Sieve {
         return spread;
     }
     // A vector of columns, rescaled.
-    template <int n>
-    void load_rescaled(InChunk row, std::size_t v, const Spread& spread, Vec<T>* y, Few<n> count) const {
-        const InMemory<T> columns = load(row, v, y, count);
-        if (spread.moves) move_extremes_in<T>(columns, count, spread.extremes[v], spread.step[v]);
+    template <class N>
+    void load_rescaled(InChunk row, std::size_t v, const Spread& spread, Vec<T>* y, N n) const {
+        const InMemory<T> columns = load(row, v, y, n);
+        if (spread.moves) move_extremes_in<T>(columns, n, spread.extremes[v], spread.step[v]);
     }
     // A group of columns as the filter takes them, and their medians. Returns the least number, negative for a NaN.
     template <int n>
@@ -170,7 +170,7 @@ class Sieve {
     template <int n>
     void mark(InChunk row, std::size_t begin, std::size_t width, std::size_t g,
               const typename Filter<T>::Sifted& sifted, const Spread& spread, const T* medians, SieveWork<T>& work,
-              Few<n> count) const {
+              Few<n>) const {
         const Shorts* own = work.shorts + g * n;
         constexpr Short sign = -32768;  // for a comparison without signs
         const Shorts low = wrapped_sum(sifted.low, splat(sign)), span = wrapped_difference(sifted.high, low);
@@ -186,7 +186,7 @@ class Sieve {
         const std::size_t shift = g * lanes<Short>;
         unroll<n>([&](auto i) { work.judge.words[i] |= std::uint64_t{bits(outside[i]) & ~unsure} << shift; });
         if (const unsigned level = unsure & bits(sifted.level))
-            unsure &= ~settle(row, g, level, spread, medians, work, count);
+            unsure &= ~settle(row, g, level, spread, medians, work.judge.words);
         for (; unsure != 0; unsure &= unsure - 1) {
             const std::size_t j = shift + static_cast<std::size_t>(__builtin_ctz(unsure));
             if (j >= width) break;
@@ -197,28 +197,26 @@ class Sieve {
     }
     // Columns most of whose values are equal: the line is that value and the residuals' median 0, so that only the
     // floor of their scale decides. Returns which columns this settles.
-    template <int n>
     __attribute__((noinline)) unsigned settle(InChunk row, std::size_t g, unsigned level, const Spread& spread,
-                                              const T* medians, SieveWork<T>& work, Few<n> count) const {
-        constexpr int most_of =
-            (n - 1) / 2 + 2;  // so many equal values: then a row has 0 as its median slope, and most rows do
+                                              const T* medians, std::uint64_t* words) const {
+        const int n = judge_.design.n, most_of = (n - 1) / 2 + 2;  // the least that makes most rows' median slopes 0
         unsigned settled = 0;
         for (std::size_t p = 0; p < P; ++p) {
             const std::size_t v = g * P + p;
-            Vec<T> y[n], equals{};
-            load_rescaled(row, v, spread, y, count);
+            Vec<T> y[Filter<T>::most], equals{};
+            load_rescaled(row, v, spread, y, n);
             const Vec<T> middle = load_vector(medians + v * lanes<T>);
-            unroll<n>([&](auto i) { equals = add_where(equal(y[i], middle), equals, splat(T(1))); });
+            for (int i = 0; i < n; ++i) equals = add_where(equal(y[i], middle), equals, splat(T(1)));
             Mask<T> sure = less_equal(splat(T(most_of)), equals);
-            unsigned far[n];
-            unroll<n>([&](auto i) {
+            unsigned far[Filter<T>::most];
+            for (int i = 0; i < n; ++i) {
                 const Vec<T> size = abs(y[i] - middle);
                 const Mask<T> rejected = less(splat(most_reach_), size);
                 sure = sure & (rejected | less_equal(size, splat(least_reach_)));
                 far[i] = bits(rejected);
-            });
+            }
             const unsigned here = bits(sure) & (level >> (p * lanes<T>));
-            unroll<n>([&](auto i) { work.judge.words[i] |= std::uint64_t{far[i] & here} << (v * lanes<T>); });
+            for (int i = 0; i < n; ++i) words[i] |= std::uint64_t{far[i] & here} << (v * lanes<T>);
             settled |= here << (p * lanes<T>);
         }
         return settled;

@@ -65,6 +65,24 @@ def test_the_filter_decides_what_the_exact_rule_would(native, n, dtype):
             assert_array_equal(ours, expected)
 
 
+@pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    "n", [81, 256, 257, 2049, 3072]
+)  # words sort up to 256 floats; 3,072 is the last that counting takes
+def test_counting_finds_what_all_rows_give(native, n, dtype):
+    rows = menagerie(n, dtype, 5 if n < 1000 else 1)[0]
+    for intercept in INTERCEPTS:
+        found = {}
+        for name in ("pairs", "merge", "rows"):
+            native._native.force_path(PATHS[name])
+            found[name] = native.repeated_median(rows, intercept)
+        native._native.force_path(0)
+        for name in ("pairs", "merge"):
+            for got, expected in zip(found[name], found["rows"], strict=True):
+                assert_array_equal(got, expected)
+
+
 @pytest.mark.usefixtures("isa", "path")
 @pytest.mark.parametrize("order", ["ascending", "descending", "alternating"])
 def test_the_order_of_the_clients_is_no_matter(native, order):
