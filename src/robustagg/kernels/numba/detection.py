@@ -43,7 +43,7 @@ def repeated_median(addresses, kind, lo, hi, intercept, networks, slope, start):
 def detect(addresses, kind, lo, hi, model, threshold, networks, bounds, rejected, median, counts):
     n = len(addresses)
     tile = new_tile(n, hi - lo, median)
-    groups, lanes = np.empty((4, n, LANES), median.dtype), np.empty((4, LANES), median.dtype)
+    groups, lanes = np.empty((4, n, LANES), median.dtype), np.empty((6, LANES), median.dtype)
     bad = np.empty((n, LANES), np.uint8)
     for begin in range(lo, hi, tile.shape[0] * LANES):
         stop = min(begin + tile.shape[0] * LANES, hi)
@@ -87,7 +87,7 @@ def pack(bad, byte, rejected, counts):
 def confidence(addresses, kind, lo, hi, model, networks, bounds, out):
     n = len(addresses)
     tile = new_tile(n, hi - lo, out)
-    groups, lanes = np.empty((4, n, LANES), out.dtype), np.empty((4, LANES), out.dtype)
+    groups, lanes = np.empty((4, n, LANES), out.dtype), np.empty((6, LANES), out.dtype)
     for begin in range(lo, hi, tile.shape[0] * LANES):
         stop = min(begin + tile.shape[0] * LANES, hi)
         if not load_tile(addresses, kind, begin, stop, tile):
@@ -113,7 +113,7 @@ def rectify_group(y, first, rejected, median, rescale, value_range, lanes):
     for k in range(min(LANES, len(median) - first)):
         lanes[0, k] = median[first + k]
     if rescale == PAPER:
-        pull_extremes(y, value_range, lanes[1], lanes[2], lanes[3])
+        pull_extremes(y, value_range, lanes[1:])
     elif rescale == CLIP:
         clip(y, value_range, lanes[0], lanes[1], lanes[2])
     for i in range(len(y)):
@@ -128,7 +128,7 @@ def rectify_group(y, first, rejected, median, rescale, value_range, lanes):
 @jit
 def rectify(addresses, kind, lo, hi, rejected, median, rescale, value_range, out):
     tile = new_tile(len(addresses), hi - lo, out)
-    lanes = np.empty((4, LANES), out.dtype)
+    lanes = np.empty((6, LANES), out.dtype)
     for begin in range(lo, hi, tile.shape[0] * LANES):
         stop = min(begin + tile.shape[0] * LANES, hi)
         if not load_tile(addresses, kind, begin, stop, tile):
@@ -144,7 +144,7 @@ def rectify(addresses, kind, lo, hi, rejected, median, rescale, value_range, out
 @jit
 def rectified_mean(addresses, kind, lo, hi, rejected, median, weights, rescale, value_range):
     tile = new_tile(len(addresses), hi - lo, median)
-    lanes, total = np.empty((4, LANES), median.dtype), np.empty(LANES)
+    lanes, total = np.empty((6, LANES), median.dtype), np.empty(LANES)
     largest = np.finfo(median.dtype).max
     for begin in range(lo, hi, tile.shape[0] * LANES):
         stop = min(begin + tile.shape[0] * LANES, hi)

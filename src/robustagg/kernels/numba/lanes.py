@@ -29,6 +29,8 @@ HUGE = 2.0**500, 2.0**100  # columns beyond it are computed on after scaling by 
 SHRINK = 2.0**-600, 2.0**-64  # lest squares and differences overflow
 TINY = 2.0**-1022, 2.0**-126  # below it lie the subnormal numbers, which are slow
 
+HALF = np.float32(0.5)  # makes no double of a float
+
 HALF_UNIT = np.float32(2.0**112)  # float16 bits in a float32's place are too small by this factor
 
 
@@ -103,7 +105,7 @@ def load_tile(addresses, kind, start, stop, tile):
 @jit
 def new_tile(n, width, like):
     """An empty tile for up to `width` columns of n values."""
-    groups = max(1, min(16, TILE // (n * LANES), (width + LANES - 1) // LANES))
+    groups = max(1, min(6, TILE // (n * LANES), (width + LANES - 1) // LANES))
     return np.empty((groups, n, LANES), like.dtype)
 
 

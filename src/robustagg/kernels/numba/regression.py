@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from robustagg.kernels.numba.lanes import HUGE, LANES, SHRINK, TINY, call, halfway, jit, median_of
+from robustagg.kernels.numba.lanes import HALF, HUGE, LANES, SHRINK, TINY, call, halfway, jit, median_of
 
 NO_RESCALE, PAPER, CLIP = range(3)
 SEPARATE, HIERARCHICAL, MEDIAN_POINT = range(3)
@@ -29,17 +29,20 @@ def extremes(y, low, high):
 
 
 @jit
-def pull_extremes(y, value_range, low, high, sigma):
+def pull_extremes(y, value_range, work):
     """Where a column spans more than the range, move its maxima down and its minima up by the standard deviation."""
+    low, high, scale, mean, sigma = work[0], work[1], work[2], work[3], work[4]
     extremes(y, low, high)
     any_wide = False
     for k in range(LANES):
-        any_wide |= high[k] / 2 - low[k] / 2 > value_range / 2
+        half = high[k] * HALF - low[k] * HALF
+        any_wide |= half > value_range / 2
+        scale[k] = HALF / half
     if not any_wide:
         return
-    standard_deviation(y, low, high, sigma)
+    standard_deviation(y, low, scale, mean, sigma)
     for k in range(LANES):
-        if not high[k] / 2 - low[k] / 2 > value_range / 2:
+        if not high[k] * HALF - low[k] * HALF > value_range / 2:
             low[k], high[k] = -np.inf, np.inf  # equal to no value
     for i in range(len(y)):
         for k in range(LANES):
@@ -48,22 +51,22 @@ def pull_extremes(y, value_range, low, high, sigma):
 
 
 @jit
-def standard_deviation(y, low, high, sigma):
-    sums = np.zeros((3, LANES))
-    unit, mean, square = sums[0], sums[1], sums[2]
-    for k in range(LANES):
-        unit[k] = SHRINK[0] if max(-low[k], high[k]) > HUGE[0] else 1.0
+def standard_deviation(y, low, scale, mean, sigma):
+    """In units of the columns' ranges, 1 / scale, so that no square overflows or is lost."""
+    n, one = y.dtype.type(len(y)), y.dtype.type(1)
+    mean[:] = 0
+    sigma[:] = 0
     for i in range(len(y)):
         for k in range(LANES):
-            mean[k] += y[i, k] * unit[k]
+            mean[k] += y[i, k] * scale[k] - low[k] * scale[k]
     for k in range(LANES):
-        mean[k] /= len(y)
+        mean[k] *= one / n
     for i in range(len(y)):
         for k in range(LANES):
-            difference = y[i, k] * unit[k] - mean[k]
-            square[k] += difference * difference
+            difference = y[i, k] * scale[k] - low[k] * scale[k] - mean[k]
+            sigma[k] += difference * difference
     for k in range(LANES):
-        sigma[k] = np.sqrt(square[k] / len(y)) / unit[k]
+        sigma[k] = np.sqrt(sigma[k] / n) / scale[k]
 
 
 @jit
@@ -175,7 +178,7 @@ def confidence_of(y, model, networks, bounds, groups, lanes):
     ranked, z, result, w = groups[0], groups[1], groups[2], groups[3]
     middle, unit, slope, start = lanes[0], lanes[1], lanes[2], lanes[3]
     if rescale == PAPER:
-        pull_extremes(y, value_range, lanes[1], lanes[2], lanes[3])
+        pull_extremes(y, value_range, lanes[1:])
     median_of(networks[SORTED], y, len(y), ranked, middle)
     if rescale == CLIP:
         clip(y, value_range, middle, lanes[1], lanes[2])
