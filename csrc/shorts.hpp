@@ -18,7 +18,7 @@ inline Shorts scaled(Shorts a, Short b) {
     return (Shorts)_mm512_mulhrs_epi16((__m512i)a, (__m512i)splat(b));
 #elif defined(__AVX2__)
     return (Shorts)_mm256_mulhrs_epi16((__m256i)a, (__m256i)splat(b));
-#elif defined(__SSSE3__)
+#elif defined(__SSE4_1__)
     return (Shorts)_mm_mulhrs_epi16((__m128i)a, (__m128i)splat(b));
 #else
     for (int l = 0; l < lanes<Short>; ++l) a[l] = static_cast<Short>((a[l] * b + (1 << 14)) >> 15);
@@ -31,7 +31,7 @@ inline Shorts doubled(Shorts a) {
     return (Shorts)_mm512_adds_epi16((__m512i)a, (__m512i)a);
 #elif defined(__AVX2__)
     return (Shorts)_mm256_adds_epi16((__m256i)a, (__m256i)a);
-#elif defined(__SSE2__)
+#elif defined(__SSE4_1__)
     return (Shorts)_mm_adds_epi16((__m128i)a, (__m128i)a);
 #else
     const Shorts half = min(a, splat(Short{(1 << 14) - 1}));

@@ -48,13 +48,16 @@ class Sieve {
         const T* row[Filter<T>::most];
         for (std::size_t i = 0; i < rows.n; ++i) {
             const R* from = rows.at(i, begin);
-            if constexpr (std::is_same_v<R, T>) {
+            if (width < chunk || clips) {
+                if (!widen(from, width, copy[i])) return false;
+                std::fill(copy[i] + width, copy[i] + chunk, T(0));
+            } else if constexpr (std::is_same_v<R, T>) {
                 row[i] = from;
-                if (width == chunk && !clips) continue;
+                continue;
+            } else {
+                for (std::size_t j = 0; j < chunk; j += lanes<T>) store_vector(copy[i] + j, widened_vector(from + j));
+                fetch<l1>(from + ahead, chunk);
             }
-            if (!widen(from, width, copy[i])) return false;
-            std::fill(copy[i] + width, copy[i] + chunk, T(0));
-            fetch<l1>(from + ahead, chunk);
             row[i] = copy[i];
         }
         if (clips)

@@ -42,6 +42,7 @@ def primitives(backend, n):
         "trimmed_mean": lambda rows: backend.trimmed_mean(rows, (n - 1) // 2),
         "mean": lambda rows: backend.trimmed_mean(rows, 0),
         "detect": lambda rows: backend.detect(rows, **detect),
+        "detect, clipped": lambda rows: backend.detect(rows, **{**detect, "rescale": "clip"}),
         "confidence": lambda rows: backend.confidence(rows, **DEFAULTS),
         "repeated_median": lambda rows: backend.repeated_median(rows, "separate"),
         "rectify": lambda rows: backend.rectify(rows, *note(rows), **rescale),
@@ -50,7 +51,7 @@ def primitives(backend, n):
 
 
 @pytest.mark.parametrize("dtype", zoo.DTYPES)
-@pytest.mark.parametrize("n", [1, 2, 3, 17])
+@pytest.mark.parametrize("n", [1, 2, 3, 10, 17])
 def test_a_value_that_is_not_finite_is_refused(backend, n, dtype):
     good = zoo.rows_of(n, 70, dtype)
     for value, (client, coordinate) in product((np.nan, np.inf, -np.inf), ((0, 0), (n - 1, 69), (n // 2, 64))):

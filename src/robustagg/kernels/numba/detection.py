@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from robustagg.kernels.numba.lanes import LANES, exchange, jit, load_tile, new_tile
+from robustagg.kernels.numba.lanes import LANES, exchange, jit, load_tile, new_groups, new_tile
 from robustagg.kernels.numba.regression import CLIP, PAPER, SORTED, centre, clip, confidence_of, line, pull_extremes
 
 
@@ -43,7 +43,7 @@ def repeated_median(addresses, kind, lo, hi, intercept, networks, slope, start):
 def detect(addresses, kind, lo, hi, model, threshold, networks, bounds, rejected, median, counts):
     n = len(addresses)
     tile = new_tile(n, hi - lo, median)
-    groups, lanes = np.empty((4, n, LANES), median.dtype), np.empty((6, LANES), median.dtype)
+    groups, lanes = new_groups(4, n, median), new_groups(1, 6, median)[0]
     bad = np.empty((n, LANES), np.uint8)
     for begin in range(lo, hi, tile.shape[0] * LANES):
         stop = min(begin + tile.shape[0] * LANES, hi)
@@ -87,7 +87,7 @@ def pack(bad, byte, rejected, counts):
 def confidence(addresses, kind, lo, hi, model, networks, bounds, out):
     n = len(addresses)
     tile = new_tile(n, hi - lo, out)
-    groups, lanes = np.empty((4, n, LANES), out.dtype), np.empty((6, LANES), out.dtype)
+    groups, lanes = new_groups(4, n, out), new_groups(1, 6, out)[0]
     for begin in range(lo, hi, tile.shape[0] * LANES):
         stop = min(begin + tile.shape[0] * LANES, hi)
         if not load_tile(addresses, kind, begin, stop, tile):

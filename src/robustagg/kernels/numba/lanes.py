@@ -103,10 +103,18 @@ def load_tile(addresses, kind, start, stop, tile):
 
 
 @jit
+def new_groups(count, n, like):
+    """Empty groups (count, n, LANES) at a multiple of 64 bytes, lest every vector lie in two lines of the cache."""
+    line = 64 // like.itemsize
+    memory = np.empty(count * n * LANES + line, like.dtype)
+    first = (64 - memory.ctypes.data % 64) // like.itemsize % line
+    return memory[first : first + count * n * LANES].reshape((count, n, LANES))
+
+
+@jit
 def new_tile(n, width, like):
     """An empty tile for up to `width` columns of n values."""
-    groups = max(1, min(6, TILE // (n * LANES), (width + LANES - 1) // LANES))
-    return np.empty((groups, n, LANES), like.dtype)
+    return new_groups(max(1, min(6, TILE // (n * LANES), (width + LANES - 1) // LANES)), n, like)
 
 
 # --- order ----------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from robustagg.kernels.interface import RESIDUAL_UNIT
-from robustagg.kernels.numba.lanes import LANES, exchange, halfway, jit, load_tile, new_tile
+from robustagg.kernels.numba.lanes import LANES, exchange, halfway, jit, load_tile, new_groups, new_tile
 from robustagg.kernels.numba.regression import SORTED, centre, line, share_ties
 
 
@@ -56,7 +56,7 @@ def fit(ranked, unit, slope, start, fitted):
 def residual_weights(addresses, kind, lo, hi, model, networks, bounds, like, total):
     n = len(addresses)
     tile = new_tile(n, hi - lo, like)
-    groups, lanes = np.empty((4, n, LANES), like.dtype), np.empty((3, LANES))
+    groups, lanes = new_groups(4, n, like), np.empty((3, LANES))
     for begin in range(lo, hi, tile.shape[0] * LANES):
         stop = min(begin + tile.shape[0] * LANES, hi)
         if not load_tile(addresses, kind, begin, stop, tile):
@@ -97,7 +97,7 @@ def deviations(confidence, mean, deviation):
 def residual_mean(addresses, kind, lo, hi, weights, model, threshold, networks, bounds, out):
     n = len(addresses)
     tile = new_tile(n, hi - lo, out)
-    groups, lanes = np.empty((4, n, LANES), out.dtype), np.empty((3, LANES))
+    groups, lanes = new_groups(4, n, out), np.empty((3, LANES))
     total, largest = np.empty(LANES), np.finfo(out.dtype).max
     for begin in range(lo, hi, tile.shape[0] * LANES):
         stop = min(begin + tile.shape[0] * LANES, hi)
