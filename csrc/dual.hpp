@@ -219,16 +219,21 @@ class Dual {
         const T* y = work_.columns + l * (n_ + lanes<T>);
         const Lane& lane = lane_[l];
         const int lower = Middle(n_).lower - lane.below, upper = Middle(n_).upper - lane.below;
-        if (lower < 0 || upper >= count_[l]) return finish_all(unknown, y);
+        if (lower < 0 || upper >= count_[l]) return finish_all(unknown, y, lane);
         for (int k = 0; k < count_[l]; ++k)
             work_.values[k] = value(unknown, y, work_.rows[l * n_ + k], lane.low, lane.high);
         const T found = mean_of_ranks(work_.values, count_[l], lower, upper);
-        return std::abs(found) < std::numeric_limits<T>::infinity() ? found : finish_all(unknown, y);
+        return std::abs(found) < std::numeric_limits<T>::infinity() ? found : finish_all(unknown, y, lane);
     }
-    T finish_all(Unknown unknown, const T* y) const {
+    // From every row, in case one was misplaced: it lies hardly outside the bracket.
+    T finish_all(Unknown unknown, const T* y, const Lane& lane) const {
         constexpr T infinity = std::numeric_limits<T>::infinity();
-        for (int i = 0; i < n_; ++i) work_.values[i] = value(unknown, y, i, -infinity, infinity);
-        return mean_of_ranks(work_.values, n_, Middle(n_).lower, Middle(n_).upper);
+        const auto middle_of_rows = [&](T low, T high) {
+            for (int i = 0; i < n_; ++i) work_.values[i] = value(unknown, y, i, low, high);
+            return mean_of_ranks(work_.values, n_, Middle(n_).lower, Middle(n_).upper);
+        };
+        const T margin = 8 * (lane.high - lane.low), found = middle_of_rows(lane.low - margin, lane.high + margin);
+        return std::abs(found) < infinity ? found : middle_of_rows(-infinity, infinity);
     }
 
     static constexpr int cheap_pairs = 128;  // up to so many rows, pairs take no longer than two merges
