@@ -194,7 +194,7 @@ class Sieve {
             const std::size_t j = shift + static_cast<std::size_t>(__builtin_ctz(unsure));
             if (j >= width) break;
             T* to = reinterpret_cast<T*>(work.waiting + work.count / lanes<T> * n) + work.count % lanes<T>;
-            for (int i = 0; i < n; ++i) to[static_cast<std::size_t>(i) * lanes<T>] = row[i][j];
+            for (int i = 0; i < n; ++i) to[static_cast<std::size_t>(i) * lanes<T>] = ra::RA_ISA::load(row[i] + j);
             work.from[work.count++] = begin + j;
         }
     }
