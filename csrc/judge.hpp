@@ -91,7 +91,7 @@ struct Verdicts {
     T* median;
 
     std::uint8_t* row(int i) const { return rejected + static_cast<std::size_t>(i) * row_bytes; }
-    // The words of columns begin ... begin + width - 1, of which no bits beyond are set.
+    // The words of columns begin ... begin + width - 1, no more than a chunk; bits beyond are left out.
     void write(const std::uint64_t* words, int n, std::size_t begin, std::size_t width, std::int64_t* counts) const {
         for (int i = 0; i < n; ++i) {
             const std::uint64_t word = width < chunk ? words[i] & ((std::uint64_t{1} << width) - 1) : words[i];

@@ -225,7 +225,8 @@ class Sieve {
         return settled;
     }
 
-    // Judges the columns that wait, as long as there are `least` of them.
+    // Judges the columns that wait, as long as there are `least` of them. A vector's free lanes hold anything: lanes do
+    // not depend on each other, and theirs are not written.
     template <int n>
     __attribute__((flatten, noinline)) void judge(std::size_t least, SieveWork<T>& work) const {
         constexpr Few<n> count{};
