@@ -30,7 +30,7 @@ py::object confidence(const py::sequence& sequence, std::optional<double> value_
                       const std::string& intercept, double interval_width, double scale_floor, int threads) {
     const Input rows(sequence);
     const auto parameters = confidence_of(value_range, rescale, intercept, interval_width, scale_floor);
-    py::array out = rows.matrix();
+    py::array out = rows.matrix(rows.n());
     return checked(
         out, [&, to = out.mutable_data()] { return ra::kernels().confidence(rows.view(), parameters, to, threads); });
 }

@@ -27,7 +27,7 @@ py::object mix(const py::sequence& sequence, const Vector<double>& matrix, int t
     if (matrix.ndim() != 2 || static_cast<std::size_t>(matrix.shape(1)) != rows.n())
         throw py::type_error("matrix must be (m, n)");
     const auto m = static_cast<std::size_t>(matrix.shape(0));
-    py::array out(rows.compute_dtype(), {m, rows.d()});
+    py::array out = rows.matrix(m);
     return checked(out, [&, to = out.mutable_data(), from = matrix.data()] {
         return ra::kernels().mix(rows.view(), from, m, to, threads);
     });

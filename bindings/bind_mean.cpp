@@ -43,7 +43,7 @@ py::object rectify(const py::sequence& sequence, const Vector<std::uint8_t>& rej
     const ra::Bits bits = bits_of(rejected, rows);
     require_vector(median, rows.d(), rows.compute_dtype(), "median");
     const ra::Rescale rescale = rescale_of(value_range, mode);
-    py::array out = rows.matrix();
+    py::array out = rows.matrix(rows.n());
     return checked(out, [&, to = out.mutable_data(), middle = median.data()] {
         return ra::kernels().rectify(rows.view(), bits, middle, rescale, to, threads);
     });

@@ -1,7 +1,6 @@
 // What every binding does first: see a sequence of arrays as rows, and allocate a result of their compute dtype.
 #pragma once
 
-#include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
 #include <optional>
@@ -9,6 +8,7 @@
 #include <vector>
 
 #include "dispatch.hpp"
+#include "results.hpp"
 
 namespace py = pybind11;
 
@@ -23,10 +23,12 @@ class Input {
     std::size_t n() const { return pointers_.size(); }
     std::size_t d() const { return d_; }
     py::dtype compute_dtype() const;
-    py::array vector() const { return py::array(compute_dtype(), d_); }
-    py::array matrix() const { return py::array(compute_dtype(), {n(), d_}); }
+    py::array vector() const { return new_result(compute_dtype(), {size(d_)}); }
+    py::array matrix(std::size_t m) const { return new_result(compute_dtype(), {size(m), size(d_)}); }
 
   private:
+    static py::ssize_t size(std::size_t count) { return static_cast<py::ssize_t>(count); }
+
     std::vector<py::array> arrays_;
     std::vector<const void*> pointers_;
     std::size_t d_ = 0;

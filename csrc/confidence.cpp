@@ -4,6 +4,7 @@
 // rounds. A coordinate's result depends on its own column only. False on a NaN or an infinity.
 #include "decide.hpp"
 #include "rescale.hpp"
+#include "stage.hpp"
 
 namespace ra::RA_ISA {
 

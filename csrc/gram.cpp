@@ -50,7 +50,8 @@ void pack(const Rows<T>& rows, const C* centre, std::size_t first, std::size_t b
     const auto slab_of = [&](std::size_t i, C* buffer) -> const C* {
         if (i >= rows.n) return i == rows.n ? middle : zero;
         if (i + rows_ahead < rows.n) fetch(rows.at(i + rows_ahead, begin), width);
-        if (width == slab) return viewed(rows.at(i, begin), slab, buffer);
+        if constexpr (std::is_same_v<T, C>)
+            if (width == slab) return rows.at(i, begin);
         widen(rows.at(i, begin), width, buffer);
         return buffer;
     };

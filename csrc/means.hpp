@@ -1,12 +1,14 @@
-// What the means share: sums of a strip of coordinates in double, and how they become results.
+// Values in double, for the sums of all means, and sums as results.
 #pragma once
 
+#include <limits>
+
 #include "simd.hpp"
-#include "stage.hpp"
 
 namespace ra::RA_ISA {
 
-constexpr std::size_t strip = 1024;  // coordinates: 4 KiB of each row at a time, and their sums stay in the L1 cache
+template <class C>
+constexpr std::size_t halves = sizeof(double) / sizeof(C);  // vectors of sums per vector of values
 
 // Half 0 or 1 of v, in double.
 template <int h>
@@ -56,7 +58,7 @@ inline void add_weighted(Vec<float> v, double weight, Vec<double>* sum) {
     sum[1] += weight * half_of<1>(v);
 }
 
-// A sum in double as a result: rounding must not leave the box of the values that were averaged.
+// A mean as a result: rounding must not leave the box of the values that were averaged.
 template <class V>
 inline V between(const Vec<double>* sum, V low, V high) {
     if constexpr (is_single<V>)
@@ -65,75 +67,14 @@ inline V between(const Vec<double>* sum, V low, V high) {
         return max(low, min(high, sum[0]));
 }
 
-constexpr int group = 4;  // rows that are read together, so that sums are loaded and stored once for all of them
-
-// Calls add(count) with a constant: min(left, group).
-template <class Add>
-void in_group(std::size_t left, const Add& add) {
-    switch (left) {
-        case 1:
-            return add(std::integral_constant<int, 1>{});
-        case 2:
-            return add(std::integral_constant<int, 2>{});
-        case 3:
-            return add(std::integral_constant<int, 3>{});
-        default:
-            add(std::integral_constant<int, group>{});
-    }
-}
-
-// The rows that will be read after this group, in this strip or from the first row on in the next.
-template <class T>
-struct Ahead {
-    const T* row[group];
-    int count = 0;
-
-    Ahead(const Rows<T>& rows, std::size_t i, std::size_t begin) {
-        const bool here = i < rows.n;
-        const std::size_t first = here ? i : 0, column = here ? begin : begin + strip;
-        for (; count < group && first + count < rows.n && column < rows.d; ++count)
-            row[count] = rows.at(first + count, column);
-    }
-    __attribute__((always_inline)) void fetch_chunk(std::size_t c) const {
-        for (int g = 0; g < count; ++g) fetch(row[g] + c, chunk);
-    }
-};
-
-// Calls strips(begin, width, worker) for each strip; a worker takes a few neighbouring ones, so that it may read ahead.
-template <class Body>
-bool for_strips(std::size_t d, int threads, const Body& body) {
-    const std::size_t count = (d + strip - 1) / strip;
-    const std::size_t run = std::clamp<std::size_t>(count / (8 * static_cast<std::size_t>(threads)), 1, 16);
-    return parallel((count + run - 1) / run, threads, [&](std::size_t task, int worker) {
-        const FlushSubnormals flush;
-        for (std::size_t begin = task * run * strip; begin < std::min(d, (task + 1) * run * strip); begin += strip)
-            if (!body(begin, std::min(strip, d - begin), worker)) return false;
-        return true;
-    });
-}
-
-inline bool all_finite(const double* values, std::size_t count) {
-    std::uint64_t bad = 0;
-    for (std::size_t j = 0; j < count; ++j) bad |= bits_of(values[j] - values[j]);
-    return bad == 0;
-}
-
-// `count` elements in the compute type: themselves, or converted into `buffer`.
-template <class T>
-const Compute<T>* viewed(const T* source, std::size_t count, Compute<T>* buffer) {
-    if constexpr (std::is_same_v<T, Compute<T>>) return source;
-    widen(source, count, buffer);
-    return buffer;
-}
-
-// out = sum, what rounding carried past the largest number set back to it.
+// A sum in double as a result, what rounding carried past the largest number set back to it.
 template <class C>
-void store_clamped(const double* sum, std::size_t count, C* out) {
+inline Vec<C> finite_result(const Vec<double>* sum) {
     constexpr double largest = std::numeric_limits<C>::max();
-    for (std::size_t j = 0; j < count; ++j) {
-        const double below = sum[j] < largest ? sum[j] : largest;
-        out[j] = static_cast<C>(below > -largest ? below : -largest);
-    }
+    if constexpr (is_single<Vec<C>>)
+        return joined(clamped(sum[0], largest), clamped(sum[1], largest));
+    else
+        return clamped(sum[0], largest);
 }
 
 }  // namespace ra::RA_ISA

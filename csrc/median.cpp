@@ -1,17 +1,12 @@
 // out[j] = median of column j; of an even count, the mean of the two middle values. Exact up to that mean, which
 // cannot overflow. Few values go through a selection network, O(n log^2 n); many are counted, about O(n) a pass.
+#include "few.hpp"
 #include "order.hpp"
 #include "rank.hpp"
 
 namespace ra::RA_ISA {
 
 namespace {
-
-template <class T>
-Vec<T> selected_median(Vec<T>* v, int n) {
-    select<T>(v, n, (n - 1) / 2, n / 2 + 1);
-    return mean_of<T>(v[(n - 1) / 2], v[n / 2]);
-}
 
 template <class T>
 Vec<T> counted_median(const Vec<T>* v, int n) {
@@ -21,14 +16,29 @@ Vec<T> counted_median(const Vec<T>* v, int n) {
     return mean_of<T>(low, choose(less(splat(T(n / 2)), s.count), low, s.up));
 }
 
+template <class T>
+struct MedianOf {
+    template <int n>
+    Vec<T> operator()(Vec<T>* v, Few<n>) const {
+        order_middle<n>(v);
+        return mean_of<T>(v[(n - 1) / 2], v[n / 2]);
+    }
+    Vec<T> operator()(Vec<T>* v, int n) const {
+        if (n >= counting_pays) return counted_median<T>(v, n);
+        select<T>(v, n, (n - 1) / 2, n / 2 + 1);
+        return mean_of<T>(v[(n - 1) / 2], v[n / 2]);
+    }
+};
+
 }  // namespace
 
 bool median(const RowsView& view, void* out, int threads) {
     return visit(view, [&](auto rows) {
         using C = typename decltype(rows)::Value;
-        return reduce_columns(rows, static_cast<C*>(out), threads, [](Vec<C>* v, int n) {
-            return n < counting_pays ? selected_median<C>(v, n) : counted_median<C>(v, n);
-        });
+        auto* to = static_cast<C*>(out);
+        const MedianOf<C> median;
+        return rows.n <= in_registers ? reduce_few(rows, to, threads, median)
+                                      : reduce_columns(rows, to, threads, median);
     });
 }
 

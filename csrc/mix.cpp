@@ -12,8 +12,6 @@ namespace ra::RA_ISA {
 namespace {
 
 constexpr double shrink = 0x1p-512;
-template <class C>
-constexpr std::size_t parts = sizeof(double) / sizeof(C);  // vectors of sums per vector of values
 
 constexpr std::size_t panel = vector_bytes == 64 ? 8 : 4;  // results whose sums fit the registers
 
@@ -68,12 +66,8 @@ double clamped_sum(const Panel& one, std::size_t r, const Vec<double>* x, int la
 }
 
 // Sums of a vector of columns as results, clamped to finite ones. Sums of floats do not overflow in double.
-inline Vec<float> narrowed(const Vec<double>* sum) {
-    constexpr double largest = std::numeric_limits<float>::max();
-    return joined(clamped(sum[0], largest), clamped(sum[1], largest));
-}
 inline Vec<float> results(const Vec<double>* sum, const Panel&, std::size_t, const Vec<float>*) {
-    return narrowed(sum);
+    return finite_result<float>(sum);
 }
 inline Vec<double> results(const Vec<double>* sum, const Panel& one, std::size_t r, const Vec<double>* x) {
     Vec<double> found = sum[0];
@@ -85,13 +79,13 @@ inline Vec<double> results(const Vec<double>* sum, const Panel& one, std::size_t
 // The first `count` results of a panel for a vector of `width` columns; rows of out are d apart.
 template <class C>
 void mix_panel(const Vec<C>* x, const Panel& one, std::size_t count, std::size_t width, C* out, std::size_t d) {
-    Vec<double> sum[panel][parts<C>] = {};
+    Vec<double> sum[panel][halves<C>] = {};
     for (std::size_t k = 0; k < one.taken; ++k) {
-        Vec<double> v[parts<C>];
+        Vec<double> v[halves<C>];
         widen_vector(x[one.clients[k]], v);
         unroll<panel>([&](auto r) {
             const Vec<double> weight = splat(one.weights[k * panel + r]);
-            unroll<parts<C>>([&](auto h) { sum[r][h] = multiply_add(weight, v[h], sum[r][h]); });
+            unroll<halves<C>>([&](auto h) { sum[r][h] = multiply_add(weight, v[h], sum[r][h]); });
         });
     }
     for (std::size_t r = 0; r < count; ++r) store_part(out + r * d, results(sum[r], one, r, x), width);
@@ -140,7 +134,7 @@ bool mix_by_subsets(const Rows<T>& rows, const double* matrix, std::size_t m, fl
             for (std::size_t r = 0; r < m; ++r) {
                 const Vec<double> weight = splat(subsets.weight(r));
                 const Vec<double> both[] = {weight * sums[r], weight * sums[m + r]};
-                store_part(out + r * rows.d + begin + j, narrowed(both), width - j);
+                store_part(out + r * rows.d + begin + j, finite_result<float>(both), width - j);
             }
         }
     });

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "networks.hpp"
+#include "output.hpp"
 #include "stage.hpp"
 
 namespace ra::RA_ISA {
@@ -32,14 +33,6 @@ bool stage_vectors(const Rows<T>& rows, std::size_t begin, std::size_t width, Ve
     return !any(~equal(nothing, Vec<C>{}));
 }
 
-template <class C>
-inline void store_part(C* out, Vec<C> v, std::size_t count) {
-    if (count >= lanes<C>) return store_vector(out, v);
-    alignas(64) C values[lanes<C>];
-    store_vector(values, v);
-    std::copy(values, values + count, out);
-}
-
 // Rounding must not leave the box: halves of subnormal numbers are inexact.
 template <class T>
 inline Vec<T> mean_of(Vec<T> low, Vec<T> high) {
@@ -62,6 +55,7 @@ bool reduce_columns(const Rows<T>& rows, Compute<T>* out, int threads, const Red
     const Tiles tiles(rows.n, rows.d, sizeof(C), threads, ahead ? reading_ahead : TileLimits{});
     const Scratch scratch(tiles.workers(threads), pitch_of(rows.n) * tiles.stride * sizeof(C));
     const std::size_t run = tiles.run(threads), runs = (tiles.count() + run - 1) / run;
+    const Output<C> result(out, rows.d);
     return parallel(runs, threads, [&](std::size_t task, int worker) {
         auto* v = static_cast<Vec<C>*>(scratch.of(worker));
         const std::size_t last = std::min(tiles.count(), (task + 1) * run);
@@ -71,10 +65,10 @@ bool reduce_columns(const Rows<T>& rows, Compute<T>* out, int threads, const Red
             for (std::size_t j = 0; j < width; j += L) {
                 if (ahead && j % line == 0 && t + 1 < last)
                     fetch_columns(rows, begin + tiles.stride + j, std::max(L, line));
-                const Vec<C> result = reduce(v + j / L * pitch_of(rows.n), static_cast<int>(rows.n));
-                store_part(out + begin + j, result, width - j);
+                result.put(begin + j, reduce(v + j / L * pitch_of(rows.n), static_cast<int>(rows.n)), width - j);
             }
         }
+        result.finish();
         return true;
     });
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "rescale.hpp"
+#include "stage.hpp"
 
 namespace ra::RA_ISA {
 

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "column.hpp"
+#include "kernels.hpp"
 #include "means.hpp"
 
 namespace ra::RA_ISA {

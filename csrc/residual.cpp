@@ -9,6 +9,8 @@
 // infinity.
 #include "decide.hpp"
 #include "means.hpp"
+#include "output.hpp"
+#include "stage.hpp"
 
 namespace ra::RA_ISA {
 
@@ -22,7 +24,6 @@ struct ResidualWork {
     Residuals<T> residuals;
     Vec<T>*confidence, *place;  // of each rank
     std::int64_t* total;
-    double* sum;
 
     ResidualWork(Arena& arena, std::size_t n, std::size_t stride)
         : tile(arena.take<T>(n * stride)),
@@ -31,8 +32,7 @@ struct ResidualWork {
           residuals(arena, n),
           confidence(arena.take<Vec<T>>(n)),
           place(arena.take<Vec<T>>(n)),
-          total(arena.take<std::int64_t>(n)),
-          sum(arena.take<double>(stride)) {}
+          total(arena.take<std::int64_t>(n)) {}
 };
 
 // Everything that a call shares between its threads.
@@ -193,11 +193,12 @@ bool residual_mean(const RowsView& view, const double* weights, const Residual& 
             if (n >= 3)
                 for (std::size_t j = 0; j < width; j += lanes<T>)
                     replace_columns(judge, static_cast<T>(threshold), InMemory<T>{work.tile + j, tiles.stride}, work);
-            std::fill_n(work.sum, width, 0.0);
-            for (std::size_t i = 0; i < n; ++i)
-                for (std::size_t j = 0; j < width; ++j)
-                    work.sum[j] += weights[i] * static_cast<double>(work.tile[i * tiles.stride + j]);
-            store_clamped(work.sum, width, static_cast<T*>(out) + begin);
+            for (std::size_t j = 0; j < width; j += lanes<T>) {
+                Vec<double> sum[halves<T>] = {};
+                for (std::size_t i = 0; i < n; ++i)
+                    add_weighted(load_vector(work.tile + i * tiles.stride + j), weights[i], sum);
+                store_part(static_cast<T*>(out) + begin + j, finite_result<T>(sum), width - j);
+            }
         });
     });
 }

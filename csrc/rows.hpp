@@ -22,6 +22,7 @@ using Compute = std::conditional_t<std::is_same_v<T, double>, double, float>;
 
 template <class T>
 struct Rows {
+    using Element = T;
     using Value = Compute<T>;
     const void* const* row;
     std::size_t n, d;

@@ -2,6 +2,7 @@
 // until they fill a vector, which is judged exactly.
 #pragma once
 
+#include "few.hpp"
 #include "filter.hpp"
 #include "judge.hpp"
 
@@ -44,36 +45,22 @@ class Sieve {
     template <class R>
     bool operator()(const Rows<R>& rows, std::size_t begin, std::size_t width, SieveWork<T>& work) const {
         const bool clips = judge_.rescale.mode == RescaleMode::clip;
-        alignas(64) T copy[Filter<T>::most][chunk];
-        const T* row[Filter<T>::most];
-        for (std::size_t i = 0; i < rows.n; ++i) {
-            const R* from = rows.at(i, begin);
-            if (width < chunk || clips) {
-                if (!widen(from, width, copy[i])) return false;
-                std::fill(copy[i] + width, copy[i] + chunk, T(0));
-            } else if constexpr (std::is_same_v<R, T>) {
-                row[i] = from;
-                continue;
-            } else {
-                for (std::size_t j = 0; j < chunk; j += lanes<T>) store_vector(copy[i] + j, widened_vector(from + j));
-                fetch<l1>(from + ahead, chunk);
-            }
-            row[i] = copy[i];
-        }
+        InChunk<T, Filter<T>::most> columns;
+        if (!columns.read(rows, begin, width, clips)) return false;
         if (clips)
             for (std::size_t j = 0; j < chunk; j += lanes<T>)
-                rescale_columns<T>(InMemory<T>{copy[0] + j, chunk}, judge_.design.n, judge_.rescale,
+                rescale_columns<T>(InMemory<T>{columns.owned() + j, chunk}, judge_.design.n, judge_.rescale,
                                    work.judge.residuals.work);
-        return (this->*steps_.sift)(row, begin, width, work);
+        return (this->*steps_.sift)(columns.rows(), begin, width, work);
     }
 
     // Judges the columns that still wait.
     void finish(SieveWork<T>& work) const { (this->*steps_.judge)(1, work); }
 
   private:
-    using InChunk = const T* const*;
+    using InPlace = const T* const*;
     struct Steps {
-        bool (Sieve::*sift)(InChunk row, std::size_t begin, std::size_t width, SieveWork<T>& work) const;
+        bool (Sieve::*sift)(InPlace row, std::size_t begin, std::size_t width, SieveWork<T>& work) const;
         void (Sieve::*judge)(std::size_t least, SieveWork<T>& work) const;
     };
     static constexpr std::size_t groups = chunk / lanes<Short>, P = parts<T>, vectors = groups * P;
@@ -88,7 +75,7 @@ class Sieve {
 
     // The processor works on a vector while it waits for the end of the one before: each step is done for all of them.
     template <int n>
-    __attribute__((flatten)) bool sift(InChunk row, std::size_t begin, std::size_t width, SieveWork<T>& work) const {
+    __attribute__((flatten)) bool sift(InPlace row, std::size_t begin, std::size_t width, SieveWork<T>& work) const {
         constexpr Few<n> count{};
         alignas(64) T medians[chunk];
         Limits<T> limits[vectors];
@@ -100,7 +87,7 @@ class Sieve {
         if (any(less(least, Shorts{})) && !finite(row, n)) return false;
         for (std::size_t g = 0; g < groups; ++g)
             sifted[g] = filter_.sift(limits + g * P, work.shorts + g * n, count, [&](auto i) {
-                const T* later = row[i] + ahead + g * lanes<Short>;
+                const T* later = row[i] + columns_ahead + g * lanes<Short>;
                 for (std::size_t p = 0; p < P; ++p) __builtin_prefetch(later + p * lanes<T>, 0, l1);
             });
         std::fill_n(work.judge.words, n, 0);
@@ -113,12 +100,12 @@ class Sieve {
     }
 
     template <class N>
-    static InMemory<T> load(InChunk row, std::size_t v, Vec<T>* y, N n) {
+    static InMemory<T> load(InPlace row, std::size_t v, Vec<T>* y, N n) {
         each(n, [&](auto i) { y[i] = load_vector(row[i] + v * lanes<T>); });
         return {reinterpret_cast<T*>(y), lanes<T>};
     }
     template <int n>
-    Spread spread_of(InChunk row, Few<n> count) const {
+    Spread spread_of(InPlace row, Few<n> count) const {
         Spread spread;
         Vec<T> y[n];
         Mask<T> wide = less(Vec<T>{}, Vec<T>{});
@@ -135,13 +122,13 @@ class Sieve {
     }
     // A vector of columns, rescaled.
     template <class N>
-    void load_rescaled(InChunk row, std::size_t v, const Spread& spread, Vec<T>* y, N n) const {
+    void load_rescaled(InPlace row, std::size_t v, const Spread& spread, Vec<T>* y, N n) const {
         const InMemory<T> columns = load(row, v, y, n);
         if (spread.moves) move_extremes_in<T>(columns, n, spread.extremes[v], spread.step[v]);
     }
     // A group of columns as the filter takes them, and their medians. Returns the least number, negative for a NaN.
     template <int n>
-    Shorts narrow(InChunk row, std::size_t g, const Spread& spread, Limits<T>* limits, T* medians, Shorts* to,
+    Shorts narrow(InPlace row, std::size_t g, const Spread& spread, Limits<T>* limits, T* medians, Shorts* to,
                   Few<n> count) const {
         Vec<T> value[P][n];
         for (std::size_t p = 0; p < P; ++p) {
@@ -162,7 +149,7 @@ class Sieve {
         });
         return least;
     }
-    static bool finite(InChunk row, int n) {
+    static bool finite(InPlace row, int n) {
         Vec<T> nothing{};
         for (int i = 0; i < n; ++i)
             for (std::size_t v = 0; v < vectors; ++v) nothing += load_vector(row[i] + v * lanes<T>) * T(0);
@@ -171,7 +158,7 @@ class Sieve {
 
     // The clients that a group's columns reject, and the columns that must wait.
     template <int n>
-    void mark(InChunk row, std::size_t begin, std::size_t width, std::size_t g,
+    void mark(InPlace row, std::size_t begin, std::size_t width, std::size_t g,
               const typename Filter<T>::Sifted& sifted, const Spread& spread, const T* medians, SieveWork<T>& work,
               Few<n>) const {
         const Shorts* own = work.shorts + g * n;
@@ -200,7 +187,7 @@ class Sieve {
     }
     // Columns most of whose values are equal: the line is that value and the residuals' median 0, so that only the
     // floor of their scale decides. Returns which columns this settles.
-    __attribute__((noinline)) unsigned settle(InChunk row, std::size_t g, unsigned level, const Spread& spread,
+    __attribute__((noinline)) unsigned settle(InPlace row, std::size_t g, unsigned level, const Spread& spread,
                                               const T* medians, std::uint64_t* words) const {
         const int n = judge_.design.n, most_of = (n - 1) / 2 + 2;  // the least that makes most rows' median slopes 0
         unsigned settled = 0;
@@ -259,8 +246,6 @@ class Sieve {
         static constexpr Steps of_size[] = {{&Sieve::sift<k + fewest>, &Sieve::judge<k + fewest>}...};
         return of_size[judge_.design.n - fewest];
     }
-
-    static constexpr std::size_t ahead = 4 * chunk;  // columns that are asked for while these are sifted
 
     const Judge<T>& judge_;
     const Verdicts<T> verdicts_;

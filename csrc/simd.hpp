@@ -54,6 +54,25 @@ inline void store_vector(Element<V>* p, V v) {
     std::memcpy(p, &v, sizeof v);
 }
 
+// To memory, around the caches; p is aligned to whole vectors. Others see it after fence_stores().
+template <class V>
+inline void store_around_cache(Element<V>* p, V v) {
+#if defined(RA_AVX512)
+    _mm512_stream_ps(reinterpret_cast<float*>(p), (__m512)v);
+#elif defined(__AVX2__)
+    _mm256_stream_ps(reinterpret_cast<float*>(p), (__m256)v);
+#elif defined(__SSE4_1__)
+    _mm_stream_ps(reinterpret_cast<float*>(p), (__m128)v);
+#else
+    store_vector(p, v);
+#endif
+}
+inline void fence_stores() {
+#if defined(__SSE4_1__)
+    _mm_sfence();
+#endif
+}
+
 #if defined(RA_AVX512)
 
 template <class T>

@@ -26,9 +26,13 @@ constexpr std::size_t rows_ahead = 4;  // while a row of a tile is copied, this 
 
 // Columns `begin` to `begin + chunk` of row i of the bits, of which the row's last word has fewer.
 inline std::uint64_t word_of_bits(const Bits& bits, std::size_t i, std::size_t begin) {
-    const std::size_t first = begin / 8;
+    const std::uint8_t* from = bits.bytes + i * bits.row_bytes + begin / 8;
+    const std::size_t left = bits.row_bytes - begin / 8;
     std::uint64_t word = 0;
-    std::memcpy(&word, bits.bytes + i * bits.row_bytes + first, std::min(sizeof word, bits.row_bytes - first));
+    if (left >= sizeof word)
+        std::memcpy(&word, from, sizeof word);
+    else
+        for (std::size_t k = left; k-- > 0;) word = word << 8 | from[k];
     return word;
 }
 

@@ -1,6 +1,7 @@
 // out[j] = mean of column j without its k lowest and k highest values, n > 2k, accumulated in double. Few values are
 // sorted by a network and summed in their order, or in halves, from which what does not stay is told; of many, the two
 // outermost values that stay are found by counting, and what lies between is summed in client order.
+#include "few.hpp"
 #include "means.hpp"
 #include "order.hpp"
 #include "rank.hpp"
@@ -78,15 +79,37 @@ Vec<T> counted_mean(const Vec<T>* v, int n, int k) {
     return between(sum.part, low, high);
 }
 
+template <class T>
+struct TrimmedMean {
+    int k;
+
+    template <int n>
+    Vec<T> operator()(Vec<T>* v, Few<n> count) const {
+        sort<T>(v, count);
+        Sum<T> sum;
+        Vec<T> low, high;
+        unroll<n>([&](auto i) {
+            if (i < k || i >= n - k) return;
+            if (i == k) low = v[i];
+            high = v[i];
+            sum.add(v[i], 1.0 / (n - 2 * k));
+        });
+        return between(sum.part, low, high);
+    }
+    Vec<T> operator()(Vec<T>* v, int n) const {
+        if (n >= counting_pays) return counted_mean<T>(v, n, k);
+        return n > straight_line && 2 * k <= n / 2 ? halves_mean<T>(v, n, k) : sorted_mean<T>(v, n, k);
+    }
+};
+
 }  // namespace
 
 bool trimmed_mean(const RowsView& view, std::size_t k, void* out, int threads) {
     return visit(view, [&](auto rows) {
         using C = typename decltype(rows)::Value;
-        return reduce_columns(rows, static_cast<C*>(out), threads, [cut = static_cast<int>(k)](Vec<C>* v, int n) {
-            if (n >= counting_pays) return counted_mean<C>(v, n, cut);
-            return n > straight_line && 2 * cut <= n / 2 ? halves_mean<C>(v, n, cut) : sorted_mean<C>(v, n, cut);
-        });
+        auto* to = static_cast<C*>(out);
+        const TrimmedMean<C> mean{static_cast<int>(k)};
+        return rows.n <= in_registers ? reduce_few(rows, to, threads, mean) : reduce_columns(rows, to, threads, mean);
     });
 }
 

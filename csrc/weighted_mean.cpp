@@ -1,62 +1,57 @@
 // out[j] = sum_i weights[i] * rows[i][j], accumulated in double and in client order; one pass over the rows, O(nd).
 // Finite input gives finite output: weights sum to 1, and what rounding carries past the largest number is clamped.
-#include "means.hpp"
+#include "sums.hpp"
 
 namespace ra::RA_ISA {
 
 namespace {
 
-template <class T>
-bool finite_rows(const Rows<T>& rows, std::size_t begin, std::size_t width) {
-    Compute<T> values[strip];
-    for (std::size_t i = 0; i < rows.n; ++i)
-        if (!widen(rows.at(i, begin), width, values)) return false;
-    return true;
-}
+template <class T, class C = Compute<T>>
+struct Values {
+    const Rows<T>& rows;
+    const Output<C> out;
+    std::size_t begin = 0;
 
-// sum[j] += w[0] * x[0][j] + ... + w[count - 1] * x[count - 1][j], one after the other.
-template <int count, class C>
-inline void add_values(const C* const* x, const double* w, std::size_t begin, std::size_t end, double* __restrict sum) {
-    for (std::size_t j = begin; j < end; ++j) {
-        double s = sum[j];
-        for (int i = 0; i < count; ++i) s += w[i] * static_cast<double>(load(x[i] + j));
-        sum[j] = s;
-    }
-}
+    void start(std::size_t strip_begin, std::size_t) { begin = strip_begin; }
+    void ahead(std::size_t, std::size_t, std::size_t) const {}
+    void finish() const {}
 
-template <int count, class T>
-void add_group(const Rows<T>& rows, std::size_t i, std::size_t begin, std::size_t width, const double* weights,
-               double* sum) {
-    alignas(64) Compute<T> buffer[count][strip];
-    const Compute<T>* x[count];
-    for (int g = 0; g < count; ++g) x[g] = viewed(rows.at(i + g, begin), width, buffer[g]);
-    const Ahead<T> ahead(rows, i + count, begin);
-    std::size_t c = 0;
-    for (; c + chunk <= width; c += chunk) {
-        ahead.fetch_chunk(c);
-        add_values<count>(x, weights + i, c, c + chunk, sum);
-    }
-    add_values<count>(x, weights + i, c, width, sum);
-}
+    class Block {
+      public:
+        Block(const Values& values, std::size_t column, bool) : values_(values), begin_(values.begin + column) {}
 
-template <class T>
-bool mean_strip(const Rows<T>& rows, std::size_t begin, std::size_t width, const double* weights, Compute<T>* out) {
-    alignas(64) double sum[strip] = {};
-    for (std::size_t i = 0; i < rows.n; i += group)
-        in_group(rows.n - i, [&](auto count) { add_group<count>(rows, i, begin, width, weights, sum); });
-    store_clamped(sum, width, out);
-    // A NaN or an infinity shows in the sum whatever its weight. So does an overflow of double, which is none.
-    return all_finite(sum, width) || (std::is_same_v<T, double> && finite_rows(rows, begin, width));
-}
+        auto row(std::size_t) const {
+            return [](auto, Vec<C> x) { return x; };
+        }
+        bool keep() const { return true; }
+        // A NaN or an infinity shows in the sum whatever its weight. So does an overflow of double, which is none.
+        bool finish(const Vec<double>* sum, std::size_t width) const {
+            put_results(values_.out, begin_, sum, width);
+            Vec<double> nothing = {};
+            unroll<vectors<double>>([&](auto s) { nothing += sum[s] - sum[s]; });
+            return !any(~equal(nothing, Vec<double>{})) || (std::is_same_v<T, double> && finite(width));
+        }
+
+      private:
+        bool finite(std::size_t width) const {
+            C values[block];
+            for (std::size_t i = 0; i < values_.rows.n; ++i)
+                if (!widen(values_.rows.at(i, begin_), width, values)) return false;
+            return true;
+        }
+
+        const Values& values_;
+        const std::size_t begin_;
+    };
+};
 
 }  // namespace
 
 bool weighted_mean(const RowsView& view, const double* weights, void* out, int threads) {
-    return visit(view, [&](auto rows) {
-        auto* to = static_cast<typename decltype(rows)::Value*>(out);
-        return for_strips(rows.d, threads, [&](std::size_t begin, std::size_t width, int) {
-            return mean_strip(rows, begin, width, weights, to + begin);
-        });
+    return visit(view, [&](const auto& rows) {
+        using T = typename std::decay_t<decltype(rows)>::Element;
+        const Values<T> values{rows, Output<Compute<T>>(static_cast<Compute<T>*>(out), rows.d)};
+        return sum_rows(rows, weights, threads, [&](int) { return values; });
     });
 }
 

@@ -58,17 +58,19 @@ def test_products_and_mixtures(native, n, dtype):
     assert_allclose(products @ vector, value * vector, rtol=0, atol=1e-13 * value)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
-def test_means_have_the_same_bits_under_every_instruction_set(native, dtype):
-    rows = [row.astype(dtype) for row in zoo.rows_of(11, 1000)]
-    weights = np.full(11, 1 / 11)
-    rejected = np.random.default_rng(0).integers(0, 256, (11, 125), dtype=np.uint8)
+@pytest.mark.parametrize("dtype", zoo.DTYPES)
+@pytest.mark.parametrize("n", [*range(1, 19), 37])  # up to 16 in registers, one group of rows; then in groups of 4
+def test_means_and_medians_have_the_same_bits_under_every_instruction_set(native, n, dtype):
+    rows, rng = zoo.rows_of(n, 1003, dtype), np.random.default_rng(n)
+    weights = rng.dirichlet(np.ones(n))
+    rejected = rng.integers(0, 256, (n, 126), dtype=np.uint8)
     before, results = native._native.isa(), []
     for isa in native._native.usable_isas():
         native._native.set_isa(isa)
         median = native.median(rows)
         mean = native.rectified_mean(rows, rejected, median.copy(), weights, value_range=2.0, rescale="paper")
-        results.append([median, mean, native.weighted_mean(rows, weights)])
+        trimmed = [native.trimmed_mean(rows, k) for k in range((n + 1) // 2)]
+        results.append([median, mean, native.weighted_mean(rows, weights), *trimmed])
     native._native.set_isa(before)
     for result in results[1:]:
         for got, expected in zip(result, results[0], strict=True):
