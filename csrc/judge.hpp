@@ -35,16 +35,47 @@ struct JudgeWork {
           words(arena.take<std::uint64_t>(n)) {}
 };
 
+// Columns most of whose values are equal: the line is that value and the residuals' median 0, so that only the floor of
+// their scale decides.
+template <class T>
+class Level {
+  public:
+    Level(std::size_t n, const Widths<T>& widths)
+        : most_of_(static_cast<T>((n - 1) / 2 + 2)),
+          least_reach_(*std::min_element(widths.width, widths.width + n) * widths.floor),
+          most_reach_(*std::max_element(widths.width, widths.width + n) * widths.floor) {}
+
+    // Which columns are decided; in these, rejected[i] tells of value i, in any order.
+    Mask<T> settle(InMemory<T> y, int n, Vec<T> median, Mask<T>* rejected) const {
+        Vec<T> equals{};
+        for (int i = 0; i < n; ++i) equals = add_where(equal(y.get(i), median), equals, splat(T(1)));
+        Mask<T> sure = less_equal(splat(most_of_), equals);
+        if (!any(sure)) return sure;
+        for (int i = 0; i < n; ++i) {
+            const Vec<T> size = abs(y.get(i) - median);
+            rejected[i] = less(splat(most_reach_), size);
+            sure = sure & (rejected[i] | less_equal(size, splat(least_reach_)));
+        }
+        return sure;
+    }
+
+  private:
+    const T most_of_;  // values: the least that makes most rows' median slopes 0
+    const T least_reach_, most_reach_;
+};
+
 template <class T>
 struct Judge {
     const Design<T> design;
     const Widths<T> widths;
+    const Level<T> level;
     const Rescale rescale;
     const Intercept intercept;
 
     Judge(std::size_t n, const Confidence& confidence, double threshold)
         : design(n),
           widths(n, confidence.interval_width / threshold, confidence.scale_floor),
+          level(n, widths),
           rescale(confidence.rescale),
           intercept(confidence.intercept) {}
 
@@ -52,12 +83,13 @@ struct Judge {
     Vec<T> judge(InMemory<T> y, int n, Judged<T>& judged, JudgeWork<T>& work) const {
         Columns<T> columns(judged.sorted, work.centred);
         columns.load(y, n);
+        const Vec<T> median = columns.median(n);
         judged.all = n < 3;  // no line is possible
-        if (judged.all) return columns.median(n);
+        if (judged.all || settle(n, median, judged)) return median;
         const Line<T> line = fit_line(design, columns.centred, intercept, work.line);
         work.residuals.measure(columns, line, widths, n);
         judged.all = work.residuals.accept(widths, n, judged.accepted);
-        return columns.median(n);
+        return median;
     }
     template <int n>
     Vec<T> judge(InMemory<T> y, Few<n> count, Judged<T>& judged, JudgeWork<T>&) const {
@@ -80,6 +112,20 @@ struct Judge {
             const unsigned found = range.has_hole ? work.edges.rejects(y.get(i)) : range.rejects(y.get(i));
             work.words[i] |= std::uint64_t{found} << shift;
         });
+    }
+
+  private:
+    // Whether all columns are level.
+    bool settle(int n, Vec<T> median, Judged<T>& judged) const {
+        const InMemory<T> sorted{reinterpret_cast<T*>(judged.sorted), lanes<T>};
+        if (any(~level.settle(sorted, n, median, judged.accepted))) return false;
+        Mask<T> rejected = less(median, median);
+        for (int i = 0; i < n; ++i) {
+            rejected = rejected | judged.accepted[i];
+            judged.accepted[i] = ~judged.accepted[i];
+        }
+        judged.all = !any(rejected);
+        return true;
     }
 };
 

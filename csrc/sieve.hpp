@@ -34,8 +34,6 @@ class Sieve {
         : judge_(judge),
           verdicts_(verdicts),
           filter_(judge.design.n, judge.intercept, judge.widths),
-          least_reach_(*std::min_element(judge.widths.width, judge.widths.width + judge.design.n) * judge.widths.floor),
-          most_reach_(*std::max_element(judge.widths.width, judge.widths.width + judge.design.n) * judge.widths.floor),
           steps_(steps_of(std::make_integer_sequence<int, Filter<T>::most - Filter<T>::fewest + 1>{})) {}
 
     bool usable() const { return filter_.usable(); }
@@ -185,28 +183,20 @@ class Sieve {
             work.from[work.count++] = begin + j;
         }
     }
-    // Columns most of whose values are equal: the line is that value and the residuals' median 0, so that only the
-    // floor of their scale decides. Returns which columns this settles.
+    // Returns which of these columns most of whose values are equal can be settled, and does so.
     __attribute__((noinline)) unsigned settle(InPlace row, std::size_t g, unsigned level, const Spread& spread,
                                               const T* medians, std::uint64_t* words) const {
-        const int n = judge_.design.n, most_of = (n - 1) / 2 + 2;  // the least that makes most rows' median slopes 0
         unsigned settled = 0;
         for (std::size_t p = 0; p < P; ++p) {
             const std::size_t v = g * P + p;
-            Vec<T> y[Filter<T>::most], equals{};
+            Vec<T> y[Filter<T>::most];
+            Mask<T> rejected[Filter<T>::most] = {};
+            const int n = judge_.design.n;
             load_rescaled(row, v, spread, y, n);
-            const Vec<T> middle = load_vector(medians + v * lanes<T>);
-            for (int i = 0; i < n; ++i) equals = add_where(equal(y[i], middle), equals, splat(T(1)));
-            Mask<T> sure = less_equal(splat(T(most_of)), equals);
-            unsigned far[Filter<T>::most];
-            for (int i = 0; i < n; ++i) {
-                const Vec<T> size = abs(y[i] - middle);
-                const Mask<T> rejected = less(splat(most_reach_), size);
-                sure = sure & (rejected | less_equal(size, splat(least_reach_)));
-                far[i] = bits(rejected);
-            }
+            const InMemory<T> columns{reinterpret_cast<T*>(y), lanes<T>};
+            const Mask<T> sure = judge_.level.settle(columns, n, load_vector(medians + v * lanes<T>), rejected);
             const unsigned here = bits(sure) & (level >> (p * lanes<T>));
-            for (int i = 0; i < n; ++i) words[i] |= std::uint64_t{far[i] & here} << (v * lanes<T>);
+            for (int i = 0; i < n; ++i) words[i] |= std::uint64_t{bits(rejected[i]) & here} << (v * lanes<T>);
             settled |= here << (p * lanes<T>);
         }
         return settled;
@@ -250,7 +240,6 @@ class Sieve {
     const Judge<T>& judge_;
     const Verdicts<T> verdicts_;
     const Filter<T> filter_;
-    const T least_reach_, most_reach_;  // of residuals, where their median is 0
     const Steps steps_;
 };
 

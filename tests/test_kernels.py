@@ -115,6 +115,21 @@ def test_detection(backend, n, dtype, rescale, intercept):
     check_detection(backend, rows, kinds, rescale, intercept)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("n", [n for n in (*SIZES, 7, 10) if n >= 3])
+def test_where_most_values_are_equal_the_floor_decides(backend, n, dtype):
+    """The residuals' median is 0 or nearly so: what is rejected depends on how far the floor reaches."""
+    rng, d = np.random.default_rng(n), 500
+    width = DEFAULTS["interval_width"] * np.sqrt(2 / n) / THRESHOLD
+    off = DEFAULTS["scale_floor"] * width * rng.uniform(0.1, 2, (n, d)) * rng.choice([-1.0, 1.0], (n, d))
+    off[:, ::5] *= 1e6  # far beyond it
+    off[rng.random((n, d)) < rng.uniform(0.3, 1, d)] = 0
+    level = np.where(np.arange(d) % 2 == 0, 0.0, 2.0**-20)
+    rows = list((off + level).astype(dtype))
+    for intercept in INTERCEPTS:
+        check_detection(backend, rows, np.full(d, "level"), RESCALES[0], intercept)
+
+
 @pytest.mark.parametrize("dtype", zoo.DTYPES)
 @pytest.mark.parametrize("n", SIZES)
 @pytest.mark.parametrize("rescale", RESCALES)
