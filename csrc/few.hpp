@@ -41,21 +41,34 @@ class InChunk {
     alignas(64) T copy_[most][chunk];
 };
 
-// The first `width` columns of a chunk of n rows. False on a NaN or an infinity.
+template <class T>
+__attribute__((noinline)) bool finite_chunk(const T* const* row, std::size_t n) {
+    Vec<T> nothing = {};  // stays 0, or becomes NaN
+    for (std::size_t i = 0; i < n; ++i)
+        for (std::size_t j = 0; j < chunk; j += lanes<T>) {
+            const Vec<T> v = load_vector(row[i] + j);
+            nothing += v - v;
+        }
+    return !any(~equal(nothing, Vec<T>{}));
+}
+
+// The first `width` columns of a chunk of n rows. False on a NaN or an infinity, which shows in the sum of all values;
+// so does a sum that is too large.
 template <class T, int n, class Reduce>
 __attribute__((flatten)) bool reduce_chunk(const T* const* row, std::size_t begin, std::size_t width,
                                            const Output<T>& out, const Reduce& reduce) {
-    Vec<T> nothing = {};  // stays 0, or becomes NaN
+    Vec<T> nothing = {};
     for (std::size_t j = 0; j < width; j += lanes<T>) {
-        Vec<T> v[n];
+        Vec<T> v[n], sum = {};
         unroll<n>([&](auto i) {
             v[i] = load_vector(row[i] + j);
-            nothing += v[i] - v[i];
+            sum += v[i];
             __builtin_prefetch(row[i] + j + columns_ahead, 0, l1);
         });
+        nothing += sum - sum;
         out.put(begin + j, reduce(v, Few<n>{}), width - j);
     }
-    return !any(~equal(nothing, Vec<T>{}));
+    return !any(~equal(nothing, Vec<T>{})) || finite_chunk(row, n);
 }
 
 template <class T, class Reduce, int... k>

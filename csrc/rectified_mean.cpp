@@ -40,7 +40,7 @@ class Rectified {
     }
     void finish() {
         for (; large_chunks_ != 0; large_chunks_ &= large_chunks_ - 1)
-            rescale_chunk(static_cast<std::size_t>(__builtin_ctz(large_chunks_)) * chunk);
+            rescale_chunk(static_cast<std::size_t>(__builtin_ctzll(large_chunks_)) * chunk);
     }
 
     class Block {
@@ -48,7 +48,7 @@ class Rectified {
         Block(Rectified& terms, std::size_t column, bool first) : terms_(terms), column_(column) {
             unroll<vectors<C>>([&](auto v) {
                 median_[v] = load_vector(terms.median_ + column + v * lanes<C>);
-                largest_[v] = first ? Vec<C>{} : terms.largest_[column / lanes<C> + v];
+                largest_[v] = first ? Vec<C>{} : terms.largest_[column / block];
             });
         }
         auto row(std::size_t i) {
@@ -60,18 +60,22 @@ class Rectified {
             };
         }
         bool keep() const {
-            unroll<vectors<C>>([&](auto v) { terms_.largest_[column_ / lanes<C> + v] = largest_[v]; });
+            terms_.largest_[column_ / block] = largest();
             return finite();
         }
         bool finish(const Vec<double>* sum, std::size_t width) {
-            Vec<C> largest = largest_[0];
-            unroll<vectors<C>>([&](auto v) { largest = max(largest, largest_[v]); });
-            if (any(less(splat(terms_.within_), largest))) terms_.large_chunks_ |= 1U << (column_ / chunk);
+            if (any(less(splat(terms_.within_), largest())))
+                terms_.large_chunks_ |= std::uint64_t{1} << (column_ / chunk);
             put_results(terms_.out, terms_.begin_ + column_, sum, width);
             return finite();
         }
 
       private:
+        Vec<C> largest() const {
+            Vec<C> found = largest_[0];
+            unroll<vectors<C>>([&](auto v) { found = max(found, largest_[v]); });
+            return found;
+        }
         bool finite() const { return !any(~equal(nothing_, Vec<C>{})); }
 
         Rectified& terms_;
@@ -106,9 +110,9 @@ class Rectified {
 
     // Of the strip:
     std::size_t begin_ = 0;
-    unsigned large_chunks_ = 0;  // a bit each
+    std::uint64_t large_chunks_ = 0;  // a bit each
     alignas(64) C median_[strip];
-    Vec<C> largest_[strip / lanes<C>];  // magnitudes of the columns' values, between two groups of rows
+    Vec<C> largest_[strip / block];  // magnitudes of the blocks' values, between two groups of rows
 };
 
 }  // namespace

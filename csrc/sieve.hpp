@@ -82,7 +82,7 @@ class Sieve {
         Shorts least{};
         for (std::size_t g = 0; g < groups; ++g)
             least = min(least, narrow(row, g, spread, limits + g * P, medians, work.shorts + g * n, count));
-        if (any(less(least, Shorts{})) && !finite(row, n)) return false;
+        if (any(less(least, Shorts{})) && !finite_chunk(row, n)) return false;
         for (std::size_t g = 0; g < groups; ++g)
             sifted[g] = filter_.sift(limits + g * P, work.shorts + g * n, count, [&](auto i) {
                 const T* later = row[i] + columns_ahead + g * lanes<Short>;
@@ -147,13 +147,6 @@ class Sieve {
         });
         return least;
     }
-    static bool finite(InPlace row, int n) {
-        Vec<T> nothing{};
-        for (int i = 0; i < n; ++i)
-            for (std::size_t v = 0; v < vectors; ++v) nothing += load_vector(row[i] + v * lanes<T>) * T(0);
-        return !any(~equal(nothing, Vec<T>{}));
-    }
-
     // The clients that a group's columns reject, and the columns that must wait.
     template <int n>
     void mark(InPlace row, std::size_t begin, std::size_t width, std::size_t g,

@@ -9,7 +9,7 @@
 
 namespace ra::RA_ISA {
 
-constexpr std::size_t strip = 1024;               // columns
+constexpr std::size_t strip = 4096;               // columns, at most
 constexpr std::size_t block = 8 * lanes<double>;  // columns
 constexpr std::size_t one_group = 16, group = 4;  // rows: up to so many are one group, of more each has 4
 template <class C>
@@ -49,7 +49,7 @@ __attribute__((flatten)) bool sum_strip(const Rows<T>& rows, std::size_t begin, 
             std::memcpy(rest[k - i], rows.at(k, begin + whole), (width - whole) * sizeof(T));
         // What is read next: the next group, or the first one of the next strip.
         const bool last = end == rows.n;
-        const std::size_t next = last ? 0 : end, column = last ? begin + strip : begin,
+        const std::size_t next = last ? 0 : end, column = last ? begin + width : begin,
                           next_end = column < rows.d ? std::min(rows.n, next + step) : next;
         terms.ahead(next, next_end, column);
         for (std::size_t c = 0; c < width; c += block) {
@@ -79,14 +79,13 @@ __attribute__((flatten)) bool sum_strip(const Rows<T>& rows, std::size_t begin, 
 // Sums the rows; terms_of(worker) are a thread's terms. It takes a few neighbouring strips, so that it may read ahead.
 template <class T, class TermsOf>
 bool sum_rows(const Rows<T>& rows, const double* weights, int threads, const TermsOf& terms_of) {
-    const std::size_t count = (rows.d + strip - 1) / strip;
-    const std::size_t run = std::clamp<std::size_t>(count / (8 * static_cast<std::size_t>(threads)), 1, 16) * strip;
-    return parallel((rows.d + run - 1) / run, threads, [&](std::size_t task, int worker) {
+    const Tiles strips(rows.n, rows.d, sizeof(Compute<T>), threads, {~std::size_t{0}, 256, strip});
+    const std::size_t run = strips.run(threads);
+    return parallel((strips.count() + run - 1) / run, threads, [&](std::size_t task, int worker) {
         const FlushSubnormals flush;
         auto terms = terms_of(worker);
-        const std::size_t end = std::min(rows.d, (task + 1) * run);
-        for (std::size_t begin = task * run; begin < end; begin += strip)
-            if (!sum_strip(rows, begin, std::min(strip, end - begin), weights, terms)) return false;
+        for (std::size_t s = task * run; s < std::min(strips.count(), (task + 1) * run); ++s)
+            if (!sum_strip(rows, strips.begin(s), strips.width(s), weights, terms)) return false;
         terms.out.finish();
         return true;
     });

@@ -10,28 +10,43 @@ namespace ra::RA_ISA {
 
 namespace {
 
-// A sum of lanes<T> columns in double: one vector for doubles, two for floats.
+// The mean of n - 2 k values. Sums of floats cannot overflow in double, and are divided at the end; doubles are divided
+// before they are added.
 template <class T>
-struct Sum {
-    Vec<double> part[sizeof(double) / sizeof(T)] = {};
+class Mean {
+  public:
+    Mean(int n, int k) : share_(1.0 / (n - 2 * k)) {}
 
-    void add(Vec<T> v, double weight) { add_weighted(v, weight, part); }
-    void add(Vec<T> v, Vec<T> times, double weight) {
-        if constexpr (sizeof(T) == sizeof(double)) {
-            part[0] += times * weight * v;
+    void add(Vec<T> v) { add_weighted(v, wide ? share_ : 1, sum_); }
+    void add(Vec<T> v, Vec<T> times) {
+        if constexpr (wide) {
+            sum_[0] += times * share_ * v;
         } else {
-            part[0] += half_of<0>(times) * weight * half_of<0>(v);
-            part[1] += half_of<1>(times) * weight * half_of<1>(v);
+            sum_[0] += half_of<0>(times) * half_of<0>(v);
+            sum_[1] += half_of<1>(times) * half_of<1>(v);
         }
     }
+    // Of values between these, where rounding must not leave: a float is the nearest one to a mean in double.
+    Vec<T> of(Vec<T> low, Vec<T> high) const {
+        if constexpr (wide)
+            return between(sum_, low, high);
+        else
+            return joined(sum_[0] * share_, sum_[1] * share_);
+    }
+
+  private:
+    static constexpr bool wide = sizeof(T) == sizeof(double);
+
+    const double share_;
+    Vec<double> sum_[halves<T>] = {};
 };
 
 template <class T>
 Vec<T> sorted_mean(Vec<T>* v, int n, int k) {
     select<T>(v, n, k, n - k);
-    Sum<T> sum;
-    for (int i = k; i < n - k; ++i) sum.add(v[i], 1.0 / (n - 2 * k));
-    return between(sum.part, v[k], v[n - k - 1]);
+    Mean<T> mean(n, k);
+    for (int i = k; i < n - k; ++i) mean.add(v[i]);
+    return mean.of(v[k], v[n - k - 1]);
 }
 
 // From sorted halves a and b, the k lowest values of both are the smaller ones of a_i and b_(k-1-i), the k highest
@@ -42,13 +57,12 @@ Vec<T> halves_mean(Vec<T>* v, int n, int k) {
     const Vec<T>*a = v, *b = v + rest;
     sort<T>(v, rest);
     sort<T>(v + rest, half);
-    const double share = 1.0 / (n - 2 * k);
-    Sum<T> sum;
+    Mean<T> mean(n, k);
     Vec<T> low = splat(std::numeric_limits<T>::infinity()), high = -low;
     const auto keep = [&](Vec<T> value) {
         low = min(value, low);
         high = max(value, high);
-        sum.add(value, share);
+        mean.add(value);
     };
     for (int i = 0; i < k; ++i) {
         keep(max(a[i], b[k - 1 - i]));
@@ -56,7 +70,7 @@ Vec<T> halves_mean(Vec<T>* v, int n, int k) {
     }
     for (int i = k; i < rest - k; ++i) keep(a[i]);
     for (int i = k; i < half - k; ++i) keep(b[i]);
-    return between(sum.part, low, high);
+    return mean.of(low, high);
 }
 
 // The sum of what lies between the two outermost values that stay, and those two as often as they stay.
@@ -65,18 +79,38 @@ Vec<T> counted_mean(const Vec<T>* v, int n, int k) {
     Bounds<T> bounds = bounds_of<T>(v, n);
     const Vec<T> low = value_of_rank<T>(v, n, bounds, k), one = splat(T(1));
     const Vec<T> high = value_of_rank<T>(v, n, bounds, n - k - 1);
-    const double share = 1.0 / (n - 2 * k);
-    Sum<T> sum;
+    Mean<T> mean(n, k);
     Vec<T> upto_low = {}, below_high = {};
     for (int i = 0; i < n; ++i) {
         const Mask<T> lower = less_equal(v[i], low), inner = less(v[i], high);
         upto_low = add_where(lower, upto_low, one);
         below_high = add_where(inner, below_high, one);
-        sum.add(choose(inner & ~lower, v[i], Vec<T>{}), share);
+        mean.add(choose(inner & ~lower, v[i], Vec<T>{}));
     }
-    sum.add(low, upto_low - T(k), share);
-    sum.add(high, T(n - k) - below_high, share);
-    return between(sum.part, low, high);
+    mean.add(low, upto_low - T(k));
+    mean.add(high, T(n - k) - below_high);
+    return choose(equal(low, high), low, mean.of(low, high));  // equal, they were counted twice
+}
+
+template <class V>
+inline void exchange(V& low, V& high) {
+    const V a = low;
+    low = min(a, high);
+    high = max(a, high);
+}
+// v[0] becomes the lowest value, v[n - 1] the highest; each wins in its half of pairs.
+template <int n, class V>
+inline void move_extremes_out(V* v) {
+    constexpr int half = n / 2;
+    unroll<half>([&](auto i) { exchange(v[i], v[n - 1 - i]); });
+    unroll<half - 1>([&](auto i) {
+        exchange(v[0], v[i + 1]);
+        exchange(v[n - 2 - i], v[n - 1]);
+    });
+    if constexpr (n % 2 != 0) {
+        exchange(v[0], v[half]);
+        exchange(v[half], v[n - 1]);
+    }
 }
 
 template <class T>
@@ -85,16 +119,19 @@ struct TrimmedMean {
 
     template <int n>
     Vec<T> operator()(Vec<T>* v, Few<n> count) const {
-        sort<T>(v, count);
-        Sum<T> sum;
+        bool done = false;
+        if constexpr (is_single<Vec<T>> && n > 2)
+            if ((done = k == 1)) move_extremes_out<n>(v);
+        if (!done) sort<T>(v, count);
+        Mean<T> mean(n, k);
         Vec<T> low, high;
         unroll<n>([&](auto i) {
             if (i < k || i >= n - k) return;
             if (i == k) low = v[i];
             high = v[i];
-            sum.add(v[i], 1.0 / (n - 2 * k));
+            mean.add(v[i]);
         });
-        return between(sum.part, low, high);
+        return mean.of(low, high);
     }
     Vec<T> operator()(Vec<T>* v, int n) const {
         if (n >= counting_pays) return counted_mean<T>(v, n, k);
