@@ -34,9 +34,9 @@ MARK = "getpriority"  # a function of the C library that nothing else calls: the
 Call = Callable[[list[np.ndarray]], Any]
 
 
-def detect(intercept: str) -> Call:
+def detect(intercept: str, dtype: str = "float32") -> Call:
     line = ra.Reputation(intercept=intercept).line
-    return lambda rows: kernels.active().detect(rows, confidence_threshold=0.1, **line)
+    return lambda rows: kernels.active().detect([row.astype(dtype) for row in rows], confidence_threshold=0.1, **line)
 
 
 def rectified_mean(rows: list[np.ndarray]) -> np.ndarray:
@@ -54,6 +54,7 @@ def mix_neighbours(rows: list[np.ndarray]) -> np.ndarray:
 CALLS: dict[str, tuple[Call, tuple[int, ...]]] = {
     "detect, hierarchical": (detect("hierarchical"), (10, 20, 50, 100, 200)),
     "detect, separate": (detect("separate"), (10, 20, 50, 100, 200)),
+    "detect, separate, float64": (detect("separate", "float64"), (20, 50)),
     "median": (lambda rows: kernels.active().median(rows), (10, 50, 200)),
     "trimmed_mean": (lambda rows: kernels.active().trimmed_mean(rows, len(rows) // 5), (10, 50, 200)),
     "weighted_mean": (lambda rows: kernels.active().weighted_mean(rows, np.full(len(rows), 1 / len(rows))), (10, 50)),
