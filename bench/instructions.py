@@ -36,7 +36,9 @@ Call = Callable[[list[np.ndarray]], Any]
 
 def detect(intercept: str, dtype: str = "float32") -> Call:
     line = ra.Reputation(intercept=intercept).line
-    return lambda rows: kernels.active().detect([row.astype(dtype) for row in rows], confidence_threshold=0.1, **line)
+    return lambda rows: kernels.active().detect(
+        [row.astype(dtype, copy=False) for row in rows], confidence_threshold=0.1, **line
+    )
 
 
 def rectified_mean(rows: list[np.ndarray]) -> np.ndarray:
