@@ -115,8 +115,12 @@ struct Judge {
     }
 
   private:
-    // Whether all columns are level.
+    // Whether all columns are level. So many equal values hold the middle rank and reach a quarter of the ranks from
+    // it.
     bool settle(int n, Vec<T> median, Judged<T>& judged) const {
+        const Vec<T>* middle = judged.sorted + n / 2;
+        const int reach = (n + 1) / 4;
+        if (any(~(equal(middle[-reach], middle[0]) | equal(middle[0], middle[reach])))) return false;
         const InMemory<T> sorted{reinterpret_cast<T*>(judged.sorted), lanes<T>};
         if (any(~level.settle(sorted, n, median, judged.accepted))) return false;
         Mask<T> rejected = less(median, median);

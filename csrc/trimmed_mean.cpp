@@ -124,7 +124,7 @@ struct TrimmedMean {
             if ((done = k == 1)) move_extremes_out<n>(v);
         if (!done) sort<T>(v, count);
         Mean<T> mean(n, k);
-        Vec<T> low, high;
+        Vec<T> low, high;  // for doubles, which are in order here
         unroll<n>([&](auto i) {
             if (i < k || i >= n - k) return;
             if (i == k) low = v[i];
