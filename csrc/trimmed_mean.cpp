@@ -10,7 +10,8 @@ namespace ra::RA_ISA {
 
 namespace {
 
-constexpr int counting_twice_pays = 257;  // values: two ranks are sought, and what lies between is read once more
+// Values from which on counting is faster than sorting: ranks near the ends are found in few passes.
+constexpr int counting_pays_for(int n, int k) { return k < n / 16 ? counting_pays : 257; }
 
 // The mean of n - 2 k values. Sums of floats cannot overflow in double, and are divided at the end; doubles are divided
 // before they are added.
@@ -136,7 +137,7 @@ struct TrimmedMean {
         return mean.of(low, high);
     }
     Vec<T> operator()(Vec<T>* v, int n) const {
-        if (n >= counting_twice_pays) return counted_mean<T>(v, n, k);
+        if (n >= counting_pays_for(n, k)) return counted_mean<T>(v, n, k);
         return n > straight_line && 2 * k <= n / 2 ? halves_mean<T>(v, n, k) : sorted_mean<T>(v, n, k);
     }
 };
