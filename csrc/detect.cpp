@@ -1,9 +1,9 @@
 // Detection: which values of which clients are outliers of their coordinate, by the confidence of their residual from
 // the repeated-median line of the sorted column. Source: the reputation-based rule, its Algorithm 1 and equations 1-4.
 // Cost: see line.cpp for the line; the rest sorts the column and the residuals. From 6 to 12 clients most columns need
-// neither (filter.hpp), and doubles of up to 64 clients mostly floats (float_filter.hpp). Memory: a tile per thread.
-// Precision: the compute type; a decision may differ from exact arithmetic where the confidence is within rounding of
-// the threshold. A coordinate's result depends on its own column only. False on a NaN or an infinity.
+// neither (filter.hpp); most doubles of 13 to 64 clients are judged in floats (float_filter.hpp). Memory: a tile per
+// thread. Precision: the compute type; a decision may differ from exact arithmetic where the confidence is within
+// rounding of the threshold. A coordinate's result depends on its own column only. False on a NaN or an infinity.
 #include "float_filter.hpp"
 #include "order.hpp"
 #include "sieve.hpp"
@@ -56,13 +56,14 @@ __attribute__((flatten)) void detect_chunk(const Judge<T>& judge, const Verdicts
     verdicts.write(work.judge.words, n, begin, width, work.counts);
 }
 
-// The same of doubles: what is level or the filter decides, and the rest.
 struct FilterWork : DetectWork<double> {
     FloatFilterWork floats;
 
     FilterWork(Arena& arena, std::size_t n, std::size_t stride) : DetectWork(arena, n, stride), floats(arena, n) {}
 };
 
+// The same for doubles of 13 to 64 clients: level columns are settled, the filter judges the others, and what it leaves
+// is judged exactly.
 class FilteredJudge {
   public:
     FilteredJudge(const Judge<double>& judge, const Confidence& confidence, double threshold)

@@ -10,7 +10,7 @@
 
 namespace ra::RA_ISA {
 
-// Two neighbouring vectors of columns, and which of their lanes are meant: those of the second follow the first's.
+// Two neighbouring vectors of columns. Where a number has a bit for each lane, those of the second follow the first's.
 struct Pair {
     InMemory<double> half[2];
 
@@ -38,7 +38,8 @@ class FloatFilter {
           floor_(confidence.scale_floor),
           error_(static_cast<float>(1.01 * rounding * residual_error(static_cast<double>(n), confidence.intercept))) {}
 
-    // Whether the parameters leave room for floats.
+    // Whether the parameters leave room for floats: the first rank's width is the least, and the floor is cut off at
+    // 1e30.
     bool usable() const { return judge_.widths.width[0] > 1e-9F; }
 
     // Judges columns that have been rescaled. Returns a bit for each lane that is left to the exact rule; of the
