@@ -2,26 +2,38 @@
 
 #include <atomic>
 #include <cstdint>
+#include <iterator>
 
 namespace {
 
-constexpr py::ssize_t large = 1 << 20, most_kept = 64 << 20, line = 64;  // bytes
+constexpr py::ssize_t large = 128 << 10, most_kept = 64 << 20, line = 64;  // bytes
 
-std::atomic<PyObject*> kept{nullptr};  // an array of bytes, or null
+// Arrays of bytes, or null, the latest first. Two: in half precision results of both precisions take turns.
+std::atomic<PyObject*> kept[2] = {{nullptr}, {nullptr}};
 
 py::ssize_t size_of(PyObject* bytes) { return py::reinterpret_borrow<py::array>(bytes).nbytes(); }
 
 void keep(PyObject* bytes) {
-    if (bytes != nullptr && size_of(bytes) <= most_kept) bytes = kept.exchange(bytes);
-    Py_XDECREF(bytes);
+    PyObject* const found[] = {bytes, kept[0].exchange(nullptr), kept[1].exchange(nullptr)};
+    auto* place = std::begin(kept);
+    py::ssize_t left = most_kept;
+    for (PyObject* each : found) {
+        if (each != nullptr && place != std::end(kept) && size_of(each) <= left) {
+            left -= size_of(each);
+            each = (place++)->exchange(each);  // null, unless another thread was faster
+        }
+        Py_XDECREF(each);
+    }
 }
 
 void give_back(void* memory) { keep(static_cast<PyObject*>(memory)); }
 
 PyObject* memory_of(py::ssize_t size) {
-    PyObject* bytes = kept.exchange(nullptr);
-    if (bytes != nullptr && size <= size_of(bytes) && size_of(bytes) <= 2 * size) return bytes;
-    keep(bytes);
+    for (auto& place : kept) {
+        PyObject* bytes = place.exchange(nullptr);
+        if (bytes != nullptr && size <= size_of(bytes) && size_of(bytes) <= 2 * size) return bytes;
+        Py_XDECREF(place.exchange(bytes));
+    }
     return py::array(py::dtype::of<std::uint8_t>(), size).release().ptr();  // NumPy asks for large pages
 }
 
