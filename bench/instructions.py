@@ -1,7 +1,7 @@
 """Instructions that the native kernels execute per coordinate: ``python bench/instructions.py``.
 
 Unlike a time, the number is the same on a busy machine as on an idle one, so a test can hold it to a limit. The kernels
-run once under Valgrind, on one thread, float32, Gaussian updates, with the instruction set x86-64-v3; the counts stand
+run once under Valgrind, on one thread, Gaussian updates, with the instruction set x86-64-v3; the counts stand
 in instructions.json, and more than `MARGIN` above them is a failure. After a change that is worth its cost, or saves
 some: ``python bench/instructions.py --write``. Other compilers than the table's may need another table.
 """
@@ -34,11 +34,9 @@ MARK = "getpriority"  # a function of the C library that nothing else calls: the
 Call = Callable[[list[np.ndarray]], Any]
 
 
-def detect(intercept: str, dtype: str = "float32") -> Call:
+def detect(intercept: str) -> Call:
     line = ra.Reputation(intercept=intercept).line
-    return lambda rows: kernels.active().detect(
-        [row.astype(dtype, copy=False) for row in rows], confidence_threshold=0.1, **line
-    )
+    return lambda rows: kernels.active().detect(rows, confidence_threshold=0.1, **line)
 
 
 def rectified_mean(rows: list[np.ndarray]) -> np.ndarray:
@@ -53,26 +51,47 @@ def mix_neighbours(rows: list[np.ndarray]) -> np.ndarray:
     return kernels.active().mix(rows, some / some.sum(axis=1, keepdims=True))
 
 
-CALLS: dict[str, tuple[Call, tuple[int, ...]]] = {
-    "detect, hierarchical": (detect("hierarchical"), (10, 20, 50, 100, 200)),
-    "detect, separate": (detect("separate"), (10, 20, 50, 100, 200)),
-    "detect, separate, float64": (detect("separate", "float64"), (20, 50)),
-    "median": (lambda rows: kernels.active().median(rows), (10, 50, 200)),
-    "trimmed_mean": (lambda rows: kernels.active().trimmed_mean(rows, len(rows) // 5), (10, 50, 200)),
-    "weighted_mean": (lambda rows: kernels.active().weighted_mean(rows, np.full(len(rows), 1 / len(rows))), (10, 50)),
-    "rectified_mean": (rectified_mean, (10, 50)),
-    "gram": (lambda rows: kernels.active().gram(rows), (10, 50, 200)),
-    "measure": (lambda rows: kernels.active().measure(rows, 0), (10, 50)),
-    "mix, sums of clients": (mix_neighbours, (50, 200)),
-    "mix, few clients each": (lambda rows: kernels.active().mix(rows, np.eye(len(rows)) / 2), (50,)),
-}
+def median(rows: list[np.ndarray]) -> np.ndarray:
+    return kernels.active().median(rows)
 
 
-def cases() -> Iterator[tuple[str, Call, int, int]]:
-    """Name, kernel, n and d."""
-    for name, (call, sizes) in CALLS.items():
+def trimmed_mean(rows: list[np.ndarray]) -> np.ndarray:
+    return kernels.active().trimmed_mean(rows, len(rows) // 5)
+
+
+def weighted_mean(rows: list[np.ndarray]) -> np.ndarray:
+    return kernels.active().weighted_mean(rows, np.full(len(rows), 1 / len(rows)))
+
+
+def narrow(rows: list[np.ndarray]) -> list[np.ndarray]:
+    return [kernels.active().narrow(row, np.dtype(np.float16)) for row in rows]
+
+
+CALLS: tuple[tuple[str, Call, str, tuple[int, ...]], ...] = (
+    ("detect, hierarchical", detect("hierarchical"), "float32", (10, 20, 50, 100, 200)),
+    ("detect, separate", detect("separate"), "float32", (10, 20, 50, 100, 200)),
+    ("detect, separate", detect("separate"), "float64", (20, 50)),
+    ("detect, separate", detect("separate"), "float16", (10,)),
+    ("median", median, "float32", (10, 50, 200)),
+    ("median", median, "float16", (10, 50)),
+    ("trimmed_mean", trimmed_mean, "float32", (10, 50, 200)),
+    ("trimmed_mean", trimmed_mean, "float16", (10,)),
+    ("weighted_mean", weighted_mean, "float32", (10, 50)),
+    ("weighted_mean", weighted_mean, "float16", (10,)),
+    ("rectified_mean", rectified_mean, "float32", (10, 50)),
+    ("narrow", narrow, "float32", (1,)),
+    ("gram", lambda rows: kernels.active().gram(rows), "float32", (10, 50, 200)),
+    ("measure", lambda rows: kernels.active().measure(rows, 0), "float32", (10, 50)),
+    ("mix, sums of clients", mix_neighbours, "float32", (50, 200)),
+    ("mix, few clients each", lambda rows: kernels.active().mix(rows, np.eye(len(rows)) / 2), "float32", (50,)),
+)
+
+
+def cases() -> Iterator[tuple[str, Call, str, int, int]]:
+    """Name, kernel, dtype, n and d."""
+    for name, call, dtype, sizes in CALLS:
         for n in sizes:
-            yield f"{name}, n = {n}", call, n, VALUES // n // 64 * 64
+            yield f"{name}, {dtype}, n = {n}", call, dtype, n, VALUES // n // 64 * 64
 
 
 def mark() -> None:
@@ -84,8 +103,8 @@ def run_cases() -> None:
     ra.set_num_threads(1)
     with ra.use_backend("native"):
         kernels.active()._native.set_isa(ISA)
-        for _, call, n, d in cases():
-            rows = list(updates(n, d))
+        for _, call, dtype, n, d in cases():
+            rows = list(updates(n, d).astype(dtype, copy=False))
             call([row[:64] for row in rows])
             mark()
             call(rows)
@@ -100,9 +119,8 @@ def count() -> dict[str, float]:
         one_thread = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         subprocess.run([*valgrind, sys.executable, __file__, "--run"], check=True, env=one_thread)
         # Part 1 ends at the first mark, part 2 is the first case, part 3 lies between it and the second case ...
-        return {
-            name: round(total(out.with_suffix(f".{2 * k + 2}")) / d, 1) for k, (name, _, _, d) in enumerate(cases())
-        }
+        counts = [total(out.with_suffix(f".{2 * k + 2}")) for k, _ in enumerate(cases())]
+        return {name: round(count / d, 1) for count, (name, *_, d) in zip(counts, cases(), strict=True)}
 
 
 def total(profile: Path) -> int:

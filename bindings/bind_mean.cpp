@@ -15,11 +15,23 @@ py::array finite_rows(const py::sequence& sequence, int threads) {
     return out;  // counts a reference: the GIL is needed
 }
 
+py::array narrow(const Vector<float>& values, const py::dtype& dtype, int threads) {
+    const ra::DType to = dtype_of(dtype);
+    if (to != ra::DType::f16 && to != ra::DType::bf16) throw py::type_error("half precision is float16 or uint16");
+    py::array out = new_result(dtype, {values.shape(), values.shape() + values.ndim()});
+    const auto d = static_cast<std::size_t>(values.size());
+    {
+        const py::gil_scoped_release release;
+        ra::kernels().narrow(values.data(), d, {out.mutable_data(), to}, threads);
+    }
+    return out;
+}
+
 py::object weighted_mean(const py::sequence& sequence, const Vector<double>& weights, int threads) {
     const Input rows(sequence);
     require_vector(weights, rows.n(), py::dtype::of<double>(), "weights");
-    py::array out = rows.vector();
-    return checked(out, [&, to = out.mutable_data(), w = weights.data()] {
+    py::array out = rows.result();
+    return checked(out, [&, to = rows.to(out), w = weights.data()] {
         return ra::kernels().weighted_mean(rows.view(), w, to, threads);
     });
 }
@@ -32,8 +44,9 @@ py::object rectified_mean(const py::sequence& sequence, const Vector<std::uint8_
     require_vector(median, rows.d(), rows.compute_dtype(), "median");
     require_vector(weights, rows.n(), py::dtype::of<double>(), "weights");
     const ra::Rescale rescale = rescale_of(value_range, mode);
-    return checked(median, [&, to = median.mutable_data(), w = weights.data()] {
-        return ra::kernels().rectified_mean(rows.view(), bits, w, rescale, to, threads);
+    py::array out = rows.is_half() ? rows.result() : median;
+    return checked(out, [&, to = rows.to(out), middle = median.data(), w = weights.data()] {
+        return ra::kernels().rectified_mean(rows.view(), bits, middle, w, rescale, to, threads);
     });
 }
 
@@ -53,6 +66,7 @@ py::object rectify(const py::sequence& sequence, const Vector<std::uint8_t>& rej
 
 void register_mean(py::module_& m) {
     m.def("finite", &finite_rows);
+    m.def("narrow", &narrow);
     m.def("weighted_mean", &weighted_mean);
     m.def("rectified_mean", &rectified_mean);
     m.def("rectify", &rectify);

@@ -18,8 +18,8 @@ py::object residual_mean(const py::sequence& sequence, const Vector<double>& wei
     const Input rows(sequence);
     require_vector(weights, rows.n(), py::dtype::of<double>(), "weights");
     const ra::Residual parameters{intercept_of(intercept), interval_width, scale_floor, leave_smallest};
-    py::array out = rows.vector();
-    return checked(out, [&, to = out.mutable_data(), w = weights.data()] {
+    py::array out = rows.result();
+    return checked(out, [&, to = rows.to(out), w = weights.data()] {
         return ra::kernels().residual_mean(rows.view(), w, parameters, threshold, to, threads);
     });
 }

@@ -1,9 +1,6 @@
 #include "common.hpp"
 
-namespace {
-
-ra::DType dtype_of(const py::array& array) {
-    const py::dtype dtype = array.dtype();
+ra::DType dtype_of(const py::dtype& dtype) {
     if (dtype.byteorder() == '=' || dtype.byteorder() == '|') {
         if (dtype.kind() == 'f' && dtype.itemsize() == 4) return ra::DType::f32;
         if (dtype.kind() == 'f' && dtype.itemsize() == 8) return ra::DType::f64;
@@ -13,8 +10,6 @@ ra::DType dtype_of(const py::array& array) {
     throw py::type_error("rows must be float32, float64, float16 or uint16 (bits of bfloat16)");
 }
 
-}  // namespace
-
 Input::Input(const py::sequence& rows) {
     const std::size_t count = rows.size();
     if (count == 0) throw py::value_error("no rows");
@@ -23,7 +18,7 @@ Input::Input(const py::sequence& rows) {
     for (const py::handle& item : rows) {
         if (!py::isinstance<py::array>(item)) throw py::type_error("rows must be NumPy arrays");
         auto array = py::reinterpret_borrow<py::array>(item);
-        const ra::DType dtype = dtype_of(array);
+        const ra::DType dtype = dtype_of(array.dtype());
         const auto size = static_cast<std::size_t>(array.size());
         if (arrays_.empty()) {
             dtype_ = dtype;

@@ -15,6 +15,8 @@ namespace py = pybind11;
 template <class T>
 using Vector = py::array_t<T, py::array::c_style>;
 
+ra::DType dtype_of(const py::dtype& dtype);  // of rows; others raise TypeError
+
 // Rows of a Python sequence of arrays, kept alive for as long as this object lives.
 class Input {
   public:
@@ -23,7 +25,11 @@ class Input {
     std::size_t n() const { return pointers_.size(); }
     std::size_t d() const { return d_; }
     py::dtype compute_dtype() const;
+    bool is_half() const { return dtype_ == ra::DType::f16 || dtype_ == ra::DType::bf16; }
     py::array vector() const { return new_result(compute_dtype(), {size(d_)}); }
+    // Of the rows' own dtype.
+    py::array result() const { return new_result(arrays_[0].dtype(), {size(d_)}); }
+    ra::Result to(py::array& result) const { return {result.mutable_data(), dtype_}; }
     py::array matrix(std::size_t m) const { return new_result(compute_dtype(), {size(m), size(d_)}); }
 
   private:

@@ -115,7 +115,7 @@ bool gram(const RowsView& view, std::size_t tile, double limit, double* out, int
         const Scratch centre_memory(1, rows.d * sizeof(C));
         const Scratch packed(threads, panels * panel_vectors * sizeof(Vec<double>));
         auto* centre = static_cast<C*>(centre_memory.of(0));
-        if (!reduce_columns(rows, centre, threads, lower_median<C>)) return false;
+        if (!reduce_columns(rows, in_compute_type(centre), threads, lower_median<C>)) return false;
         return parallel(tiles * shares, threads, [&](std::size_t task, int worker) {
             const FlushSubnormals flush;
             const std::size_t t = task / shares, share = task % shares;

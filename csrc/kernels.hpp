@@ -18,6 +18,12 @@ struct RowsView {
     DType dtype;
 };
 
+// d values of the rows' type or, of half precision, of the compute type.
+struct Result {
+    void* values;
+    DType dtype;
+};
+
 enum class RescaleMode { paper, clip };
 
 struct Rescale {
@@ -48,14 +54,16 @@ struct Bits {
 // Outputs typed void* have the compute type: double for f64 rows, float for all others.
 #define RA_KERNELS(X)                                                                                              \
     X(finite, void, (const RowsView&, bool* out, int threads))                                                     \
-    X(weighted_mean, bool, (const RowsView&, const double* weights, void* out, int threads))                       \
+    X(narrow, void, (const float* values, std::size_t d, Result out, int threads))                                 \
+    X(weighted_mean, bool, (const RowsView&, const double* weights, Result out, int threads))                      \
     X(rectified_mean, bool,                                                                                        \
-      (const RowsView&, Bits rejected, const double* weights, const Rescale&, void* median_to_mean, int threads))  \
+      (const RowsView&, Bits rejected, const void* median, const double* weights, const Rescale&, Result out,      \
+       int threads)) /* out may be the median itself */                                                            \
     X(rectify, bool, (const RowsView&, Bits rejected, const void* median, const Rescale&, void* out, int threads)) \
-    X(median, bool, (const RowsView&, void* out, int threads))                                                     \
-    X(trimmed_mean, bool, (const RowsView&, std::size_t k, void* out, int threads))                                \
-    X(mean_around_median, bool, (const RowsView&, std::size_t k, void* out, int threads))                          \
-    X(weighted_median, bool, (const RowsView&, const double* weights, double half, void* out, int threads))        \
+    X(median, bool, (const RowsView&, Result out, int threads))                                                    \
+    X(trimmed_mean, bool, (const RowsView&, std::size_t k, Result out, int threads))                               \
+    X(mean_around_median, bool, (const RowsView&, std::size_t k, Result out, int threads))                         \
+    X(weighted_median, bool, (const RowsView&, const double* weights, double half, Result out, int threads))       \
     X(gram, bool, (const RowsView&, std::size_t tile, double limit, double* out, int threads))                     \
     X(measure, bool,                                                                                               \
       (const RowsView&, std::size_t tile, std::size_t reference, double limit, double* out, int threads))          \
@@ -69,7 +77,7 @@ struct Bits {
     X(repeated_median, bool, (const RowsView&, Intercept, void* slope, void* intercept, int threads))              \
     X(residual_weights, bool, (const RowsView&, const Residual&, std::int64_t* total, int threads))                \
     X(residual_mean, bool,                                                                                         \
-      (const RowsView&, const double* weights, const Residual&, double threshold, void* out, int threads))
+      (const RowsView&, const double* weights, const Residual&, double threshold, Result out, int threads))
 
 #ifdef RA_ISA
 namespace RA_ISA {

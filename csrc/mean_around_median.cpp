@@ -52,10 +52,10 @@ Vec<T> mean_near_median(Vec<T>* v, int n, int k) {
 
 }  // namespace
 
-bool mean_around_median(const RowsView& view, std::size_t k, void* out, int threads) {
+bool mean_around_median(const RowsView& view, std::size_t k, Result out, int threads) {
     return visit(view, [&](auto rows) {
         using C = typename decltype(rows)::Value;
-        return reduce_columns(rows, static_cast<C*>(out), threads,
+        return reduce_columns(rows, out, threads,
                               [k](Vec<C>* v, int n) { return mean_near_median<C>(v, n, static_cast<int>(k)); });
     });
 }

@@ -23,6 +23,11 @@ struct MedianOf {
         order_middle<n>(v);
         return mean_of<T>(v[(n - 1) / 2], v[n / 2]);
     }
+    static int first(int n) { return (n - 1) / 2; }
+    template <class Rank>
+    Vec<T> of_sorted(const Rank& rank, int n) const {
+        return mean_of<T>(rank(first(n)), rank(n / 2));
+    }
     Vec<T> operator()(Vec<T>* v, int n) const {
         if (n >= counting_pays) return counted_median<T>(v, n);
         select<T>(v, n, (n - 1) / 2, n / 2 + 1);
@@ -32,13 +37,12 @@ struct MedianOf {
 
 }  // namespace
 
-bool median(const RowsView& view, void* out, int threads) {
+bool median(const RowsView& view, Result out, int threads) {
     return visit(view, [&](auto rows) {
         using C = typename decltype(rows)::Value;
-        auto* to = static_cast<C*>(out);
         const MedianOf<C> median;
-        return rows.n <= in_registers ? reduce_few(rows, to, threads, median)
-                                      : reduce_columns(rows, to, threads, median);
+        return rows.n <= in_registers ? reduce_few(rows, out, threads, median)
+                                      : reduce_columns(rows, out, threads, median);
     });
 }
 

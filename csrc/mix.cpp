@@ -144,7 +144,8 @@ bool mix_by_subsets(const Rows<T>& rows, const double* matrix, std::size_t m, fl
 
 bool mix(const RowsView& view, const double* matrix, std::size_t m, void* out, int threads) {
     // One result is a mean whose weights have any sum, but for doubles, whose sum may overflow halfway.
-    if (m == 1 && view.dtype != DType::f64) return weighted_mean(view, matrix, out, threads);
+    if (m == 1 && view.dtype != DType::f64)
+        return weighted_mean(view, matrix, in_compute_type(static_cast<float*>(out)), threads);
     return visit(view, [&](auto rows) {
         using C = typename decltype(rows)::Value;
         if constexpr (is_single<Vec<C>>)

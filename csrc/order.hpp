@@ -48,27 +48,29 @@ __attribute__((always_inline)) inline void fetch_columns(const Rows<T>& rows, st
 
 // For each tile: stages it, then out = reduce(vectors, n) for each of its column vectors, which reduce may reorder.
 template <class T, class Reduce>
-bool reduce_columns(const Rows<T>& rows, Compute<T>* out, int threads, const Reduce& reduce) {
+bool reduce_columns(const Rows<T>& rows, Result to, int threads, const Reduce& reduce) {
     using C = Compute<T>;
     constexpr std::size_t L = lanes<C>, line = 64 / sizeof(T);
     const bool ahead = rows.n <= few_rows;
     const Tiles tiles(rows.n, rows.d, sizeof(C), threads, ahead ? reading_ahead : TileLimits{});
     const Scratch scratch(tiles.workers(threads), pitch_of(rows.n) * tiles.stride * sizeof(C));
     const std::size_t run = tiles.run(threads), runs = (tiles.count() + run - 1) / run;
-    const Output<C> result(out, rows.d);
     return parallel(runs, threads, [&](std::size_t task, int worker) {
         auto* v = static_cast<Vec<C>*>(scratch.of(worker));
+        Output<C> out(to, rows.d);
         const std::size_t last = std::min(tiles.count(), (task + 1) * run);
         for (std::size_t t = task * run; t < last; ++t) {
             const std::size_t begin = tiles.begin(t), width = tiles.width(t);
             if (!stage_vectors(rows, begin, width, v)) return false;
+            out.start(begin);
             for (std::size_t j = 0; j < width; j += L) {
                 if (ahead && j % line == 0 && t + 1 < last)
                     fetch_columns(rows, begin + tiles.stride + j, std::max(L, line));
-                result.put(begin + j, reduce(v + j / L * pitch_of(rows.n), static_cast<int>(rows.n)), width - j);
+                out.put(begin + j, reduce(v + j / L * pitch_of(rows.n), static_cast<int>(rows.n)), width - j);
             }
+            out.complete(width);
         }
-        result.finish();
+        out.finish();
         return true;
     });
 }

@@ -18,11 +18,12 @@ C always_within(double value_range) {
 template <class T, class C = Compute<T>>
 class Rectified {
   public:
-    Rectified(const Rows<T>& rows, const Bits& rejected, const double* weights, const Rescale& rescale,
-              C* median_to_mean, void* memory)
-        : out(median_to_mean, rows.d),
+    Rectified(const Rows<T>& rows, const Bits& rejected, const void* median, const double* weights,
+              const Rescale& rescale, Result result, void* memory)
+        : out(result, rows.d),
           rows_(rows),
           rejected_(rejected),
+          medians_(static_cast<const C*>(median)),
           weights_(weights),
           rescale_(rescale),
           within_(always_within<C>(rows.n > 2 ? rescale.value_range : std::numeric_limits<double>::infinity())),
@@ -30,7 +31,7 @@ class Rectified {
 
     void start(std::size_t begin, std::size_t width) {
         begin_ = begin;
-        std::copy_n(out.at(begin), width, median_);
+        std::copy_n(medians_ + begin, width, median_);
         std::fill(median_ + width, median_ + whole_chunks(width), C(0));
         large_chunks_ = 0;
     }
@@ -83,7 +84,7 @@ class Rectified {
         Vec<C> median_[vectors<C>], largest_[vectors<C>], nothing_ = {};  // nothing: stays 0, or becomes NaN
     };
 
-    const Output<C> out;
+    Output<C> out;
 
   private:
     // The results of one chunk again, of the rescaled values.
@@ -98,11 +99,12 @@ class Rectified {
                 add_weighted(load_vector(kept + j), weights_[i], sum + j / lanes<double>);
         }
         for (std::size_t j = 0; j < width; j += lanes<C>)
-            store_part(out.at(begin + j), finite_result<C>(sum + j / lanes<double>), width - j);
+            out.put(begin + j, finite_result<C>(sum + j / lanes<double>), width - j);
     }
 
     const Rows<T>& rows_;
     const Bits& rejected_;
+    const C* medians_;
     const double* weights_;
     const Rescale& rescale_;
     const C within_;
@@ -117,14 +119,14 @@ class Rectified {
 
 }  // namespace
 
-bool rectified_mean(const RowsView& view, Bits rejected, const double* weights, const Rescale& rescale,
-                    void* median_to_mean, int threads) {
+bool rectified_mean(const RowsView& view, Bits rejected, const void* median, const double* weights,
+                    const Rescale& rescale, Result out, int threads) {
     return visit(view, [&](const auto& rows) {
         using T = typename std::decay_t<decltype(rows)>::Element;
         using C = Compute<T>;
         const Scratch scratch(threads, rescaled_bytes<C>(rows.n));
         return sum_rows(rows, weights, threads, [&](int worker) {
-            return Rectified<T>(rows, rejected, weights, rescale, static_cast<C*>(median_to_mean), scratch.of(worker));
+            return Rectified<T>(rows, rejected, median, weights, rescale, out, scratch.of(worker));
         });
     });
 }

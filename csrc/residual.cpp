@@ -181,7 +181,7 @@ bool residual_weights(const RowsView& view, const Residual& parameters, std::int
     });
 }
 
-bool residual_mean(const RowsView& view, const double* weights, const Residual& parameters, double threshold, void* out,
+bool residual_mean(const RowsView& view, const double* weights, const Residual& parameters, double threshold, Result to,
                    int threads) {
     return visit(view, [&](const auto& rows) {
         using T = typename std::decay_t<decltype(rows)>::Value;
@@ -190,6 +190,8 @@ bool residual_mean(const RowsView& view, const double* weights, const Residual& 
         const Judge<T> judge(n, parameters);
         const Scratch scratch(tiles.workers(threads), bytes_of<ResidualWork<T>>(n, tiles.stride));
         return each_tile(rows, threads, tiles, scratch, [&](auto& work, std::size_t begin, std::size_t width) {
+            Output<T> out(to, rows.d);
+            out.start(begin);
             if (n >= 3)
                 for (std::size_t j = 0; j < width; j += lanes<T>)
                     replace_columns(judge, static_cast<T>(threshold), InMemory<T>{work.tile + j, tiles.stride}, work);
@@ -197,8 +199,10 @@ bool residual_mean(const RowsView& view, const double* weights, const Residual& 
                 Vec<double> sum[halves<T>] = {};
                 for (std::size_t i = 0; i < n; ++i)
                     add_weighted(load_vector(work.tile + i * tiles.stride + j), weights[i], sum);
-                store_part(static_cast<T*>(out) + begin + j, finite_result<T>(sum), width - j);
+                out.put(begin + j, finite_result<T>(sum), width - j);
             }
+            out.complete(width);
+            out.finish();
         });
     });
 }

@@ -9,15 +9,15 @@
 
 namespace ra::RA_ISA {
 
-constexpr std::size_t strip = 4096;               // columns, at most
-constexpr std::size_t block = 8 * lanes<double>;  // columns
-constexpr std::size_t one_group = 16, group = 4;  // rows: up to so many are one group, of more each has 4
+constexpr std::size_t strip = Output<float>::longest;  // columns, at most
+constexpr std::size_t block = 8 * lanes<double>;       // columns
+constexpr std::size_t one_group = 16, group = 4;       // rows: up to so many are one group, of more each has 4
 template <class C>
 constexpr int vectors = block / lanes<C>;
 
 // The first `width` results of a block at column `begin`.
 template <class C>
-inline void put_results(const Output<C>& out, std::size_t begin, const Vec<double>* sum, std::size_t width) {
+inline void put_results(Output<C>& out, std::size_t begin, const Vec<double>* sum, std::size_t width) {
     unroll<vectors<C>>([&](auto v) {
         constexpr std::size_t j = v * lanes<C>;
         if (j < width) out.put(begin + j, finite_result<C>(sum + v * halves<C>), width - j);
@@ -41,6 +41,7 @@ __attribute__((flatten)) bool sum_strip(const Rows<T>& rows, std::size_t begin, 
     alignas(64) T rest[one_group][block];  // of the rows, where they end before a block does
     const std::size_t whole = width / block * block;
     if (whole < width) std::memset(rest, 0, sizeof rest);
+    terms.out.start(begin);
     terms.start(begin, width);
     const std::size_t step = rows.n <= one_group ? one_group : group;
     for (std::size_t i = 0; i < rows.n; i += step) {
@@ -73,6 +74,7 @@ __attribute__((flatten)) bool sum_strip(const Rows<T>& rows, std::size_t begin, 
         }
     }
     terms.finish();
+    terms.out.complete(width);
     return true;
 }
 

@@ -136,6 +136,13 @@ struct TrimmedMean {
         });
         return mean.of(low, high);
     }
+    int first(int) const { return k; }
+    template <class Rank>
+    Vec<T> of_sorted(const Rank& rank, int n) const {
+        Mean<T> mean(n, k);
+        for (int i = k; i < n - k; ++i) mean.add(rank(i));
+        return mean.of(rank(k), rank(n - k - 1));
+    }
     Vec<T> operator()(Vec<T>* v, int n) const {
         if (n >= counting_pays_for(n, k)) return counted_mean<T>(v, n, k);
         return n > straight_line && 2 * k <= n / 2 ? halves_mean<T>(v, n, k) : sorted_mean<T>(v, n, k);
@@ -144,12 +151,11 @@ struct TrimmedMean {
 
 }  // namespace
 
-bool trimmed_mean(const RowsView& view, std::size_t k, void* out, int threads) {
+bool trimmed_mean(const RowsView& view, std::size_t k, Result out, int threads) {
     return visit(view, [&](auto rows) {
         using C = typename decltype(rows)::Value;
-        auto* to = static_cast<C*>(out);
         const TrimmedMean<C> mean{static_cast<int>(k)};
-        return rows.n <= in_registers ? reduce_few(rows, to, threads, mean) : reduce_columns(rows, to, threads, mean);
+        return rows.n <= in_registers ? reduce_few(rows, out, threads, mean) : reduce_columns(rows, out, threads, mean);
     });
 }
 

@@ -9,7 +9,7 @@ namespace {
 template <class T, class C = Compute<T>>
 struct Values {
     const Rows<T>& rows;
-    const Output<C> out;
+    Output<C> out;
     std::size_t begin = 0;
 
     void start(std::size_t strip_begin, std::size_t) { begin = strip_begin; }
@@ -18,14 +18,14 @@ struct Values {
 
     class Block {
       public:
-        Block(const Values& values, std::size_t column, bool) : values_(values), begin_(values.begin + column) {}
+        Block(Values& values, std::size_t column, bool) : values_(values), begin_(values.begin + column) {}
 
         auto row(std::size_t) const {
             return [](auto, Vec<C> x) { return x; };
         }
         bool keep() const { return true; }
         // A NaN or an infinity shows in the sum whatever its weight. So does an overflow of double, which is none.
-        bool finish(const Vec<double>* sum, std::size_t width) const {
+        bool finish(const Vec<double>* sum, std::size_t width) {
             put_results(values_.out, begin_, sum, width);
             Vec<double> nothing = {};
             unroll<vectors<double>>([&](auto s) { nothing += sum[s] - sum[s]; });
@@ -40,18 +40,17 @@ struct Values {
             return true;
         }
 
-        const Values& values_;
+        Values& values_;
         const std::size_t begin_;
     };
 };
 
 }  // namespace
 
-bool weighted_mean(const RowsView& view, const double* weights, void* out, int threads) {
+bool weighted_mean(const RowsView& view, const double* weights, Result out, int threads) {
     return visit(view, [&](const auto& rows) {
         using T = typename std::decay_t<decltype(rows)>::Element;
-        const Values<T> values{rows, Output<Compute<T>>(static_cast<Compute<T>*>(out), rows.d)};
-        return sum_rows(rows, weights, threads, [&](int) { return values; });
+        return sum_rows(rows, weights, threads, [&](int) { return Values<T>{rows, Output<Compute<T>>(out, rows.d)}; });
     });
 }
 

@@ -48,10 +48,10 @@ Vec<T> median_by_weight(const Vec<T>* v, int n, const double* weights, double ha
 
 }  // namespace
 
-bool weighted_median(const RowsView& view, const double* weights, double half, void* out, int threads) {
+bool weighted_median(const RowsView& view, const double* weights, double half, Result out, int threads) {
     return visit(view, [&](auto rows) {
         using C = typename decltype(rows)::Value;
-        return reduce_columns(rows, static_cast<C*>(out), threads,
+        return reduce_columns(rows, out, threads,
                               [=](Vec<C>* v, int n) { return median_by_weight<C>(v, n, weights, half); });
     });
 }

@@ -68,9 +68,17 @@ inline Vec<float> widened_vector(const Half* source) {
 // The first `count` elements of a vector, and zeros.
 template <class T>
 inline Vec<Compute<T>> widened_part(const T* source, std::size_t count) {
-    alignas(64) Compute<T> values[lanes<Compute<T>>] = {};
-    for (std::size_t l = 0; l < count; ++l) values[l] = widened(load(source + l));
-    return load_vector(values);
+    T values[lanes<Compute<T>>] = {};
+    std::memcpy(values, source, count * sizeof(T));
+    return widened_vector(values);
+}
+
+// out[j] = source[j] for j < count, fewer than a vector has lanes. Returns whether all are finite.
+template <class T>
+__attribute__((noinline)) bool widen_rest(const T* source, std::size_t count, Compute<T>* out) {
+    const Vec<Compute<T>> v = widened_part(source, count);
+    for (std::size_t l = 0; l < count; ++l) out[l] = v[l];
+    return !any(~equal(v - v, Vec<Compute<T>>{}));
 }
 
 // out[j] = source[j] for j < count. Returns whether all are finite: x - x is 0 for a finite x, else NaN.
@@ -85,12 +93,8 @@ inline bool widen(const T* source, std::size_t count, Compute<T>* out) {
         nothing += v - v;
         store_vector(out + j, v);
     }
-    if (j < count) {
-        const V v = widened_part(source + j, count - j);
-        nothing += v - v;
-        for (std::size_t l = 0; j + l < count; ++l) out[j + l] = v[l];
-    }
-    return !any(~equal(nothing, V{}));
+    const bool rest = j == count || widen_rest(source + j, count - j, out + j);
+    return !any(~equal(nothing, V{})) && rest;
 }
 
 }  // namespace ra::RA_ISA

@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 from numpy.testing import assert_array_equal
 
 import oracle
@@ -20,6 +22,8 @@ THRESHOLD = 0.1
 DEFAULTS = {"value_range": 2.0, "rescale": "paper", "intercept": "separate", "interval_width": 2.0, "scale_floor": 1e-7}
 
 menagerie = cache(zoo.menagerie)
+
+law = hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def settings(rescale=RESCALES[1], intercept="separate"):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.testing import assert_allclose, assert_array_equal
 
+from kernel_cases import law
 from tolerances import ROUNDED, flushed, unit
 
 DTYPES = st.sampled_from([np.float32, np.float64])
@@ -15,8 +16,6 @@ OPTIONS = {"interval_width": 2.0, "confidence_threshold": 0.1, "scale_floor": 1e
 INTERCEPTS = st.sampled_from(["separate", "hierarchical", "median_point"])
 EXACT_RESCALES = st.sampled_from([(None, "paper"), (2.0, "clip")])  # the standard deviation depends on the order
 RESCALES = st.sampled_from([(None, "paper"), (2.0, "paper"), (2.0, "clip")])
-
-law = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def grids(least: int = 1) -> st.SearchStrategy[np.ndarray]:

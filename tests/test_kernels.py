@@ -146,11 +146,12 @@ def test_rectification(backend, n, dtype, rescale):
     assert got.dtype == median.dtype
     assert got.shape == (n, y.size)
     assert_array_equal(kinds[(np.abs(got / 4 - expected / 4) > near).any(axis=0)], [])
-    note = median.copy()
-    mean = backend.rectified_mean(rows, rejected, note, weights_of(n), **options)
-    assert mean is note
-    expected = specification.rectified_mean(rows, rejected, median.copy(), weights_of(n), **options)
-    assert_array_equal(kinds[np.abs(mean / 4 - expected / 4) > near], [])
+    if dtype in zoo.COMPUTE_DTYPES:
+        note = median.copy()
+        mean = backend.rectified_mean(rows, rejected, note, weights_of(n), **options)
+        assert mean is note
+        expected = specification.rectified_mean(rows, rejected, median.copy(), weights_of(n), **options)
+        assert_array_equal(kinds[np.abs(mean / 4 - expected / 4) > near], [])
 
 
 @pytest.mark.parametrize("n", [3, 17])

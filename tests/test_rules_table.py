@@ -8,8 +8,10 @@ import json
 from dataclasses import fields
 from pathlib import Path
 
+import ml_dtypes
 import numpy as np
 import pytest
+from numpy.testing import assert_array_equal
 
 pytest.importorskip("typer", reason="the command line needs the cli extra")
 
@@ -62,6 +64,28 @@ def test_the_rule_against_attackers(entry: Entry):
         rule.aggregate(np.random.default_rng(0).normal(size=(n, 3)), **extras)
         if entry.needs:
             assert rule.f == min(f, (n - entry.needs[1]) // entry.needs[0])
+
+
+@every_rule
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
+def test_half_precision_is_float32_rounded(entry: Entry, dtype):
+    values = np.random.default_rng(0).normal(size=(11, 300)).astype(dtype)
+    updates, extras = values.astype(np.float32), dict.fromkeys(entry.asks.split(), np.ones(300, dtype))
+    found = entry.against(11, 2).aggregate(values, **extras)
+    wide = entry.against(11, 2).aggregate(updates, **{name: x.astype(np.float32) for name, x in extras.items()})
+    assert found.update.dtype == dtype
+    assert_array_equal(found.update.astype(np.float32), wide.update.astype(dtype).astype(np.float32))
+    assert_array_equal(found.weights, wide.weights)
+
+
+@every_rule
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
+def test_the_largest_halves_have_a_finite_result(entry: Entry, dtype):
+    extras = dict.fromkeys(entry.asks.split(), np.ones(2, dtype))
+    largest = np.array(ml_dtypes.finfo(dtype).max, dtype)
+    for signs in (np.ones(11), np.resize([1, -1], 11)):
+        updates = np.column_stack([signs, -signs]).astype(dtype) * largest
+        assert np.isfinite(entry.against(11, 2).aggregate(updates, **extras).update.astype(np.float64)).all()
 
 
 @every_rule

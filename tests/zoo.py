@@ -7,6 +7,7 @@ import numpy as np
 LARGEST = {"float32": 3.0e38, "float64": 1.7e308, "float16": 6.0e4, "bfloat16": 3.0e38}
 SUBNORMAL = {"float32": 2.0**-130, "float64": 2.0**-1030, "float16": 2.0**-16, "bfloat16": 2.0**-130}
 DTYPES = tuple(LARGEST)
+COMPUTE_DTYPES, HALVES = DTYPES[:2], DTYPES[2:]
 
 
 def gaussian(rng, n):

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from robustagg import errors
+from robustagg import errors, kernels
 from robustagg.kernels.interface import Array, Rows
 from robustagg.protocol import Client, Remember
 from robustagg.tensors import NATIVE_FLOATS, Path, Wrap, dtype_name, host_of, is_numbers, is_tensor, numpy_wrap
@@ -33,7 +33,7 @@ class Leaf:
     rows: list[Array]
     shape: tuple[int, ...]
     wrap: Wrap
-    """From an array of the compute dtype, or of integers, to a tensor of the clients' kind and dtype."""
+    """From an array of the rows' dtype to a tensor of the clients' kind and dtype."""
     references: list[Array] = field(default_factory=list)
     """Rows that belong to no client."""
 
@@ -42,9 +42,13 @@ class Leaf:
         """Whether the leaf takes part in the vote."""
         return self.rows[0].dtype.kind != "i"
 
-    def tensor(self, flat: Array) -> Any:
-        """A row as a tensor like the clients'."""
-        return self.wrap(flat.reshape(self.shape))
+    def tensor(self, values: Array) -> Any:
+        """Results, in the rows' or the compute dtype, as a tensor like the clients'."""
+        return self.like(values.reshape(self.shape))
+
+    def like(self, values: Array) -> Any:
+        """Results of any shape as a tensor of the clients' kind and dtype."""
+        return self.wrap(kernels.active().narrow(values, self.rows[0].dtype))
 
 
 @dataclass(frozen=True)

@@ -70,17 +70,24 @@ def _adapt(tensor: Any) -> tuple[Array, Wrap, str]:
         host = np.from_dlpack(tensor)
     else:
         host = np.asarray(memoryview(tensor))
-    return host, lambda values: _like(tensor, values.astype(host.dtype, copy=False)), ""
+    return host, lambda values: _like(tensor, _sent(values, host.dtype)), ""
 
 
 def numpy_wrap(dtype: np.dtype[Any]) -> Wrap:
-    return lambda values: values.astype(dtype, copy=False)
+    return lambda values: _sent(values, dtype)
+
+
+def _sent(values: Array, dtype: np.dtype[Any]) -> Array:
+    """Values of a dtype of rows in that which they were sent in."""
+    return values.view(dtype) if values.dtype == np.uint16 else values.astype(dtype, copy=False)
 
 
 def _adapt_torch(torch: Any, tensor: Any) -> tuple[Array, Wrap, str]:
     device, dtype = tensor.device, tensor.dtype
 
     def wrap(values: Array) -> Any:
+        if values.dtype == np.uint16:
+            return torch.from_numpy(values.view(np.int16)).view(dtype).to(device)
         return torch.from_numpy(values).to(device, dtype)
 
     if dtype == torch.bfloat16:
@@ -93,7 +100,7 @@ def _adapt_cupy(cupy: Any, tensor: Any) -> tuple[Array, Wrap, str]:
 
     def wrap(values: Array) -> Any:
         with tensor.device:
-            return cupy.asarray(values.astype(tensor.dtype, copy=False))
+            return cupy.asarray(_sent(values, tensor.dtype))
 
     return tensor.get(), wrap, ""
 

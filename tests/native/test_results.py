@@ -9,7 +9,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 MEBIBYTE = 2**20
-LARGE = MEBIBYTE  # bytes, from which on memory is kept for the next result
+LARGE = 128 * 1024  # bytes, from which on memory is kept for the next result
 AROUND = 8 * MEBIBYTE  # from which on results are written around the caches
 LINE = 64
 
@@ -55,6 +55,17 @@ def test_memory_is_used_again_when_nobody_holds_it(native):
     third = native.median(first_rows)
     assert address(third) == place
     assert_array_equal(third, kept)
+
+
+def test_results_of_two_sizes_take_turns(native):
+    rows, half = rows_of(3, LARGE), np.dtype(np.float16)
+
+    def places():
+        median = native.median(rows)
+        return address(median), address(native.narrow(median, half))
+
+    first = places()
+    assert all(places() == first for _ in range(3))
 
 
 def test_memory_far_too_large_for_a_result_is_not_given_to_it(native):

@@ -10,9 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
-from robustagg import errors
+from robustagg import errors, kernels
 from robustagg.files import npy, safetensors
-from robustagg.files.tensors import Tensor, narrowed
+from robustagg.files.tensors import Tensor
 from robustagg.kernels.interface import Array
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ class Output:
             k, start, _ = next(self._pieces)
             if start == 0:
                 self._writer.begin(k)
-            self._writer.write(narrowed(piece, self._source.tensors[k]))
+            self._writer.write(kernels.active().narrow(piece, self._source.tensors[k].storage))
 
     def result(self) -> Path:
         """Add what no piece has brought, and publish."""

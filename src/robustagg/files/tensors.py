@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustagg import errors
-from robustagg.kernels.interface import Array
 from robustagg.tensors import FLOATING
 
 INTEGERS = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
@@ -94,11 +93,3 @@ def in_order(found: list[tuple[Tensor, tuple[Any, ...]]]) -> Contents:
         if tensor.name == following.name:
             raise errors.duplicate_tensor(tensor.name)
     return Contents(tuple(tensor for tensor, _ in found), np.array([place for _, place in found], PLACE))
-
-
-def narrowed(values: Array, tensor: Tensor) -> Array:
-    """Values of the compute dtype as the tensor stores them."""
-    if tensor.dtype != "bfloat16":
-        return values.astype(tensor.storage, copy=False)
-    bits = values.view(np.uint32)  # to the nearest, ties to even
-    return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(np.uint16)

@@ -2,8 +2,9 @@
 
 Rows are a list of n one-dimensional C-contiguous arrays of one length d (zero included) and one dtype: float32,
 float64, float16, or uint16 for the bits of bfloat16. float64 is computed in float64, everything else in float32
-(the NumPy backend, being the specification, computes in float64 throughout); arrays of results have that *compute
-dtype*.
+(the NumPy backend, being the specification, computes in float64 throughout). Results of the means and of the order
+statistics have the rows' dtype, those of all other primitives this *compute dtype*; see :meth:`Kernels.narrow` for what
+half precision does to them.
 
 Callers have checked shapes and parameters. Kernels never write to rows. A NaN or an infinity in a row raises
 :class:`robustagg.errors.NonFinite`. A coordinate's result depends on its own column only, so the bits do not depend
@@ -49,6 +50,13 @@ class Kernels(Protocol):
 
     def finite(self, rows: Rows) -> NDArray[np.bool_]:
         """(n,): whether every value of the row is finite. O(nd)."""
+
+    def narrow(self, values: Array, dtype: np.dtype[Any]) -> Array:
+        """Finite values, of any shape, in a dtype of rows; themselves where they have it already.
+
+        The nearest, of two equally near the even one; what lies beyond the largest finite number becomes that. float64
+        becomes bfloat16 by way of float32. O(d).
+        """
 
     def weighted_mean(self, rows: Rows, weights: NDArray[np.float64]) -> Array:
         """(d,): sum of weights[i] * rows[i], in float64 and client order; the weights sum to 1. O(nd)."""
@@ -126,7 +134,7 @@ class Kernels(Protocol):
         value_range: float | None,
         rescale: str,
     ) -> Array:
-        """(d,): weighted mean, each rejected value replaced by the median. Overwrites and returns `median`."""
+        """(d,): weighted mean, each rejected value replaced by the median, which may be overwritten."""
 
     def rectify(
         self,

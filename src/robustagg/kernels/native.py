@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from robustagg import kernels
 from robustagg.errors import NonFinite
 from robustagg.kernels import _native
+from robustagg.kernels import numpy as specification
 from robustagg.kernels.interface import GRAM_LIMIT, GRAM_TILE, Array, Detection, Rows
 
 T = TypeVar("T")
@@ -23,6 +24,12 @@ def _checked(result: T | None) -> T:
 
 def finite(rows: Rows) -> NDArray[np.bool_]:
     return _native.finite(rows, kernels.num_threads())
+
+
+def narrow(values: Array, dtype: np.dtype[Any]) -> Array:
+    if values.dtype == np.float32 and dtype.itemsize == 2:
+        return _native.narrow(values, dtype, kernels.num_threads())
+    return specification.narrow(values, dtype)
 
 
 def weighted_mean(rows: Rows, weights: NDArray[np.float64]) -> Array:

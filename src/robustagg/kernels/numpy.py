@@ -6,6 +6,7 @@ All arithmetic is in float64. Clear before fast: the other backends are held to 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from robustagg.errors import NonFinite
 from robustagg.kernels.interface import GRAM_LIMIT, GRAM_TILE, RESIDUAL_UNIT, Array, Detection, Rows
 
 BLOCK_BYTES = 2**25  # of one (n, width) float64 temporary
+LARGEST_BFLOAT16 = (2 - 2.0**-7) * 2.0**127
 HUGE_EXPONENT = 400  # columns with values above 2**400 are scaled down by a power of two, lest their squares overflow
 
 
@@ -41,8 +43,12 @@ def blocks(rows: Rows) -> Iterator[tuple[slice, NDArray[np.float64]]]:
         yield part, y
 
 
-def narrowed(values: NDArray[np.float64], dtype: np.dtype[np.floating]) -> Array:
-    """Cast a result; rounding must not turn a finite number into an infinity."""
+def narrow(values: Array, dtype: np.dtype[Any]) -> Array:
+    if values.dtype == dtype:
+        return values
+    if dtype == np.uint16:
+        bits = np.clip(values, -LARGEST_BFLOAT16, LARGEST_BFLOAT16).astype(np.float32).view(np.uint32)
+        return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(np.uint16)
     largest = np.finfo(dtype).max
     return np.clip(values, -largest, largest).astype(dtype)
 
@@ -78,8 +84,8 @@ def mean_of(y: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.
 def weighted_mean(rows: Rows, weights: NDArray[np.float64]) -> Array:
     out = np.empty(rows[0].size, compute_dtype(rows))
     for part, y in blocks(rows):
-        out[part] = narrowed(mean_of(y, weights), out.dtype)
-    return out
+        out[part] = narrow(mean_of(y, weights), out.dtype)
+    return narrow(out, rows[0].dtype)
 
 
 def median_of(y: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -95,7 +101,7 @@ def median(rows: Rows) -> Array:
     out = np.empty(rows[0].size, compute_dtype(rows))
     for part, y in blocks(rows):
         out[part] = median_of(y)
-    return out
+    return narrow(out, rows[0].dtype)
 
 
 def trimmed_mean(rows: Rows, k: int) -> Array:
@@ -103,8 +109,8 @@ def trimmed_mean(rows: Rows, k: int) -> Array:
     out = np.empty(rows[0].size, compute_dtype(rows))
     for part, y in blocks(rows):
         kept = np.sort(y, axis=0)[k : n - k]
-        out[part] = narrowed(mean_of(kept, np.full(len(kept), 1 / len(kept))), out.dtype)
-    return out
+        out[part] = narrow(mean_of(kept, np.full(len(kept), 1 / len(kept))), out.dtype)
+    return narrow(out, rows[0].dtype)
 
 
 def mean_around_median(rows: Rows, k: int) -> Array:
@@ -118,8 +124,8 @@ def mean_around_median(rows: Rows, k: int) -> Array:
             drop_low = middle - y[low, columns] > y[high, columns] - middle
             low, high = low + drop_low, high - ~drop_low
         kept = y[low + np.arange(k)[:, None], columns]
-        out[part] = narrowed(np.ldexp(mean_of(kept, np.full(k, 1 / k)), e), out.dtype)
-    return out
+        out[part] = narrow(np.ldexp(mean_of(kept, np.full(k, 1 / k)), e), out.dtype)
+    return narrow(out, rows[0].dtype)
 
 
 def weighted_median(rows: Rows, weights: NDArray[np.float64]) -> Array:
@@ -133,7 +139,7 @@ def weighted_median(rows: Rows, weights: NDArray[np.float64]) -> Array:
         low = (reached < half).sum(axis=0).clip(max=len(voters) - 1)  # rounding may leave the last sum below the half
         high = (reached <= half).sum(axis=0).clip(max=len(voters) - 1)
         out[part] = median_of(np.take_along_axis(ranked, np.stack([low, high]), axis=0))
-    return out
+    return narrow(out, rows[0].dtype)
 
 
 # --- products -------------------------------------------------------------------------------------------------------
@@ -173,7 +179,7 @@ def mix(rows: Rows, matrix: NDArray[np.float64]) -> Array:
     out = np.empty((len(matrix), rows[0].size), compute_dtype(rows))
     for part, y in blocks(rows):
         for result, weights in zip(out, matrix, strict=True):
-            result[part] = narrowed(mean_of(y, weights), out.dtype)
+            result[part] = narrow(mean_of(y, weights), out.dtype)
     return out
 
 
@@ -281,7 +287,7 @@ def detect(
         c = confidence_of(y, intercept, interval_width, np.ldexp(scale_floor, -e))
         bad = c < confidence_threshold  # A.8
         rejected[:, part.start // 8 : -(-part.stop // 8)] = np.packbits(bad, axis=1, bitorder="little")
-        replacement[part] = narrowed(np.ldexp(median_of(y), e), replacement.dtype)
+        replacement[part] = narrow(np.ldexp(median_of(y), e), replacement.dtype)
         counts += bad.sum(axis=1)
     return Detection(rejected, replacement, counts)
 
@@ -308,8 +314,8 @@ def repeated_median(rows: Rows, intercept: str) -> tuple[Array, Array]:
     for part, y in blocks(rows):
         y, e = down_scaled(y)
         slope, start = line(np.sort(y, axis=0), intercept)
-        slopes[part] = narrowed(up_scaled(slope, e), slopes.dtype)
-        intercepts[part] = narrowed(up_scaled(start, e), slopes.dtype)
+        slopes[part] = narrow(up_scaled(slope, e), slopes.dtype)
+        intercepts[part] = narrow(up_scaled(start, e), slopes.dtype)
     return slopes, intercepts
 
 
@@ -342,8 +348,8 @@ def rectified_mean(
 ) -> Array:
     for part, y in blocks(rows):
         y = rectified(part, y, rejected, median, value_range, rescale)
-        median[part] = narrowed(mean_of(y, weights), median.dtype)
-    return median
+        median[part] = narrow(mean_of(y, weights), median.dtype)
+    return narrow(median, rows[0].dtype)
 
 
 def rectify(
@@ -356,7 +362,7 @@ def rectify(
 ) -> Array:
     out = np.empty((len(rows), rows[0].size), compute_dtype(rows))
     for part, y in blocks(rows):
-        out[:, part] = narrowed(rectified(part, y, rejected, median, value_range, rescale), out.dtype)
+        out[:, part] = narrow(rectified(part, y, rejected, median, value_range, rescale), out.dtype)
     return out
 
 
@@ -391,8 +397,8 @@ def residual_mean(
         scaled, e = down_scaled(y)
         c, fitted = judged(scaled, intercept, interval_width, np.ldexp(scale_floor, -e), leave_smallest)
         kept = np.where(c < confidence_threshold, np.clip(up_scaled(fitted, e), -largest, largest), y)
-        out[part] = narrowed(mean_of(kept, weights), out.dtype)
-    return out
+        out[part] = narrow(mean_of(kept, weights), out.dtype)
+    return narrow(out, rows[0].dtype)
 
 
 # --- B. reputation --------------------------------------------------------------------------------------------------

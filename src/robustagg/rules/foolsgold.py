@@ -226,7 +226,7 @@ def within(rows: Rows, first: int, end: int) -> list[Array]:
 
 def in_compute_dtype(row: Array) -> Array:
     """A row of float16 or bfloat16 in float32, others as they are."""
-    return row if row.itemsize > 2 else kernels.active().weighted_mean([row], np.ones(1))
+    return row if row.itemsize > 2 else np.asarray(kernels.active().mix([row], np.ones((1, 1)))[0])
 
 
 def _span(features: Any) -> list[int]:

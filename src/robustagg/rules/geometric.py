@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from robustagg import errors
+from robustagg import errors, kernels
 from robustagg.kernels.interface import Array, Rows
 from robustagg.protocol import Block, Floats, Round, Verdict
 from robustagg.rules.base import shares
@@ -234,7 +234,7 @@ class CenteredClipping(DistanceRule):
         """The rows, and the previous result in their dtype, as it was sent."""
         assert self._center is not None
         piece = self._center[block.start : block.start + block.rows[0].size]
-        return [*block.rows, encoded(piece, block.rows[0].dtype)]
+        return [*block.rows, kernels.active().narrow(piece, block.rows[0].dtype)]
 
     # --- memory ---
 
@@ -255,14 +255,3 @@ class CenteredClipping(DistanceRule):
         """
         super().load_state_dict(state)
         self._center = None if state[CENTER] is None else kept(state[CENTER])
-
-
-def encoded(values: Array, dtype: np.dtype[Any]) -> Array:
-    """Finite values in a dtype of rows; bfloat16 as its bits, rounded to even."""
-    if dtype == np.uint16:
-        bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
-        return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(np.uint16)
-    if dtype == values.dtype:
-        return values
-    largest = np.finfo(dtype).max
-    return np.clip(values, -largest, largest).astype(dtype)

@@ -192,7 +192,7 @@ class ApartSink:
 
     def result(self) -> Any:
         if self.whole:
-            return self.updates.leaves[0].wrap(concatenated(self.pieces))
+            return self.updates.leaves[0].like(concatenated(self.pieces))
         return [self._update(row) for row in range(len(self.pieces[0]))]
 
     def _update(self, row: int) -> Any:

@@ -22,7 +22,6 @@ from robustagg.rules.distance import (
     selection,
     smallest,
 )
-from robustagg.rules.geometric import encoded
 from robustagg.rules.geometry import Geometry, Relation
 from robustagg.rules.gram import Related
 
@@ -216,8 +215,7 @@ class Aksel(Rule):
         check_minority(self, self.f, round)
 
     def observe(self, block: Block, round: Round, verdict: Verdict | None) -> tuple[Related, None]:
-        middle = encoded(kernels.active().median(block.rows), block.rows[0].dtype)
-        return Related.of([*block.rows, middle], len(block.rows)), None
+        return Related.of([*block.rows, kernels.active().median(block.rows)], len(block.rows)), None
 
     def decide(self, evidence: Related, round: Round) -> Verdict:
         relation = evidence.relation()

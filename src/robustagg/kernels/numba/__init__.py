@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustagg.errors import NonFinite
+from robustagg.kernels import numpy as specification
 from robustagg.kernels.interface import Array, Detection, Rows
-from robustagg.kernels.numba import averages, detection, networks, registers, residual
+from robustagg.kernels.numba import averages, detection, lanes, networks, registers, residual
 from robustagg.kernels.numba.regression import CLIP, HIERARCHICAL, MEDIAN_POINT, NO_RESCALE, PAPER, SEPARATE
-from robustagg.kernels.numba.threads import each_part, sweep
+from robustagg.kernels.numba.threads import KINDS, each_part, sweep
 from robustagg.kernels.numpy import (  # BLAS and LAPACK do the second half
     beta_reputation,
     compute_dtype,
@@ -37,6 +38,7 @@ __all__ = [
     "measure",
     "median",
     "mix",
+    "narrow",
     "rectified_mean",
     "rectify",
     "repeated_median",
@@ -85,6 +87,15 @@ def finite(rows: Rows) -> NDArray[np.bool_]:
     return np.asarray(np.logical_and.reduce(each_part(rows, 4 * len(rows), part)))
 
 
+def narrow(values: Array, dtype: np.dtype[Any]) -> Array:
+    if values.dtype != np.float32 or dtype.itemsize != 2:
+        return specification.narrow(values, dtype)
+    out = np.empty(values.shape, dtype)
+    row, bits = np.ascontiguousarray(values).reshape(-1), out.view(np.uint16).reshape(-1)
+    sweep([row], 4, lanes.narrow, KINDS[dtype.name], bits)
+    return out
+
+
 def mix(rows: Rows, matrix: NDArray[np.float64]) -> Array:
     out = np.empty((len(matrix), rows[0].size), compute_dtype(rows))
     sweep(rows, 4 * len(rows) * len(matrix), averages.mix, matrix, out)
@@ -92,8 +103,7 @@ def mix(rows: Rows, matrix: NDArray[np.float64]) -> Array:
 
 
 def weighted_mean(rows: Rows, weights: NDArray[np.float64]) -> Array:
-    out: Array = mix(rows, weights[None])[0]
-    return out
+    return narrow(mix(rows, weights[None])[0], rows[0].dtype)
 
 
 def median(rows: Rows) -> Array:
@@ -124,7 +134,7 @@ def weighted_median(rows: Rows, weights: NDArray[np.float64]) -> Array:
 def order_statistic(rows: Rows, network: registers.Code, kernel: Callable[..., bool], *arguments: object) -> Array:
     out = np.empty(rows[0].size, compute_dtype(rows))
     sweep(rows, len(rows) + len(network[0]), kernel, network, *arguments, out)
-    return out
+    return narrow(out, rows[0].dtype)
 
 
 def repeated_median(rows: Rows, intercept: str) -> tuple[Array, Array]:
@@ -147,7 +157,8 @@ def detect(
     n, d = len(rows), rows[0].size
     rejected = np.zeros((n, -(-d // 8)), np.uint8)
     if n < 3:
-        return Detection(rejected, median(rows), np.zeros(n, np.int64))
+        mean = mix(rows, np.full((1, n), 1 / n))[0]  # the median, too
+        return Detection(rejected, mean, np.zeros(n, np.int64))
     middle = np.empty(d, compute_dtype(rows))
     model = (*rescale_code(rescale, value_range), INTERCEPTS[intercept], float(scale_floor))
     plan, cost = regression_plan(n, middle.dtype)
@@ -211,7 +222,7 @@ def rectified_mean(
 ) -> Array:
     code = rescale_code(rescale, value_range if len(rows) >= 3 else None)
     sweep(rows, 8 * len(rows), detection.rectified_mean, rejected, median, weights, *code)
-    return median
+    return narrow(median, rows[0].dtype)
 
 
 def residual_weights(
@@ -253,4 +264,4 @@ def residual_mean(
     plan, cost = regression_plan(n, out.dtype)
     bounds = confidence_bounds(n, interval_width)
     sweep(rows, cost, residual.residual_mean, weights, model, float(confidence_threshold), plan, bounds, out)
-    return out
+    return narrow(out, rows[0].dtype)

@@ -32,6 +32,8 @@ TINY = 2.0**-1022, 2.0**-126  # below it lie the subnormal numbers, which are sl
 HALF = np.float32(0.5)  # makes no double of a float
 
 HALF_UNIT = np.float32(2.0**112)  # float16 bits in a float32's place are too small by this factor
+HALF_NORMAL = np.float32(2.0**-14)  # from here on float16 is not subnormal
+HALF_SUBNORMALS = np.float32(2.0**24)  # units of subnormal float16 in 1
 
 
 def jit(function: Callable[..., Any]) -> Any:
@@ -86,6 +88,23 @@ def load(address, kind, start, stop, out):
     for k in range(len(out)):
         bad |= out[k] - out[k] != 0
     return not bad
+
+
+@jit
+def narrow(addresses, kind, lo, hi, to, out):
+    """The one row, float32, as float16 or bfloat16; out holds the bits."""
+    first, d = addresses[0] + 4 * lo, hi - lo
+    singles, patterns, halves = carray(pointer(first, np.float32), d), carray(pointer(first, np.int32), d), out[lo:hi]
+    for k in range(d):
+        bits = patterns[k] & 0x7FFFFFFF
+        if to == BFLOAT16:
+            half = min((bits + 0x7FFF + (bits >> 16 & 1)) >> 16, 0x7F7F)
+        else:
+            normal = min((bits - (112 << 23) + 0xFFF + (bits >> 13 & 1)) >> 13, 0x7BFF)
+            subnormal = np.int32(np.rint(min(abs(singles[k]), HALF_NORMAL) * HALF_SUBNORMALS))
+            half = normal if bits >= 113 << 23 else subnormal
+        halves[k] = half | patterns[k] >> 16 & 0x8000
+    return True
 
 
 @jit
