@@ -82,7 +82,11 @@ class Sieve {
         Shorts least{};
         for (std::size_t g = 0; g < groups; ++g)
             least = min(least, narrow(row, g, spread, limits + g * P, medians, work.shorts + g * n, count));
-        if (any(less(least, Shorts{})) && !finite_chunk(row, n)) return false;
+        if (any(less(least, Shorts{}))) {
+            if (!finite_chunk(row, n)) return false;
+            // Columns whose range is not finite, which have no scale: the exact rule judges them.
+            for (std::size_t i = 0; i < groups * n; ++i) work.shorts[i] = max(work.shorts[i], Shorts{});
+        }
         for (std::size_t g = 0; g < groups; ++g)
             sifted[g] = filter_.sift(limits + g * P, work.shorts + g * n, count, [&](auto i) {
                 const T* later = row[i] + columns_ahead + g * lanes<Short>;
