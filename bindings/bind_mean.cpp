@@ -17,7 +17,7 @@ py::array finite_rows(const py::sequence& sequence, int threads) {
 
 py::array narrow(const Vector<float>& values, const py::dtype& dtype, int threads) {
     const ra::DType to = dtype_of(dtype);
-    if (to != ra::DType::f16 && to != ra::DType::bf16) throw py::type_error("half precision is float16 or uint16");
+    if (!ra::is_half(to)) throw py::type_error("half precision is float16 or uint16");
     py::array out = new_result(dtype, {values.shape(), values.shape() + values.ndim()});
     const auto d = static_cast<std::size_t>(values.size());
     {

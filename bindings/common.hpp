@@ -25,7 +25,7 @@ class Input {
     std::size_t n() const { return pointers_.size(); }
     std::size_t d() const { return d_; }
     py::dtype compute_dtype() const;
-    bool is_half() const { return dtype_ == ra::DType::f16 || dtype_ == ra::DType::bf16; }
+    bool is_half() const { return ra::is_half(dtype_); }
     py::array vector() const { return new_result(compute_dtype(), {size(d_)}); }
     // Of the rows' own dtype.
     py::array result() const { return new_result(arrays_[0].dtype(), {size(d_)}); }

@@ -11,6 +11,9 @@ namespace ra {
 
 enum class DType { f32, f64, f16, bf16 };
 
+// Inlined always: a copy compiled for one instruction set must not serve another.
+__attribute__((always_inline)) inline bool is_half(DType dtype) { return dtype == DType::f16 || dtype == DType::bf16; }
+
 // n rows of d elements each; the caller has checked that they are alive, equally long and of one dtype.
 struct RowsView {
     const void* const* row;

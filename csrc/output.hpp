@@ -33,7 +33,7 @@ class Output {
 
     Output(Result to, std::size_t d)
         : to_(to),
-          halves_(to.dtype == DType::f16 || to.dtype == DType::bf16),
+          halves_(is_half(to.dtype)),
           around_(!halves_ && d * sizeof(C) >= large &&
                   reinterpret_cast<std::uintptr_t>(to.values) % sizeof(Vec<C>) == 0),
           piece_(static_cast<C*>(to.values)) {}
