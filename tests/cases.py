@@ -36,8 +36,9 @@ class Case:
     """All updates times a positive number: so is the result."""
     selects: bool = False
     """The result is one of the updates, bit for bit."""
-    box: bool = False
-    """Each coordinate of the result lies between the least and the greatest honest value, whatever f attackers send."""
+    box: Callable[[int, int, np.ndarray], np.ndarray | float] | None = None
+    """Each coordinate of the result lies between the least and the greatest honest value, whatever f attackers send, or
+    outside by at most box(n, f, how far these two are apart)."""
     bound: Callable[[int, int], float] | None = None
     """c(n, f): the result is no further from the honest mean than c times the honest diameter."""
     mean_at_zero: bool = False
@@ -60,7 +61,21 @@ def ratio(n: int, f: int) -> float:
     return 1 + f / (n - 2 * f)
 
 
+def around_the_line(n: int, f: int, r: np.ndarray) -> np.ndarray:
+    """How far outside the honest values one that Reputation accepts may lie: see its documentation."""
+    near = 20 * np.sqrt(2 / n) * (1.4826 * (1 + 5 / (n - 1)) * r + 1e-7)
+    return np.minimum(near, 2.0) if f <= 1 <= n - 4 else np.full_like(r, 2.0)
+
+
 CASES = [
+    Case(
+        "Reputation",
+        lambda f: ra.Reputation(),
+        refuses=False,
+        scale=False,
+        counts=True,
+        box=around_the_line,
+    ),
     Case(
         "Mean",
         lambda f: ra.Mean(),
@@ -77,7 +92,7 @@ CASES = [
         definition=lambda x, f: np.median(x, axis=0),
         peer="Median()",
         counts=True,
-        box=True,
+        box=lambda n, f, r: 0.0,
         bound=kappa(lambda n, f: 4 * ratio(n, f) ** 2),
     ),
     Case(
@@ -85,7 +100,7 @@ CASES = [
         lambda f: ra.TrimmedMean(f=f),
         definition=lambda x, f: np.sort(x, axis=0)[f : len(x) - f].mean(axis=0),
         peer="TrMean(f)",
-        box=True,
+        box=lambda n, f, r: 0.0,
         bound=kappa(lambda n, f: 6 * f / (n - 2 * f) * ratio(n, f)),
         mean_at_zero=True,
     ),
@@ -94,6 +109,7 @@ CASES = [
         lambda f: ra.MeaMed(f),
         definition=definitions.meamed,
         peer="Meamed(f)",
+        box=lambda n, f, r: r,
         mean_at_zero=True,
     ),
     Case("RepeatedMedian", lambda f: ra.RepeatedMedian(), definition=definitions.repeated_median, refuses=False),

@@ -151,8 +151,8 @@ def test_an_empty_model_is_an_empty_update():
 
 def test_the_papers_rescale_has_a_victim_and_clipping_has_none():
     """A huge outlier makes sigma huge: the lowest honest value is thrown far off (documented in the specification)."""
-    paper = ra.Reputation().aggregate(with_attacker(7, 20))
-    clip = ra.Reputation(rescale="clip").aggregate(with_attacker(7, 20))
+    paper = ra.Reputation.as_published().aggregate(with_attacker(7, 20))
+    clip = ra.Reputation().aggregate(with_attacker(7, 20))
     assert paper.rejected.tolist() == [20, 0, 0, 0, 0, 0, 20]
     assert clip.rejected.tolist() == [0, 0, 0, 0, 0, 0, 20]
 

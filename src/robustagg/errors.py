@@ -239,7 +239,10 @@ def other_rule(expected: str, got: object) -> ValueError:
 
 def other_parameters(differences: Iterable[tuple[str, object, object]]) -> InvalidLedger:
     told = ", ".join(f"{name} = {theirs!r} (here {ours!r})" for name, theirs, ours in differences)
-    return InvalidLedger(f"written with other parameters: {told}")
+    return InvalidLedger(
+        f"written with other parameters: {told}; to continue it, make the rule with those (load() does), "
+        "or begin a new one"
+    )
 
 
 # --- the ledger, in memory and on disk ------------------------------------------------------------------------------

@@ -17,8 +17,22 @@ from robustagg.protocol import Block, Floats, Round, Standing, Verdict
 from robustagg.rules.base import Rule, shares
 
 INTERCEPTS = ("separate", "hierarchical", "median_point")
-RESCALES = ("paper", "clip")
+RESCALES = ("clip", "paper")
 NORMALIZATIONS = ("minmax", "sum")
+PUBLISHED = {
+    "value_range": 2.0,
+    "interval_width": 2.0,
+    "confidence_threshold": 0.1,
+    "positive_weight": 0.3,
+    "prior": 0.5,
+    "prior_weight": 2.0,
+    "decay": 0.5,
+    "window": 10,
+    "intercept": "separate",
+    "rescale": "paper",
+    "normalize": "minmax",
+}
+"""The paper's own settings; its text has no scale_floor."""
 
 
 @dataclass(eq=False, kw_only=True)
@@ -38,7 +52,7 @@ class Reputation(Rule):
     Parameters
     ----------
     value_range : float or None
-        A coordinate that spans more than this has its extremes rescaled first (the paper's omega); None: never.
+        A coordinate that spans more than this has its extremes brought in first (the paper's omega); None: never.
     interval_width : float
         Width of the confidence interval (Z).
     confidence_threshold : float
@@ -53,8 +67,9 @@ class Reputation(Rule):
         Rounds after which an observation is forgotten (s); None: never.
     intercept : {"separate", "hierarchical", "median_point"}
         How the line's intercept is found; the first two as in :func:`scipy.stats.siegelslopes`.
-    rescale : {"paper", "clip"}
-        Highest minus, lowest plus a standard deviation; or clipped to the median +- value_range / 2.
+    rescale : {"clip", "paper"}
+        Such a coordinate's values are clipped to the median +- value_range / 2; or, as published, the highest loses and
+        the lowest gains a standard deviation, which lets a single client move the result anywhere.
     scale_floor : float
         Added to the residual scale tau: differences below it are not outliers.
     normalize : {"minmax", "sum"}
@@ -74,6 +89,11 @@ class Reputation(Rule):
     extremeness, not malice; quiet attackers near the centre evade it, and with ``normalize="minmax"`` the least
     reputable client has weight 0 be it honest. The share of values rejected on clean Gaussian data grows with the
     number of clients (0.3 % at 10, 10 % at 100); `interval_width` scaled with its square root keeps it level.
+
+    What a single client of n >= 5 can do, whatever it sends: each coordinate of the result lies between the others'
+    least and greatest value, which are r apart, or outside by at most :math:`\frac{Z}{\delta}\sqrt{2/n}\,(1.4826
+    \,(1 + \frac{5}{n-1})\,r + \mathrm{scale\_floor})`, and never by more than `value_range`; the latter holds for any
+    minority. Neither does with ``rescale="paper"``: :meth:`as_published` is for reproducing the paper.
 
     With one or two clients no regression is possible and every value is accepted. float64 is computed in float64,
     all else in float32; counts are exact. Same bits for any number of threads and any cut into blocks. Memory
@@ -107,7 +127,7 @@ class Reputation(Rule):
     decay: float = 0.5
     window: int | None = 10
     intercept: str = "separate"
-    rescale: str = "paper"
+    rescale: str = "clip"
     scale_floor: float = 1e-7
     normalize: str = "minmax"
 
@@ -116,6 +136,18 @@ class Reputation(Rule):
         _check_parameters(self)
         self._ledger = ledger.Ledger(self.decay, self.window)
         self._last: tuple[Verdict, Round] | None = None
+
+    @classmethod
+    def as_published(cls, **parameters: Any) -> Reputation:
+        """The rule with the settings of the paper, whatever the defaults are here; `parameters` replaces some of them.
+
+        Examples
+        --------
+        >>> import robustagg as ra
+        >>> ra.Reputation.as_published(window=5).rescale
+        'paper'
+        """
+        return cls(**{**PUBLISHED, **parameters})
 
     @property
     def last_round(self) -> int | None:
