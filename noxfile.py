@@ -45,7 +45,7 @@ def byzfl(session: nox.Session) -> None:
     """Every rule beside ByzFL's: the same answers, or the line that says why not."""
     install(session, "torch", "matplotlib", "scipy", "-e", ".[test]")
     session.install("--no-deps", "byzfl==0.0.11")  # its rules need no torchvision, which must fit torch to the digit
-    session.run("pytest", "tests/test_byzfl.py", *session.posargs)
+    session.run("pytest", "tests/rules/test_byzfl.py", *session.posargs)
 
 
 @nox.session

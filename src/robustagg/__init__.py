@@ -11,9 +11,9 @@ from robustagg.rules.foolsgold import FoolsGold
 from robustagg.rules.geometric import CenteredClipping, GeometricMedian
 from robustagg.rules.krum import Bulyan, Krum, MultiKrum
 from robustagg.rules.medians import MeaMed, RepeatedMedian
+from robustagg.rules.mixing.pipeline import Pipeline
+from robustagg.rules.mixing.preaggregations import ARC, NNM, Bucketing, NormClipping
 from robustagg.rules.nearest import CGE, Aksel, Medoid, MoNNA
-from robustagg.rules.pipeline import Pipeline
-from robustagg.rules.preaggregation import ARC, NNM, Bucketing, NormClipping
 from robustagg.rules.reputation import Reputation
 from robustagg.rules.residual import ResidualReweighting
 from robustagg.rules.spectral import CAF, DnC

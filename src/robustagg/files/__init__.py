@@ -9,7 +9,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
-from robustagg import arrays, engine, errors
+from robustagg import engine, errors, inputs
 from robustagg.files import budget, folder, output
 from robustagg.files.folder import Folder
 from robustagg.files.output import Target
@@ -19,7 +19,7 @@ from robustagg.files.survey import Entrants, survey
 from robustagg.files.tensors import Tensor
 from robustagg.protocol import Client, Result
 from robustagg.rules.base import Rule
-from robustagg.rules.mixing import Mixer, PreAggregation
+from robustagg.rules.mixing.base import Mixer, PreAggregation
 
 __all__ = ["aggregate_files", "preaggregate_files"]
 
@@ -197,7 +197,7 @@ def _listed(paths: Iterable[str | PathLike[str]]) -> tuple[str, ...]:
 
 def _clients(ids: Iterable[Client] | None, paths: Sequence[str]) -> tuple[Client, ...]:
     if ids is not None:
-        return arrays.client_ids(ids, len(paths))
+        return inputs.client_ids(ids, len(paths))
     stems: dict[str, str] = {}
     for path in paths:
         stem = Path(path).stem

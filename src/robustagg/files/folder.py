@@ -14,8 +14,8 @@ from robustagg import errors
 from robustagg.files.output import WRITERS, Output, Target, check_model, renamed
 from robustagg.files.tensors import Tensor
 from robustagg.kernels.interface import Array
+from robustagg.memory.vectors import PIECE, Disk, Memory, Stored, Vector
 from robustagg.protocol import Client
-from robustagg.vectors import PIECE, Disk, Memory, Stored, Vector
 
 if TYPE_CHECKING:
     from robustagg.files.source import Files

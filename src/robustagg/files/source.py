@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from robustagg import arrays, errors
-from robustagg.engine import Sink
+from robustagg import errors, inputs
 from robustagg.files.budget import Budget
 from robustagg.files.folder import Folder
 from robustagg.files.notes import Notes
@@ -20,8 +19,8 @@ from robustagg.files.readers import Cut, Reader, cuts, pieces_of
 from robustagg.files.survey import Entrants, Survey
 from robustagg.files.tensors import Tensor
 from robustagg.kernels.interface import Array, Rows
-from robustagg.protocol import Client, Remember
-from robustagg.vectors import OnDisk
+from robustagg.memory.vectors import OnDisk
+from robustagg.protocol import Client, Remember, Sink
 
 MIDDLES = 8  # integers are read this many times narrower than the rest: they are sorted in wider copies
 
@@ -75,12 +74,12 @@ class Files:
     def with_references(self, trees: Mapping[str, Any]) -> Files:
         """The source with further rows in every block, one of each named tree."""
         leaves = [
-            arrays.Leaf((t.name,), [np.empty(0, t.storage if t.counts else np.int64)], t.shape, lambda flat: flat)
+            inputs.Leaf((t.name,), [np.empty(0, t.storage if t.counts else np.int64)], t.shape, lambda flat: flat)
             for t in self.tensors
         ]
         source = copy.copy(self)
         source._references = [
-            [np.ascontiguousarray(row) for row in arrays.matched(leaves, name, tree, self.clients[0])]
+            [np.ascontiguousarray(row) for row in inputs.matched(leaves, name, tree, self.clients[0])]
             for name, tree in trees.items()
         ]
         return source

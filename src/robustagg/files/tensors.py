@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustagg import errors
-from robustagg.tensors import FLOATING
+from robustagg.inputs.tensors import FLOATING
 
 INTEGERS = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from robustagg import arrays, engine, errors
+from robustagg import engine, errors, inputs
 from robustagg.kernels.interface import Array
+from robustagg.memory import states
 from robustagg.protocol import Block, Client, Floats, Result, Round, Verdict
-from robustagg.rules import saving
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -87,7 +87,7 @@ class Rule(ABC):
         TypeError, ValueError
             If something of this does not hold; the text names the client. The rule is then as it was before.
         """
-        return engine.run(self, arrays.gather(updates, clients), sample_counts, round, extras)
+        return engine.run(self, inputs.gather(updates, clients), sample_counts, round, extras)
 
     def __call__(self, updates: Any, **arguments: Any) -> Any:
         """The update alone: ``rule.aggregate(updates, ...).update``."""
@@ -120,7 +120,7 @@ class Rule(ABC):
 
     def save(self, path: str | Path) -> None:
         """Write parameters and memory to a file, an .npz archive; replaced if there is one, whole or not at all."""
-        saving.write(path, self._state())
+        states.write(path, self._state())
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -138,7 +138,7 @@ class Rule(ABC):
         What a rule of rounds over files remembers of the model's size stays in the file until the next round; the file
         may meanwhile be replaced, as :meth:`save` does, or deleted, but not be written to.
         """
-        state = saving.read(path)
+        state = states.read(path)
         if state["rule"] != cls.__name__:
             raise errors.other_rule(cls.__name__, state["rule"])
         rule = cls._of(state["parameters"])

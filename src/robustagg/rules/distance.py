@@ -14,8 +14,8 @@ from robustagg import errors, kernels
 from robustagg.kernels.interface import Array, Rows
 from robustagg.protocol import Block, Floats, Round, Verdict
 from robustagg.rules.base import Rule
-from robustagg.rules.geometry import Geometry, Relation
-from robustagg.rules.gram import Gram, Related
+from robustagg.rules.evidence.geometry import Geometry, Relation
+from robustagg.rules.evidence.gram import Gram, Related
 
 
 @dataclass(frozen=True)

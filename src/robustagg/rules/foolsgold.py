@@ -10,13 +10,13 @@ import numpy as np
 
 from robustagg import errors, kernels
 from robustagg.kernels.interface import GRAM_TILE, Array, Rows
+from robustagg.memory.vectors import Memory, Vector, in_memory, kept
 from robustagg.protocol import Block, Client, Floats, Round, Verdict
 from robustagg.rules.base import Rule
 from robustagg.rules.distance import Combination, combined
+from robustagg.rules.evidence.geometry import Geometry
+from robustagg.rules.evidence.gram import Gram
 from robustagg.rules.geometric import check_positive
-from robustagg.rules.geometry import Geometry
-from robustagg.rules.gram import Gram
-from robustagg.vectors import Memory, Vector, in_memory, kept
 
 VARIANTS = ("paper", "authors")
 SAME = 1e-12  # directions whose cosine is so near 1 are the same but for rounding

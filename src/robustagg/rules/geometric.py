@@ -11,12 +11,12 @@ import numpy as np
 
 from robustagg import errors, kernels
 from robustagg.kernels.interface import Array, Rows
+from robustagg.memory.vectors import Memory, Vector, in_memory, kept
 from robustagg.protocol import Block, Floats, Round, Verdict
 from robustagg.rules.base import shares
 from robustagg.rules.distance import Combination, DistanceRule, check_whole, combined
-from robustagg.rules.geometry import Geometry
-from robustagg.rules.gram import Gram, Related
-from robustagg.vectors import Memory, Vector, in_memory, kept
+from robustagg.rules.evidence.geometry import Geometry
+from robustagg.rules.evidence.gram import Gram, Related
 
 CENTER = "center"  # an argument of the call, and what is remembered
 

@@ -13,7 +13,7 @@ from robustagg import errors, kernels
 from robustagg.kernels.interface import Array
 from robustagg.protocol import Block, Floats, Round, Verdict
 from robustagg.rules.distance import DistanceRule, SelectionRule, check_minority, check_whole, selection
-from robustagg.rules.geometry import Geometry
+from robustagg.rules.evidence.geometry import Geometry
 
 VARIANTS = ("paper", "byzfl")
 

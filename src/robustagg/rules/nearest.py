@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from robustagg import arrays, errors, kernels
+from robustagg import errors, inputs, kernels
 from robustagg.kernels.interface import Array
 from robustagg.protocol import Block, Client, Round, Verdict
 from robustagg.rules.base import Rule
@@ -22,8 +22,8 @@ from robustagg.rules.distance import (
     selection,
     smallest,
 )
-from robustagg.rules.geometry import Geometry, Relation
-from robustagg.rules.gram import Related
+from robustagg.rules.evidence.geometry import Geometry, Relation
+from robustagg.rules.evidence.gram import Related
 
 
 @dataclass(eq=False)
@@ -69,7 +69,7 @@ class MoNNA(ReferenceRule):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_whole("f", self.f)
-        arrays.client_ids([self.reference], 1)
+        inputs.client_ids([self.reference], 1)
 
     def check(self, round: Round) -> None:
         super().check(round)

@@ -14,8 +14,8 @@ from robustagg.kernels.interface import Array
 from robustagg.protocol import Block, Floats, Round, Verdict
 from robustagg.rules.base import Rule
 from robustagg.rules.distance import DistanceRule, check_minority, check_whole, combined, selection, smallest
-from robustagg.rules.geometry import Geometry
-from robustagg.rules.gram import Gram
+from robustagg.rules.evidence.geometry import Geometry
+from robustagg.rules.evidence.gram import Gram
 
 
 @dataclass(eq=False)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from robustagg import arrays, kernels
+from robustagg import inputs, kernels
 from robustagg.rules.reputation import Reputation
 
 
@@ -41,7 +41,7 @@ def repeated_median(updates: Any, intercept: str = Reputation.intercept) -> tupl
     (array([1.]), array([1.]))
     """
     Reputation(intercept=intercept)
-    leaf = arrays.flat(updates)
+    leaf = inputs.flat(updates)
     slope, start = kernels.active().repeated_median(leaf.rows, intercept)
     return leaf.tensor(slope), leaf.tensor(start)
 
@@ -82,7 +82,7 @@ def confidence(
         rescale=rescale,
         scale_floor=scale_floor,
     )
-    return kernels.active().confidence(arrays.flat(updates).rows, **rule.line)
+    return kernels.active().confidence(inputs.flat(updates).rows, **rule.line)
 
 
 def rectify(
@@ -126,7 +126,7 @@ def rectify(
         rescale=rescale,
         scale_floor=scale_floor,
     )
-    rows = arrays.flat(updates).rows
+    rows = inputs.flat(updates).rows
     kernel = kernels.active()
     note = kernel.detect(rows, confidence_threshold=confidence_threshold, **rule.line)
     rejected = np.unpackbits(note.rejected, axis=1, count=rows[0].size, bitorder="little").view(np.bool_)

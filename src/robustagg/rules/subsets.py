@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from robustagg.protocol import Floats, Round
 from robustagg.rules.distance import SelectionRule, check_minority, check_whole
-from robustagg.rules.geometry import Geometry
+from robustagg.rules.evidence.geometry import Geometry
 
 SAME = 1e-10  # spreads that differ by less than this part are equal, lest rounding chooses
 

@@ -11,7 +11,7 @@ import numpy as np
 from robustagg import errors
 from robustagg.protocol import Round, Verdict
 from robustagg.rules.distance import Combination, ReferenceRule
-from robustagg.rules.geometry import Relation
+from robustagg.rules.evidence.geometry import Relation
 
 
 @dataclass(eq=False)

@@ -1,0 +1,140 @@
+"""Runs a rule over blocks, wherever they come from. State changes last: a round that fails leaves no trace."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from robustagg import errors, kernels
+from robustagg.kernels.interface import Rows
+from robustagg.protocol import NON_FINITE, Block, Client, Floats, Notes, Result, Round, Source, Verdict
+
+if TYPE_CHECKING:
+    from robustagg.rules.base import Rule
+
+
+def run(
+    rule: Rule,
+    source: Source,
+    sample_counts: Sequence[float] | Mapping[Client, float] | None = None,
+    number: int | None = None,
+    extras: Mapping[str, Any] | None = None,
+) -> Result:
+    """One round of `rule` over `source`."""
+    round = Round(
+        number=_round_number(number, rule.last_round),
+        clients=source.clients,
+        d=source.d,
+        sample_counts=_sample_counts(sample_counts, source.clients),
+        extras=extras or {},
+        remember=source.remember,
+    ).without(source.excluded)
+    references = rule.references(round)
+    if references:
+        source = source.with_references(references)
+    while True:
+        try:
+            verdict, update = _attempt(rule, source, round, tuple(references))
+            break
+        except errors.Unusable as found:  # each time at least one client fewer
+            round = round.without(found.reasons)
+    result = result_of(rule, verdict, round, update)
+    rule.commit(verdict, round)
+    return result
+
+
+def _attempt(rule: Rule, source: Source, round: Round, references: Sequence[str]) -> tuple[Verdict, Any]:
+    try:
+        return _passes(rule, source, round)
+    except errors.NonFinite:
+        guilty = _non_finite(rule, source, round, references)
+        if not guilty:
+            raise
+        raise errors.Unusable(guilty) from None
+
+
+def _passes(rule: Rule, source: Source, round: Round) -> tuple[Verdict, Any]:
+    kept = round.kept
+    rule.check(round)
+    notes: Notes | None = None
+    verdict: Verdict | None = None
+    while rule.observes and (verdict is None or verdict.again):
+        evidence, notes = None, source.notes()
+        for block in _placed(source.blocks(kept)):
+            seen, note = rule.observe(block, round, verdict)
+            evidence = seen if evidence is None else evidence + seen
+            notes.append(note)
+        verdict = rule.decide(evidence, round)
+    if verdict is None:
+        verdict = rule.decide(None, round)
+    sink = source.sink(kept)
+    remembered = iter(notes) if notes is not None else None
+    for block in _placed(source.blocks(kept)):
+        sink.add(rule.combine(block, None if remembered is None else next(remembered), verdict))
+    return verdict, sink.result()
+
+
+def _placed(blocks: Iterator[Rows]) -> Iterator[Block]:
+    start = 0
+    for rows in blocks:
+        yield Block(rows, start)
+        start += rows[0].size
+
+
+def _non_finite(rule: Rule, source: Source, round: Round, references: Sequence[str]) -> dict[int, str]:
+    """Which clients sent a NaN or an infinity; a reference vector with one is the caller's mistake."""
+    kept = round.kept
+    finite = np.ones(len(kept) + len(references), np.bool_)
+    for rows in source.blocks(kept):
+        finite &= kernels.active().finite(rows)
+    for name, whole in zip(references, finite[len(kept) :], strict=True):
+        if not whole:
+            raise errors.non_finite_reference(name)
+    guilty = [i for i, whole in zip(kept, finite[: len(kept)], strict=True) if not whole]
+    if rule.nonfinite == "raise":
+        raise errors.non_finite_clients([round.clients[i] for i in guilty])
+    return dict.fromkeys(guilty, NON_FINITE)
+
+
+def result_of(rule: Rule, verdict: Verdict, round: Round, update: Any = None) -> Result:
+    """The answer to a round, as its caller sees it."""
+    standing = {} if verdict.standing is None else vars(verdict.standing)
+    return Result(
+        update=update,
+        clients=round.clients,
+        weights=round.spread(verdict.weights, 0),
+        admitted=round.admitted,
+        reasons=round.told(verdict.reasons),
+        round=round.number,
+        rule=type(rule).__name__,
+        **{name: values.copy() for name, values in standing.items()},  # the rule keeps its own
+    )
+
+
+def _round_number(number: int | None, last: int | None) -> int:
+    if number is None:
+        return 1 if last is None else last + 1
+    if isinstance(number, bool) or not isinstance(number, (int, np.integer)) or number < 0:
+        raise errors.bad_round(number)
+    if last is not None and number <= last:
+        raise errors.round_not_later(int(number), last)
+    return int(number)
+
+
+def _sample_counts(counts: Sequence[float] | Mapping[Client, float] | None, clients: Sequence[Client]) -> Floats | None:
+    if counts is None:
+        return None
+    if isinstance(counts, Mapping):
+        missing = [client for client in clients if client not in counts]
+        if missing:
+            raise errors.sample_count_missing(missing[0])
+        counts = [counts[client] for client in clients]
+    values = np.asarray(counts, np.float64)
+    if values.shape != (len(clients),):
+        raise errors.sample_count_length(values.size, len(clients))
+    for client, value in zip(clients, values, strict=True):
+        if not 0 <= value < np.inf:
+            raise errors.bad_sample_count(client, value)
+    return values

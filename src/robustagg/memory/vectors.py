@@ -1,0 +1,153 @@
+"""Vectors of a model's size that a rule remembers: in memory, or, after a round over files, in a file without a name.
+
+Files are read by offset and never mapped: a file cut short under a mapping kills the process. A file's vectors do not
+change once a round is complete; the next round writes a file of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import weakref
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+
+from robustagg import errors
+from robustagg.kernels.interface import Array
+from robustagg.names import Client
+
+PIECE = 2**20  # bytes that are read, and values that are copied, at a time
+
+
+class Disk:
+    """An open file, closed when nobody knows it any more."""
+
+    def __init__(self, descriptor: int, name: str) -> None:
+        self._descriptor, self._name = os.dup(descriptor), name
+        weakref.finalize(self, os.close, self._descriptor)
+
+    @classmethod
+    def nameless(cls, folder: Path) -> Disk:
+        """A new file that leaves nothing behind, however the process ends."""
+        with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
+            return cls(file.fileno(), f"a temporary file in {folder}")
+
+    def read_into(self, offset: int, view: memoryview) -> None:
+        """Fill the view from the file's bytes at an offset."""
+        done = 0
+        while done < len(view):
+            data = os.pread(self._descriptor, min(len(view) - done, PIECE), offset + done)
+            if not data:
+                raise errors.vector_cut_short(self._name, offset + done)
+            view[done : done + len(data)] = data
+            done += len(data)
+
+    def write(self, offset: int, values: Array) -> None:
+        view = np.ascontiguousarray(values).view(np.uint8).data
+        done = 0
+        while done < len(view):
+            done += os.pwrite(self._descriptor, view[done:], offset + done)
+
+
+class Stored:
+    """A vector in a file. What is taken from it, ``vector[start:stop]``, is an array in memory."""
+
+    def __init__(self, disk: Disk, offset: int, size: int, dtype: np.dtype[Any]) -> None:
+        self._disk, self._offset, self.size, self.dtype = disk, offset, size, dtype
+
+    def __getitem__(self, part: slice) -> Array:
+        start, stop, _ = part.indices(self.size)
+        values = np.empty(max(stop - start, 0), self.dtype)
+        self._disk.read_into(self._offset + start * values.itemsize, values.view(np.uint8).data)
+        return values
+
+    def __reduce__(self) -> Any:  # a copy, or what goes to another process, is in memory
+        return np.asarray, (self[:],)
+
+    def write(self, start: int, values: Array) -> None:
+        """Values from `start` on; only before the round that makes the vector is complete."""
+        values = values.astype(self.dtype, copy=False)
+        self._disk.write(self._offset + start * values.itemsize, values)
+
+
+Vector: TypeAlias = Array | Stored
+
+
+def in_memory(vector: Vector) -> Array:
+    """A copy of a vector as an array."""
+    return vector[:] if isinstance(vector, Stored) else vector.copy()
+
+
+def kept(vector: Any) -> Vector:
+    """A vector of a saved state: what is in a file stays there, what is in memory is copied."""
+    return vector if isinstance(vector, Stored) else np.array(vector)
+
+
+class Memory(Protocol):
+    """The vectors that a rule will remember once the round is complete."""
+
+    def add(self, piece: Array) -> None:
+        """The next coordinates of all new vectors, which are the rows of the piece."""
+
+    def vectors(self) -> dict[Client, Vector]:
+        """The old vectors and the new ones, once all pieces are there."""
+
+
+class InMemory:
+    """New vectors as arrays, beside the old ones."""
+
+    def __init__(self, old: Mapping[Client, Vector], names: Sequence[Client]) -> None:
+        self._old, self._names = old, names
+        self._pieces: list[Array] = []
+
+    def add(self, piece: Array) -> None:
+        self._pieces.append(piece)
+
+    def vectors(self) -> dict[Client, Vector]:
+        new = {name: np.concatenate([piece[i] for piece in self._pieces]) for i, name in enumerate(self._names)}
+        return {**self._old, **new}
+
+
+class OnDisk:
+    """New vectors, and those of the old ones that no new one replaces, in one file.
+
+    Parameters
+    ----------
+    old, names
+        The vectors so far, and the names of the new ones.
+    d, dtype
+        Size and dtype of the new vectors.
+    folder : Path
+        Where the file is made.
+    """
+
+    def __init__(
+        self, old: Mapping[Client, Vector], names: Sequence[Client], d: int, dtype: np.dtype[Any], folder: Path
+    ) -> None:
+        disk, end, replaced = Disk.nameless(folder), 0, set(names)
+        self._vectors: dict[Client, Vector] = {}
+        for name in (name for name in old if name not in replaced):
+            self._vectors[name] = copied(old[name], disk, end)
+            end += old[name].size * old[name].dtype.itemsize
+        self._new = [Stored(disk, end + i * d * dtype.itemsize, d, dtype) for i in range(len(names))]
+        self._vectors.update(zip(names, self._new, strict=True))
+        self._at = 0
+
+    def add(self, piece: Array) -> None:
+        for vector, values in zip(self._new, piece, strict=True):
+            vector.write(self._at, values)
+        self._at += piece.shape[1]
+
+    def vectors(self) -> dict[Client, Vector]:
+        return self._vectors
+
+
+def copied(vector: Vector, disk: Disk, offset: int) -> Stored:
+    """A copy in a file."""
+    copy = Stored(disk, offset, vector.size, vector.dtype)
+    for start in range(0, vector.size, PIECE):
+        copy.write(start, vector[start : start + PIECE])
+    return copy

@@ -1,0 +1,89 @@
+"""The answer: one update, and what became of each client."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robustagg.names import Client, Floats
+
+SHOWN = 40  # clients that print(result) lists
+
+
+@dataclass(frozen=True)
+class Result:
+    """One update, and what became of each client.
+
+    Attributes
+    ----------
+    update
+        The aggregate: kind, dtype, device and structure of what the clients sent.
+    clients : tuple of int or str
+        The n clients, in the order given.
+    weights : (n,) float64
+        Each client's share of the update; sums to 1, zero for who is not admitted. For rules that choose per
+        coordinate (median, trimmed mean) the admitted clients' equal say.
+    admitted : (n,) bool
+        Whether the client took part at all.
+    reasons : tuple of str
+        Why each weight is what it is.
+    round : int
+        Number of the round.
+    reputation, observed : (n,) float64 or None
+        Decayed score, and this round's observation; None for rules that keep no reputation.
+    accepted, rejected : (n,) int64 or None
+        Coordinates of each client that were accepted and rejected; None for rules that do not judge coordinates.
+    """
+
+    update: Any
+    clients: tuple[Client, ...]
+    weights: Floats
+    admitted: NDArray[np.bool_]
+    reasons: tuple[str, ...]
+    round: int
+    rule: str
+    reputation: Floats | None = None
+    observed: Floats | None = None
+    accepted: NDArray[np.int64] | None = None
+    rejected: NDArray[np.int64] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but the update, ready for :func:`json.dumps`."""
+        columns = {name: None if value is None else value.tolist() for name, value in self._columns().items()}
+        return {
+            "rule": self.rule,
+            "round": self.round,
+            "clients": list(self.clients),
+            **columns,
+            "reasons": list(self.reasons),
+        }
+
+    def __str__(self) -> str:
+        formats = {"accepted": "d", "rejected": "d", "observed": ".4f", "reputation": ".4f", "weights": ".4f"}
+        columns = {name: value for name, value in self._columns().items() if value is not None}
+        header = ["client", *columns, "reason"]
+        lines = [
+            [
+                str(client),
+                *(
+                    "yes" if v[i] is np.True_ else "no" if v[i] is np.False_ else format(v[i], formats[k])
+                    for k, v in columns.items()
+                ),
+                self.reasons[i],
+            ]
+            for i, client in enumerate(self.clients[:SHOWN])
+        ]
+        widths = [max(map(len, column)) for column in zip(header, *lines, strict=True)]
+        table = [
+            "  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in [header, *lines]
+        ]
+        if len(self.clients) > SHOWN:
+            table.append(f"… and {len(self.clients) - SHOWN} more clients")
+        return "\n".join([f"{self.rule}, round {self.round}", *table])
+
+    def _columns(self) -> dict[str, NDArray[Any] | None]:
+        names = ("admitted", "accepted", "rejected", "observed", "reputation", "weights")
+        return {name: getattr(self, name) for name in names}

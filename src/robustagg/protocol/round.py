@@ -1,0 +1,94 @@
+"""The question: one round as a rule sees it, and a block of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robustagg import errors
+from robustagg.kernels.interface import Rows
+from robustagg.memory.vectors import InMemory, Memory, Vector
+from robustagg.names import Client, Floats
+
+Remember: TypeAlias = Callable[[Mapping[Client, Vector], Sequence[Client]], Memory]
+"""Given the vectors that a rule remembers, and names: where new vectors of these names go."""
+
+NON_FINITE = "not admitted: NaN or infinite values"
+
+
+@dataclass(frozen=True)
+class Round:
+    """One round as a rule sees it."""
+
+    number: int
+    clients: tuple[Client, ...]
+    """All clients that sent something."""
+    d: int
+    """Coordinates of the model."""
+    sample_counts: Floats | None = None
+    """(n,) of all clients, or None."""
+    excluded: Mapping[int, str] = field(default_factory=dict)
+    """Index of each client that is not admitted, and why not."""
+    extras: Mapping[str, Any] = field(default_factory=dict)
+    """Further arguments of the call, for the rules that take some."""
+    remember: Remember = InMemory
+    """How vectors of the model's size are remembered."""
+
+    @cached_property
+    def kept(self) -> list[int]:
+        """Indices of the admitted clients, whose rows the rule gets."""
+        everyone = range(len(self.clients))
+        return [i for i in everyone if i not in self.excluded] if self.excluded else list(everyone)
+
+    @cached_property
+    def admitted(self) -> NDArray[np.bool_]:
+        """(n,) whether a client is admitted."""
+        mask = np.ones(len(self.clients), np.bool_)
+        for i in self.excluded:
+            mask[i] = False
+        return mask
+
+    def counts(self) -> Floats | None:
+        """Sample counts of the admitted clients."""
+        return None if self.sample_counts is None else self.of_admitted(self.sample_counts)
+
+    def of_admitted(self, values: NDArray[Any]) -> NDArray[Any]:
+        """The admitted clients' among the values of all."""
+        return values[self.kept] if self.excluded else values
+
+    def spread(self, values: NDArray[Any], other: float) -> NDArray[Any]:
+        """(n,) copied from the admitted clients' values, with `other` for those that are not admitted."""
+        if not self.excluded:
+            return np.array(values)
+        whole = np.full(len(self.clients), other, values.dtype)
+        whole[self.kept] = values
+        return whole
+
+    def told(self, words: Sequence[str]) -> tuple[str, ...]:
+        """(n,) the admitted clients' words, and for the others why they are not admitted."""
+        if not self.excluded:
+            return tuple(words)
+        rest = iter(words)
+        return tuple(self.excluded.get(i) or next(rest) for i in range(len(self.clients)))
+
+    def without(self, reasons: Mapping[int, str]) -> Round:
+        """The round with further clients excluded."""
+        if not reasons:
+            return self
+        round = replace(self, excluded={**self.excluded, **reasons})
+        if len(round.excluded) == len(self.clients):
+            raise errors.nobody_admitted((self.clients[i], why) for i, why in round.excluded.items())
+        return round
+
+
+class Block(NamedTuple):
+    """The same coordinates of all admitted clients, and of the reference vectors that a rule has asked for."""
+
+    rows: Rows
+    start: int
+    """Index of its first coordinate in the model."""

@@ -1,0 +1,206 @@
+"""What pre-aggregations are: matrices that mix the rows; one after the other, and on their own."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+
+from robustagg import engine, inputs, kernels
+from robustagg.kernels.interface import Array, Rows
+from robustagg.protocol import Block, Client, Floats, Round, Verdict
+from robustagg.rules.base import Rule
+from robustagg.rules.evidence.geometry import Geometry, Relation
+from robustagg.rules.evidence.gram import Gram, Related
+
+
+@dataclass(eq=False)
+class PreAggregation(ABC):
+    """Base of all pre-aggregations: a dataclass of parameters that decides how rows are mixed.
+
+    A member of :class:`Pipeline`, or called on its own: ``NNM(f=2)(updates)`` are the mixed updates.
+    """
+
+    keeps_clients: ClassVar[bool] = True
+    """Whether row i still speaks for client i."""
+    measures: ClassVar[type[Gram] | type[Related] | None] = Gram
+    """What the matrix depends on: the inner products of all rows, their lengths, or nothing."""
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The parameters by name."""
+        return asdict(self)
+
+    @classmethod
+    def _of(cls, parameters: Mapping[str, Any]) -> PreAggregation:
+        """The pre-aggregation that has these parameters."""
+        return cls(**parameters)
+
+    def __call__(self, updates: Any, clients: Iterable[Client] | None = None, round: int | None = None) -> Any:
+        """The mixed updates.
+
+        Parameters
+        ----------
+        updates, clients, round
+            As :meth:`Rule.aggregate` takes them.
+
+        Returns
+        -------
+        (m, d) array, or list of m updates
+            Of the kind and dtype of what came in: an array for an array, else a list. Clients whose update holds a NaN
+            or an infinity are left out.
+        """
+        source = Apart(inputs.gather(updates, clients), whole=hasattr(updates, "shape"))
+        return engine.run(Mixer(self), source, number=round).update
+
+    def check(self, round: Round) -> None:  # noqa: B027 - most have nothing to check
+        """Whether this can be done to the rows of a round; raises if not."""
+
+    def after(self, round: Round) -> Round:
+        """The round as whoever gets the mixed rows sees it."""
+        return round
+
+    @abstractmethod
+    def mixing(self, seen: Any, round: Round) -> Floats:
+        """The (m, n) matrix that makes m rows of n.
+
+        `seen` is the rows' geometry, or only their relation to zero where lengths are enough, or None.
+        """
+
+
+# --- members one after the other ------------------------------------------------------------------------------------
+
+
+def composed(
+    members: Sequence[PreAggregation], evidence: Gram | Related | None, round: Round
+) -> tuple[Floats, Geometry | None]:
+    """The matrix of all members, and the geometry of the rows it makes; rows besides the clients' pass unchanged.
+
+    Lengths alone, :class:`Related`, are enough where only the first member asks for something.
+    """
+    matrix = np.eye(len(round.kept))
+    seen = seen_in(evidence)
+    geometry = seen if isinstance(seen, Geometry) else None
+    for member in members:
+        if geometry is not None:
+            part = geometry.part(list(range(len(round.kept))))
+            seen = part.relation() if member.measures is Related else part
+        step = member.mixing(seen, round)
+        if geometry is not None:
+            geometry = geometry.mixed(extended(step, geometry.n))
+        matrix, round = step @ matrix, member.after(round)
+    return matrix, geometry
+
+
+def seen_in(evidence: Gram | Related | None) -> Geometry | Relation | None:
+    """Evidence as numbers."""
+    if isinstance(evidence, Gram):
+        return evidence.geometry()
+    return None if evidence is None else evidence.relation()
+
+
+def extended(matrix: Floats, n: int) -> Floats:
+    """The matrix for n rows, of which those that it says nothing of pass unchanged."""
+    m, k = matrix.shape
+    whole = np.zeros((m + n - k, n))
+    whole[:m, :k] = matrix
+    whole[m:, k:] = np.eye(n - k)
+    return whole
+
+
+def say(matrix: Floats) -> Floats:
+    """How much of each row that the matrix makes is each client's; every row sums to 1, nobody's row is everybody's."""
+    total = matrix.sum(axis=1, keepdims=True)
+    return np.asarray(np.divide(matrix, total, out=np.full_like(matrix, 1 / matrix.shape[1]), where=total > 0))
+
+
+# --- a pre-aggregation on its own -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Mixed(Verdict):
+    """A verdict on how to mix."""
+
+    matrix: Floats = field(kw_only=True)
+
+
+@dataclass(eq=False)
+class Mixer(Rule):
+    """Lets the engine run a pre-aggregation: the pieces of its result have m rows."""
+
+    member: PreAggregation
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.observes = self.member.measures is not None  # type: ignore[misc]
+
+    @property
+    def further_rows(self) -> int:
+        return 1
+
+    def check(self, round: Round) -> None:
+        super().check(round)
+        self.member.check(round)
+
+    def observe(self, block: Block, round: Round, verdict: Verdict | None) -> tuple[Gram | Related, None]:
+        assert self.member.measures is not None
+        return self.member.measures.of(block.rows), None
+
+    def decide(self, evidence: Any, round: Round) -> Verdict:
+        matrix = self.member.mixing(seen_in(evidence), round)
+        weights = say(matrix).mean(axis=0)
+        return Mixed(weights, ["mixed"] * len(weights), matrix=matrix)
+
+    def combine(self, block: Block, note: Any, verdict: Verdict) -> Array:
+        assert isinstance(verdict, Mixed)
+        return kernels.active().mix(block.rows, verdict.matrix)
+
+
+class Apart:
+    """A source whose sink keeps the rows of each piece apart, as updates of their own or as one array of them."""
+
+    def __init__(self, updates: inputs.Updates, whole: bool) -> None:
+        self.updates, self.whole = updates, whole
+        self.clients, self.d, self.excluded = updates.clients, updates.d, updates.excluded
+        self.remember = updates.remember
+
+    def blocks(self, kept: Sequence[int]) -> Iterator[Rows]:
+        return self.updates.blocks(kept)
+
+    def with_references(self, trees: Mapping[str, Any]) -> Apart:
+        return Apart(self.updates.with_references(trees), self.whole)
+
+    def notes(self) -> list[Any]:
+        return self.updates.notes()
+
+    def sink(self, kept: Sequence[int]) -> ApartSink:
+        return ApartSink(self.updates, kept, self.whole)
+
+
+class ApartSink:
+    """Takes pieces of m rows and makes m updates, or the (m, d) array of them."""
+
+    def __init__(self, updates: inputs.Updates, kept: Sequence[int], whole: bool) -> None:
+        self.updates, self.kept, self.whole = updates, kept, whole
+        self.pieces: list[Array] = []
+
+    def add(self, piece: Array) -> None:
+        self.pieces.append(piece)
+
+    def result(self) -> Any:
+        if self.whole:
+            return self.updates.leaves[0].like(concatenated(self.pieces))
+        return [self._update(row) for row in range(len(self.pieces[0]))]
+
+    def _update(self, row: int) -> Any:
+        sink = self.updates.sink(self.kept)
+        for piece in self.pieces:
+            sink.add(piece[row])
+        return sink.result()
+
+
+def concatenated(pieces: list[Array]) -> Array:
+    return pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis=1)

@@ -1,0 +1,266 @@
+"""Pre-aggregations and a rule, one after the other, over blocks: the mixed rows are never all in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain, repeat
+from typing import Any
+
+import numpy as np
+
+from robustagg import errors, kernels
+from robustagg.kernels.interface import GRAM_TILE, Array
+from robustagg.protocol import Block, Floats, Round, Verdict
+from robustagg.rules.base import Rule
+from robustagg.rules.distance import Combination, DistanceRule
+from robustagg.rules.evidence.gram import Gram, Related
+from robustagg.rules.mixing.base import PreAggregation, composed, extended, say
+
+CHUNK = 2**23  # values of mixed rows at a time
+
+
+@dataclass(frozen=True)
+class Chained(Verdict):
+    """The mixing matrix that the pre-aggregations have decided on, and the rule's verdict on the mixed rows."""
+
+    matrix: Floats = field(kw_only=True)
+    own: Verdict | None = field(default=None, kw_only=True)
+
+
+@dataclass(frozen=True)
+class Later:
+    """Evidence of the rule on the mixed rows, and the verdict that mixed them."""
+
+    evidence: Any
+    verdict: Chained
+
+    def __add__(self, other: Later) -> Later:
+        return Later(self.evidence + other.evidence, self.verdict)
+
+
+class Notes(tuple[Any, ...]):
+    """The notes of a block's chunks, field after field, as one note; `_make` makes it again of its fields."""
+
+    _make: Callable[[Iterable[Any]], Notes]
+    _one: Callable[[Iterable[Any]], Any]
+    _size: int
+
+    def chunks(self) -> Iterator[Any]:
+        """The notes of the chunks, one after the other."""
+        return (self._one(self[k : k + self._size]) for k in range(0, len(self), self._size))
+
+    @classmethod
+    def of(cls, chunks: list[Any]) -> Notes | None:
+        """One note of many; None where the rule leaves none."""
+        first = chunks[0]
+        if first is None:
+            return None
+        if not isinstance(first, tuple):
+            return cls._again(lambda fields: next(iter(fields)), 1, chunks)
+        return cls._again(getattr(first, "_make", tuple), len(first), chain.from_iterable(chunks))
+
+    @classmethod
+    def _again(cls, make: Callable[[Iterable[Any]], Any], size: int, fields: Iterable[Any]) -> Notes:
+        notes = cls(fields)
+        notes._make, notes._one, notes._size = partial(cls._again, make, size), make, size
+        return notes
+
+
+class Pipeline(Rule):
+    """Pre-aggregations, and a rule on the rows that they make.
+
+    Parameters
+    ----------
+    *members : PreAggregation, ..., Rule
+        At least the rule, which comes last.
+    nonfinite : {"reject", "raise"}
+        What becomes of a client whose update holds a NaN or an infinity: left out, or an error. The members' own is not
+        asked.
+
+    Raises
+    ------
+    TypeError
+        If the members are not pre-aggregations and then a rule.
+    ValueError
+        If the rule must know whose row is whose (Reputation, say) and a pre-aggregation mixes that up (Bucketing).
+
+    Notes
+    -----
+    The pre-aggregations' matrices are decided on the Gram matrix of the updates (on their lengths, O(nd), where that is
+    enough), from which that of the mixed rows follows: a distance rule needs no further pass. The coefficients of a
+    rule that is linear in the end are multiplied by the matrix; others get the mixed rows in chunks. A client's weight
+    is its share of the rows times their weights.
+
+    Examples
+    --------
+    >>> import numpy as np, robustagg as ra
+    >>> ra.Pipeline(ra.NNM(f=1), ra.Median())(np.array([[1.0], [2.0], [3.0], [900.0]]))
+    array([2.])
+    """
+
+    def __init__(self, *members: Any, nonfinite: str = "reject") -> None:
+        self.nonfinite = nonfinite
+        super().__post_init__()
+        if not members or not isinstance(members[-1], Rule):
+            raise errors.bad_pipeline(f"the last member is {members[-1]!r}" if members else "it has no members")
+        for member in members[:-1]:
+            if not isinstance(member, PreAggregation):
+                raise errors.bad_pipeline(f"{member!r} is no pre-aggregation")
+            if members[-1].by_client and not member.keeps_clients:
+                raise errors.rows_without_clients(type(members[-1]).__name__, type(member).__name__)
+        self.mixers: tuple[PreAggregation, ...] = members[:-1]
+        self.last: Rule = members[-1]
+        self._measures = self._what_to_measure()
+        self.observes = self._measures is not None or self.last.observes  # type: ignore[misc]
+        self.weighs_samples = self.last.weighs_samples and self._keeps_clients  # type: ignore[misc]
+        self.extras = self.last.extras  # type: ignore[misc]
+
+    def __repr__(self) -> str:
+        return f"Pipeline({', '.join(map(repr, [*self.mixers, self.last]))})"
+
+    def _what_to_measure(self) -> type[Gram] | type[Related] | None:
+        """The least evidence that decides all matrices."""
+        asked = [member.measures for member in self.mixers]
+        if isinstance(self.last, DistanceRule) or any(asked[1:]):
+            return Gram
+        return asked[0] if asked else None
+
+    @property
+    def _keeps_clients(self) -> bool:
+        return all(member.keeps_clients for member in self.mixers)
+
+    @property
+    def remembers(self) -> bool:
+        return self.last.remembers
+
+    @property
+    def further_rows(self) -> int:
+        return bool(self.mixers) + self.last.further_rows
+
+    # --- the three verbs ---
+
+    def check(self, round: Round) -> None:
+        super().check(round)
+        for member in self.mixers:
+            member.check(round)
+            round = member.after(round)
+        self.last.check(round)
+
+    def references(self, round: Round) -> Mapping[str, Any]:
+        return self.last.references(round)
+
+    def observe(self, block: Block, round: Round, verdict: Verdict | None) -> tuple[Any, Any]:
+        if verdict is None and self._measures:
+            rows = self.last.rows(block, round) if isinstance(self.last, DistanceRule) else block.rows
+            return self._measures.of(rows), None
+        if verdict is None:
+            verdict = self._mixed(None, round)
+        assert isinstance(verdict, Chained)
+        evidence, notes = None, []
+        for chunk in chunks(block, verdict.matrix):
+            seen, note = self.last.observe(chunk, self._after(round), verdict.own)
+            evidence = seen if evidence is None else evidence + seen
+            notes.append(note)
+        return Later(evidence, verdict), Notes.of(notes)
+
+    def decide(self, evidence: Any, round: Round) -> Verdict:
+        if isinstance(evidence, Later):
+            own = self.last.decide(evidence.evidence, self._after(round))
+            return self._verdict(evidence.verdict.matrix, own, round)
+        return self._mixed(evidence, round)
+
+    def combine(self, block: Block, note: Any, verdict: Verdict) -> Array:
+        assert isinstance(verdict, Chained)
+        assert verdict.own is not None
+        if self.last.linear:
+            own = verdict.own.coefficients if isinstance(verdict.own, Combination) else verdict.own.weights
+            rows = block.rows[: verdict.matrix.shape[1] + len(own) - len(verdict.matrix)]
+            whole = own @ extended(verdict.matrix, len(rows))
+            return np.asarray(kernels.active().mix(rows, whole[None])[0])
+        notes = repeat(None) if note is None else note.chunks()
+        mixed = zip(chunks(block, verdict.matrix), notes, strict=False)
+        return np.concatenate([self.last.combine(chunk, own, verdict.own) for chunk, own in mixed])
+
+    def commit(self, verdict: Verdict, round: Round) -> None:
+        assert isinstance(verdict, Chained)
+        assert verdict.own is not None
+        self.last.commit(verdict.own, self._after(round))
+
+    def _after(self, round: Round) -> Round:
+        """The round as the rule sees it."""
+        for member in self.mixers:
+            round = member.after(round)
+        return round
+
+    def _mixed(self, evidence: Gram | Related | None, round: Round) -> Verdict:
+        """The verdict on how to mix, and the rule's own where it needs no look at the mixed rows."""
+        matrix, geometry = composed(self.mixers, evidence, round)
+        if isinstance(self.last, DistanceRule):
+            assert geometry is not None
+            return self._verdict(matrix, self.last.judge(geometry, self._after(round)), round)
+        if self.last.observes:
+            m = matrix.shape[1]
+            return Chained(np.full(m, 1 / m), [""] * m, again=True, matrix=matrix)
+        return self._verdict(matrix, self.last.decide(None, self._after(round)), round)
+
+    def _verdict(self, matrix: Floats, own: Verdict, round: Round) -> Chained:
+        share = say(matrix)
+        weights = own.weights @ share
+        if self._keeps_clients:
+            reasons, standing = list(own.reasons), own.standing
+        else:  # a client hears of the row that holds most of it
+            rows = share.argmax(axis=0)
+            reasons, standing = [f"in row {row}: {own.reasons[row]}" for row in rows], None
+        return Chained(weights / weights.sum(), reasons, standing, own.again, matrix=matrix, own=own)
+
+    # --- memory ---
+
+    @property
+    def last_round(self) -> int | None:
+        """Number of the last completed round: the rule's, which may have a history."""
+        return self.last.last_round
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The members' parameters, in their order."""
+        members: list[PreAggregation | Rule] = [*self.mixers, self.last]
+        named = [{"rule": type(member).__name__, **member.parameters} for member in members]
+        return {"members": named, "nonfinite": self.nonfinite}
+
+    @classmethod
+    def _of(cls, parameters: Mapping[str, Any]) -> Pipeline:
+        import robustagg  # the members' classes, by their names
+
+        described = [dict(member) for member in parameters["members"]]
+        members = [getattr(robustagg, member.pop("rule"))._of(member) for member in described]
+        return cls(*members, nonfinite=parameters["nonfinite"])
+
+    def state_dict(self) -> dict[str, Any]:
+        """Parameters and memory, the last member's included, for :meth:`load_state_dict`."""
+        return {**super().state_dict(), "last": self.last.state_dict()}
+
+    def _state(self) -> dict[str, Any]:
+        return {**super().state_dict(), "last": self.last._state()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from a state that a Pipeline of the same members has saved.
+
+        Raises
+        ------
+        ValueError
+            If the state is another rule's, or was reached with other parameters; nothing is changed then.
+        """
+        self._check_state(state)
+        self.last.load_state_dict(state["last"])
+
+
+def chunks(block: Block, matrix: Floats) -> Iterator[Block]:
+    """The mixed rows of a block, and the rows besides the clients', so many coordinates at a time."""
+    whole = extended(matrix, len(block.rows))
+    d = block.rows[0].size
+    width = max(CHUNK // len(whole) // GRAM_TILE, 1) * GRAM_TILE
+    for start in range(0, max(d, 1), width):
+        rows = [row[start : start + width] for row in block.rows]
+        yield Block(list(kernels.active().mix(rows, whole)), block.start + start)

@@ -1,0 +1,74 @@
+"""What every primitive does with its input: refuses what is not finite, leaves the caller's arrays alone."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pytest
+import zoo
+from kernel_cases import DEFAULTS, THRESHOLD, menagerie, weights_of
+from numpy.testing import assert_array_equal
+
+from robustagg.errors import NonFinite
+from robustagg.kernels import numpy as specification
+
+
+@pytest.mark.parametrize("dtype", zoo.DTYPES)
+def test_unaligned_rows(backend, dtype):
+    aligned = zoo.rows_of(5, 70, dtype)
+    rows = [np.frombuffer(b"." + row.tobytes(), row.dtype, offset=1) for row in aligned]
+    for primitive in (backend.median, lambda rows: backend.detect(rows, **DEFAULTS, confidence_threshold=0.1).rejected):
+        assert_array_equal(primitive(rows), primitive(aligned))
+
+
+def primitives(backend, n):
+    """Every primitive that reads rows and needs finite ones."""
+    detect = {**DEFAULTS, "confidence_threshold": THRESHOLD}
+    rescale = {"value_range": 2.0, "rescale": "paper"}
+
+    def note(rows):
+        return np.zeros((n, -(-rows[0].size // 8)), np.uint8), np.zeros(rows[0].size, specification.compute_dtype(rows))
+
+    return {
+        "weighted_mean": lambda rows: backend.weighted_mean(rows, weights_of(n)),
+        "median": backend.median,
+        "mix": lambda rows: backend.mix(rows, np.ones((2, n))),
+        "mean_around_median": lambda rows: backend.mean_around_median(rows, 1),
+        "weighted_median": lambda rows: backend.weighted_median(rows, weights_of(n)),
+        "gram": backend.gram,
+        "measure": lambda rows: backend.measure(rows, None),
+        "measure from a row": lambda rows: backend.measure(rows, 0),
+        "trimmed_mean": lambda rows: backend.trimmed_mean(rows, (n - 1) // 2),
+        "mean": lambda rows: backend.trimmed_mean(rows, 0),
+        "detect": lambda rows: backend.detect(rows, **detect),
+        "detect, clipped": lambda rows: backend.detect(rows, **{**detect, "rescale": "clip"}),
+        "confidence": lambda rows: backend.confidence(rows, **DEFAULTS),
+        "repeated_median": lambda rows: backend.repeated_median(rows, "separate"),
+        "rectify": lambda rows: backend.rectify(rows, *note(rows), **rescale),
+        "rectified_mean": lambda rows: backend.rectified_mean(rows, *note(rows), np.full(n, 1 / n), **rescale),
+    }
+
+
+@pytest.mark.parametrize("dtype", zoo.DTYPES)
+@pytest.mark.parametrize("n", [1, 2, 3, 10, 17])
+def test_a_value_that_is_not_finite_is_refused(backend, n, dtype):
+    good = zoo.rows_of(n, 70, dtype)
+    for value, (client, coordinate) in product((np.nan, np.inf, -np.inf), ((0, 0), (n - 1, 69), (n // 2, 64))):
+        rows = [row.copy() for row in good]
+        rows[client][coordinate] = zoo.encode(np.array(value), dtype)
+        assert_array_equal(backend.finite(rows), np.arange(n) != client)
+        for name, primitive in primitives(backend, n).items():
+            with pytest.raises(NonFinite):
+                raise AssertionError(f"{name} returned {primitive(rows)}")
+
+
+@pytest.mark.parametrize("dtype", zoo.DTYPES)
+def test_callers_arrays_are_left_alone(backend, dtype):
+    rows, _ = menagerie(5, dtype)
+    rows = [row.copy() for row in rows]
+    before = [row.tobytes() for row in rows]
+    backend.finite(rows)
+    for primitive in primitives(backend, 5).values():
+        primitive(rows)
+    assert [row.tobytes() for row in rows] == before
