@@ -195,15 +195,21 @@ def missing_argument(rule: str, name: str) -> TypeError:
     return TypeError(f"{rule}.aggregate() needs the keyword argument {name!r}")
 
 
-def too_few_clients(rule: str, admitted: int, condition: str) -> ValueError:
-    return ValueError(f"{rule} needs {condition}; {admitted} clients are admitted in this round")
+def evidence_does_not_add(rule: str, evidence: object) -> TypeError:
+    kind = type(evidence).__name__
+    return TypeError(f"{rule}.observe returned evidence of type {kind}, which + does not add up but puts end to end")
+
+
+def too_few_clients(rule: str, admitted: int, lost: int, condition: str) -> ValueError:
+    left_out = f", {lost} left out" if lost else ""
+    return ValueError(f"{rule} needs {condition}; {admitted} clients are admitted in this round{left_out}")
 
 
 # --- distance rules and pre-aggregation -----------------------------------------------------------------------------
 
 
-def reference_not_admitted(client: object) -> ValueError:
-    return ValueError(f"client {client!r}, the rule's reference, is not admitted in this round")
+def reference_missing(client: object) -> ValueError:
+    return ValueError(f"client {client!r}, the rule's reference, takes no part in this round")
 
 
 def other_size(before: int, now: int) -> ValueError:
@@ -235,6 +241,10 @@ def no_vector(name: str) -> ValueError:
 
 def other_rule(expected: str, got: object) -> ValueError:
     return ValueError(f"this is the state of {got!r}, not of {expected!r}")
+
+
+def unknown_component(label: object) -> ValueError:
+    return ValueError(f"no rule {label!r} is known here; import the module that defines it first")
 
 
 def other_parameters(differences: Iterable[tuple[str, object, object]]) -> InvalidLedger:

@@ -179,7 +179,7 @@ def test_copies_are_in_memory(tmp_path):
     rule = ra.FoolsGold()
     over_files(rule, tmp_path / "in", sent(1))
     for other in (copy.deepcopy(rule), pickle.loads(pickle.dumps(rule))):
-        assert all(isinstance(vector, np.ndarray) for vector in other._history.values())
+        assert all(isinstance(vector, np.ndarray) for vector in other.vectors.values())
         assert arrays_of(other.state_dict()) == arrays_of(rule.state_dict())
 
 

@@ -79,7 +79,7 @@ def aggregate(
     screen.say(f"Update: {out}", *([] if ledger is None else [f"Ledger: {ledger}{' (new)' if is_new else ''}"]))
 
 
-def _continued(kind: type[Rule], ledger: Path, values: dict[str, Any]) -> Rule:
+def _continued(kind: type[Rule[Any]], ledger: Path, values: dict[str, Any]) -> Rule[Any]:
     """The rule that a ledger remembers; what was asked for must not differ from its parameters."""
     rule = kind.load(ledger)
     differences = [(k, rule.parameters[k], v) for k, v in values.items() if rule.parameters[k] != v]
@@ -88,7 +88,7 @@ def _continued(kind: type[Rule], ledger: Path, values: dict[str, Any]) -> Rule:
     return rule
 
 
-def _aggregated(rule: Rule, files: list[Path], out: Path, ledger: Path | None, options: dict[str, Any]) -> Result:
+def _aggregated(rule: Rule[Any], files: list[Path], out: Path, ledger: Path | None, options: dict[str, Any]) -> Result:
     """The round. The update appears once the ledger has taken the round: no file is left of a refused one."""
     with (
         screen.progress() as bars,

@@ -14,7 +14,7 @@ import typer
 from robustagg import Rule, errors
 from robustagg.rules.table import RULES as TABLE
 
-RULES: dict[str, type[Rule]] = {
+RULES: dict[str, type[Rule[Any]]] = {
     entry.name: entry.kind for entry in TABLE if issubclass(entry.kind, Rule) and not entry.asks
 }
 """The rules that need nothing but the updates."""

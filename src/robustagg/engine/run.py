@@ -3,51 +3,64 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from robustagg import errors, kernels
+from robustagg.engine.turns import turn, uninterrupted
 from robustagg.kernels.interface import Rows
-from robustagg.protocol import NON_FINITE, Block, Client, Floats, Notes, Result, Round, Source, Verdict
+from robustagg.memory.vectors import Vector
+from robustagg.protocol import NON_FINITE, Block, Client, Floats, Notes, Result, Round, Sink, Source, Verbs, Verdict
 
-if TYPE_CHECKING:
-    from robustagg.rules.base import Rule
+
+class Done(NamedTuple):
+    """A round that is decided and computed, but not yet seen by anybody."""
+
+    round: Round
+    verdict: Verdict
+    update: Any
+    sink: Sink
+    vectors: Mapping[Client, Vector]
 
 
 def run(
-    rule: Rule,
+    rule: Verbs,
     source: Source,
     sample_counts: Sequence[float] | Mapping[Client, float] | None = None,
     number: int | None = None,
     extras: Mapping[str, Any] | None = None,
 ) -> Result:
-    """One round of `rule` over `source`."""
-    round = Round(
-        number=_round_number(number, rule.last_round),
-        clients=source.clients,
-        d=source.d,
-        sample_counts=_sample_counts(sample_counts, source.clients),
-        extras=extras or {},
-        remember=source.remember,
-    ).without(source.excluded)
-    references = rule.references(round)
-    if references:
-        source = source.with_references(references)
-    while True:
-        try:
-            verdict, update = _attempt(rule, source, round, tuple(references))
-            break
-        except errors.Unusable as found:  # each time at least one client fewer
-            round = round.without(found.reasons)
-    result = result_of(rule, verdict, round, update)
-    rule.commit(verdict, round)
+    """One round of `rule` over `source`. A rule does one round at a time; other threads wait."""
+    with turn(rule):
+        round = Round(
+            number=_round_number(number, rule.last_round),
+            clients=source.clients,
+            d=source.d,
+            sample_counts=_sample_counts(sample_counts, source.clients),
+            extras=extras or {},
+        ).without(source.excluded)
+        references = rule.references(round)
+        if references:
+            source = source.with_references(references)
+        while True:
+            try:
+                done = _attempt(rule, source, round, tuple(references))
+                break
+            except errors.Unusable as found:  # each time at least one client fewer
+                round = round.without(found.reasons)
+        result = result_of(rule, done.verdict, done.round, done.update)
+        with uninterrupted():
+            done.sink.publish()
+            rule.commit(done.verdict, done.round, done.vectors)
     return result
 
 
-def _attempt(rule: Rule, source: Source, round: Round, references: Sequence[str]) -> tuple[Verdict, Any]:
+def _attempt(rule: Verbs, source: Source, round: Round, references: Sequence[str]) -> Done:
     try:
-        return _passes(rule, source, round)
+        rule.check(round)
+        return _passes(rule, source, replace(round, prepared=rule.prepare(round)))
     except errors.NonFinite:
         guilty = _non_finite(rule, source, round, references)
         if not guilty:
@@ -55,25 +68,30 @@ def _attempt(rule: Rule, source: Source, round: Round, references: Sequence[str]
         raise errors.Unusable(guilty) from None
 
 
-def _passes(rule: Rule, source: Source, round: Round) -> tuple[Verdict, Any]:
+def _passes(rule: Verbs, source: Source, round: Round) -> Done:
     kept = round.kept
-    rule.check(round)
     notes: Notes | None = None
     verdict: Verdict | None = None
     while rule.observes and (verdict is None or verdict.again):
         evidence, notes = None, source.notes()
         for block in _placed(source.blocks(kept)):
             seen, note = rule.observe(block, round, verdict)
+            if isinstance(seen, (tuple, list, str)):
+                raise errors.evidence_does_not_add(type(rule).__name__, seen)
             evidence = seen if evidence is None else evidence + seen
             notes.append(note)
         verdict = rule.decide(evidence, round)
     if verdict is None:
         verdict = rule.decide(None, round)
     sink = source.sink(kept)
+    memory = source.memory(rule.vectors, verdict.learns) if verdict.learns else None
     remembered = iter(notes) if notes is not None else None
     for block in _placed(source.blocks(kept)):
-        sink.add(rule.combine(block, None if remembered is None else next(remembered), verdict))
-    return verdict, sink.result()
+        piece = rule.combine(block, None if remembered is None else next(remembered), verdict)
+        if memory is not None:
+            memory.add(rule.learn(block, piece, verdict))
+        sink.add(piece)
+    return Done(round, verdict, sink.result(), sink, rule.vectors if memory is None else memory.vectors())
 
 
 def _placed(blocks: Iterator[Rows]) -> Iterator[Block]:
@@ -83,7 +101,7 @@ def _placed(blocks: Iterator[Rows]) -> Iterator[Block]:
         start += rows[0].size
 
 
-def _non_finite(rule: Rule, source: Source, round: Round, references: Sequence[str]) -> dict[int, str]:
+def _non_finite(rule: Verbs, source: Source, round: Round, references: Sequence[str]) -> dict[int, str]:
     """Which clients sent a NaN or an infinity; a reference vector with one is the caller's mistake."""
     kept = round.kept
     finite = np.ones(len(kept) + len(references), np.bool_)
@@ -98,7 +116,7 @@ def _non_finite(rule: Rule, source: Source, round: Round, references: Sequence[s
     return dict.fromkeys(guilty, NON_FINITE)
 
 
-def result_of(rule: Rule, verdict: Verdict, round: Round, update: Any = None) -> Result:
+def result_of(rule: Verbs, verdict: Verdict, round: Round, update: Any = None) -> Result:
     """The answer to a round, as its caller sees it."""
     standing = {} if verdict.standing is None else vars(verdict.standing)
     return Result(
@@ -109,6 +127,7 @@ def result_of(rule: Rule, verdict: Verdict, round: Round, update: Any = None) ->
         reasons=round.told(verdict.reasons),
         round=round.number,
         rule=type(rule).__name__,
+        f=rule.withstood(len(round.kept)),
         **{name: values.copy() for name, values in standing.items()},  # the rule keeps its own
     )
 

@@ -25,7 +25,7 @@ __all__ = ["aggregate_files", "preaggregate_files"]
 
 
 def aggregate_files(
-    rule: Rule,
+    rule: Rule[Any],
     paths: Iterable[str | PathLike[str]],
     out: str | PathLike[str],
     *,
@@ -165,7 +165,7 @@ def preaggregate_files(
 
 
 def _run(
-    rule: Rule,
+    rule: Rule[Any],
     entrants: Entrants,
     target: Callable[[tuple[Tensor, ...]], Target | Folder],
     max_memory: int | str,

@@ -83,18 +83,20 @@ class Rows:
     def add(self, piece: Array) -> None:
         if self._memory is None:
             self._m = len(piece)
-            self._memory = self._source.remember({}, range(self._m))
+            self._memory = self._source.memory({}, range(self._m))
         self._memory.add(piece)
 
     def result(self) -> list[Path]:
-        """Write the files, and publish them."""
+        """Write the files."""
         assert self._memory is not None
         rows, middles = self._memory.vectors(), self._middles()
         names = self._folder.names(self._kept, self._m)
         for k, name in enumerate(names):
             self._write(rows[k], middles, self._folder.partial / name)
-        renamed(self._folder.partial, self._folder.path)
         return [self._folder.path / name for name in names]
+
+    def publish(self) -> None:
+        renamed(self._folder.partial, self._folder.path)
 
     def _write(self, row: Vector, middles: dict[int, Stored], path: Path) -> None:
         tensors, at = self._source.tensors, 0
@@ -106,6 +108,7 @@ class Rows:
                     output.add(row[at : at + stop - start].astype(compute, copy=False))
                     at += stop - start
             output.result()
+            output.publish()
 
     def _middles(self) -> dict[int, Stored]:
         """The lower medians of the integer tensors, which all files share."""

@@ -91,10 +91,13 @@ class Target:
         self._writer = WRITERS[self.path.suffix.lower()](self._file, self._tensors)
         return self._writer
 
-    def publish(self) -> None:
-        """Everything is on disk before the name is given, and the name is before anybody is told."""
+    def complete(self) -> None:
+        """Everything is on disk before the name is given."""
         self._file.flush()
         os.fsync(self._file.fileno())
+
+    def publish(self) -> None:
+        """Give the file its name, for good before anybody is told."""
         renamed(self._partial, self.path)
 
     def _abandon(self) -> None:
@@ -129,12 +132,15 @@ class Output:
             self._writer.write(kernels.active().narrow(piece, self._source.tensors[k].storage))
 
     def result(self) -> Path:
-        """Add what no piece has brought, and publish."""
+        """Add what no piece has brought."""
         for k, tensor in enumerate(self._source.tensors):
             if tensor.size == 0 or not tensor.counts:
                 self._writer.begin(k)
                 for values in self._middles(k):
                     self._writer.write(values)
         self._writer.close()
-        self._target.publish()
+        self._target.complete()
         return self._target.path
+
+    def publish(self) -> None:
+        self._target.publish()

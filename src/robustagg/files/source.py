@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,8 +18,8 @@ from robustagg.files.readers import Cut, Reader, cuts, pieces_of
 from robustagg.files.survey import Entrants, Survey
 from robustagg.files.tensors import Tensor
 from robustagg.kernels.interface import Array, Rows
-from robustagg.memory.vectors import OnDisk
-from robustagg.protocol import Client, Remember, Sink
+from robustagg.memory.vectors import Memory, OnDisk, Vector
+from robustagg.protocol import Client, Sink
 
 MIDDLES = 8  # integers are read this many times narrower than the rest: they are sorted in wider copies
 
@@ -92,11 +91,10 @@ class Files:
     def sink(self, kept: Sequence[int]) -> Sink:
         return self._target.sink(self, kept)
 
-    @property
-    def remember(self) -> Remember:
+    def memory(self, old: Mapping[Client, Vector], names: Sequence[Client]) -> Memory:
         double = any(tensor.dtype == "float64" for tensor in self.tensors if tensor.counts)
         dtype = np.dtype(np.float64 if double else np.float32)
-        return partial(OnDisk, d=self.d, dtype=dtype, folder=self._target.folder)
+        return OnDisk(old, names, self.d, dtype, self._target.folder)
 
     # --- what its output calls ---
 

@@ -19,8 +19,8 @@ import numpy as np
 from robustagg import errors, kernels
 from robustagg.inputs.tensors import NATIVE_FLOATS, Path, Wrap, dtype_name, host_of, is_numbers, is_tensor, numpy_wrap
 from robustagg.kernels.interface import Array, Rows
-from robustagg.memory.vectors import InMemory
-from robustagg.protocol import Client, Remember
+from robustagg.memory.vectors import InMemory, Memory, Vector
+from robustagg.names import Client
 
 CONTIGUOUS_BLOCK = 2**20  # coordinates that are copied at a time where rows are strided
 
@@ -82,9 +82,8 @@ class Updates:
     def sink(self, kept: Sequence[int]) -> Assembly:
         return Assembly(self, kept)
 
-    @property
-    def remember(self) -> Remember:
-        return InMemory
+    def memory(self, old: Mapping[Client, Vector], names: Sequence[Client]) -> Memory:
+        return InMemory(old, names)
 
 
 class Assembly:
@@ -101,6 +100,9 @@ class Assembly:
         pieces = iter(self.pieces)
         whole = {leaf.path: leaf.tensor(self._flat(leaf, pieces)) for leaf in self.updates.leaves}
         return self.updates.rebuild(whole)
+
+    def publish(self) -> None:
+        """The caller gets the result as it is."""
 
     def _flat(self, leaf: Leaf, pieces: Iterator[Array]) -> Array:
         if not leaf.counts:

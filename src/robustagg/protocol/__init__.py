@@ -2,8 +2,8 @@
 
 from robustagg.names import Client, Floats
 from robustagg.protocol.result import Result
-from robustagg.protocol.round import NON_FINITE, Block, Remember, Round
-from robustagg.protocol.verbs import Notes, Sink, Source
+from robustagg.protocol.round import NON_FINITE, Block, Round
+from robustagg.protocol.verbs import Notes, Sink, Source, Verbs
 from robustagg.protocol.verdict import Standing, Verdict
 
 __all__ = [
@@ -12,11 +12,11 @@ __all__ = [
     "Client",
     "Floats",
     "Notes",
-    "Remember",
     "Result",
     "Round",
     "Sink",
     "Source",
     "Standing",
+    "Verbs",
     "Verdict",
 ]

@@ -32,6 +32,11 @@ class Result:
         Why each weight is what it is.
     round : int
         Number of the round.
+    rule : str
+        Name of the rule.
+    f : int or None
+        Byzantine clients that the rule withstood among the admitted ones: its own f, or fewer where clients were left
+        out, each of whom is one of the f; None for rules without.
     reputation, observed : (n,) float64 or None
         Decayed score, and this round's observation; None for rules that keep no reputation.
     accepted, rejected : (n,) int64 or None
@@ -45,6 +50,7 @@ class Result:
     reasons: tuple[str, ...]
     round: int
     rule: str
+    f: int | None = None
     reputation: Floats | None = None
     observed: Floats | None = None
     accepted: NDArray[np.int64] | None = None
@@ -56,6 +62,7 @@ class Result:
         return {
             "rule": self.rule,
             "round": self.round,
+            "f": self.f,
             "clients": list(self.clients),
             **columns,
             "reasons": list(self.reasons),
@@ -82,7 +89,8 @@ class Result:
         ]
         if len(self.clients) > SHOWN:
             table.append(f"… and {len(self.clients) - SHOWN} more clients")
-        return "\n".join([f"{self.rule}, round {self.round}", *table])
+        withstands = "" if self.f is None else f", withstands {self.f} of {int(self.admitted.sum())}"
+        return "\n".join([f"{self.rule}, round {self.round}{withstands}", *table])
 
     def _columns(self) -> dict[str, NDArray[Any] | None]:
         names = ("admitted", "accepted", "rejected", "observed", "reputation", "weights")

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from robustagg import errors
 from robustagg.kernels.interface import Rows
-from robustagg.memory.vectors import InMemory, Memory, Vector
 from robustagg.names import Client, Floats
-
-Remember: TypeAlias = Callable[[Mapping[Client, Vector], Sequence[Client]], Memory]
-"""Given the vectors that a rule remembers, and names: where new vectors of these names go."""
 
 NON_FINITE = "not admitted: NaN or infinite values"
 
@@ -36,8 +32,10 @@ class Round:
     """Index of each client that is not admitted, and why not."""
     extras: Mapping[str, Any] = field(default_factory=dict)
     """Further arguments of the call, for the rules that take some."""
-    remember: Remember = InMemory
-    """How vectors of the model's size are remembered."""
+    prepared: Any = None
+    """What the rule has drawn for this round, see :meth:`Rule.prepare`."""
+    spent: int = 0
+    """Clients that were left out before rows were mixed to other rows."""
 
     @cached_property
     def kept(self) -> list[int]:
@@ -52,6 +50,11 @@ class Round:
         for i in self.excluded:
             mask[i] = False
         return mask
+
+    @property
+    def lost(self) -> int:
+        """How many clients are left out: each is one of those that a rule withstands."""
+        return len(self.excluded) + self.spent
 
     def counts(self) -> Floats | None:
         """Sample counts of the admitted clients."""

@@ -1,4 +1,4 @@
-"""What the engine asks of a source of blocks and of whoever takes the result."""
+"""What the engine asks of a rule, of a source of blocks, and of whoever takes the result."""
 
 from __future__ import annotations
 
@@ -6,8 +6,56 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from robustagg.kernels.interface import Array, Rows
+from robustagg.memory.vectors import Memory, Vector
 from robustagg.names import Client
-from robustagg.protocol.round import Remember
+from robustagg.protocol.round import Block, Round
+
+
+class Verbs(Protocol):
+    """A rule, as the engine sees it."""
+
+    @property
+    def nonfinite(self) -> str:
+        """ "reject" or "raise": what becomes of a client whose update holds a NaN or an infinity."""
+
+    @property
+    def last_round(self) -> int | None:
+        """Number of the last completed round."""
+
+    @property
+    def observes(self) -> bool:
+        """Whether the rule looks at the blocks before it combines them."""
+
+    @property
+    def vectors(self) -> Mapping[Client, Vector]:
+        """What the rule remembers of the model's size."""
+
+    def check(self, round: Round) -> None:
+        """Whether the rule can do this round; raises if not."""
+
+    def withstood(self, m: int) -> int | None:
+        """How many Byzantine clients among m admitted ones the rule withstands; None where it has no f."""
+
+    def references(self, round: Round) -> Mapping[str, Any]:
+        """Trees, by name, whose rows every block shall hold after the clients' rows."""
+
+    def prepare(self, round: Round) -> Any:
+        """What is drawn once a round; the round that the other verbs get holds it."""
+
+    def observe(self, block: Block, round: Round, verdict: Any) -> tuple[Any, Any]:
+        """(evidence, note) of one block; `verdict` is the previous pass's, if there was one."""
+
+    def decide(self, evidence: Any, round: Round) -> Any:
+        """Weigh the admitted clients on the sum of all evidence. Changes no state."""
+
+    def combine(self, block: Block, note: Any, verdict: Any) -> Array:
+        """The block's coordinates of the result. The note stays as it was."""
+
+    def learn(self, block: Block, piece: Array, verdict: Any) -> Array:
+        """The block's coordinates of the vectors that the verdict names; `piece` is what combine has given."""
+
+    def commit(self, verdict: Any, round: Round, vectors: Mapping[Client, Vector]) -> None:
+        """Remember a completed round, and in place of all vectors these."""
 
 
 class Sink(Protocol):
@@ -16,7 +64,10 @@ class Sink(Protocol):
     def add(self, piece: Array) -> None: ...
 
     def result(self) -> Any:
-        """The finished whole."""
+        """Finish the whole, aside: what the update will be."""
+
+    def publish(self) -> None:
+        """Let everybody see it. The last thing of a round that may fail."""
 
 
 class Notes(Protocol):
@@ -54,6 +105,5 @@ class Source(Protocol):
 
     def sink(self, kept: Sequence[int]) -> Sink: ...
 
-    @property
-    def remember(self) -> Remember:
-        """How vectors of the model's size are remembered; not bound to the source, which the round may outlive."""
+    def memory(self, old: Mapping[Client, Vector], names: Sequence[Client]) -> Memory:
+        """Where new vectors of the model's size go, beside the old ones; the round may outlive the source."""

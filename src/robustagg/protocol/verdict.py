@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from robustagg.names import Floats
+from robustagg.names import Client, Floats
 
 
 @dataclass(frozen=True)
@@ -32,3 +32,5 @@ class Verdict:
     standing: Standing | None = None
     again: bool = False
     """Observe every block once more, with this verdict in hand, before combining."""
+    learns: Sequence[Client] = field(default=(), kw_only=True)
+    """Names of the vectors of the model's size that the rule will remember of this round."""

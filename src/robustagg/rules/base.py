@@ -1,52 +1,84 @@
-"""What every rule is: parameters, and the three verbs observe, decide and combine."""
+"""What every rule is: parameters, and the verbs observe, decide, combine and learn."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
 from robustagg import engine, errors, inputs
 from robustagg.kernels.interface import Array
 from robustagg.memory import states
+from robustagg.memory.vectors import Vector, in_memory, kept
 from robustagg.protocol import Block, Client, Floats, Result, Round, Verdict
+from robustagg.rules.checks import one_of
+from robustagg.rules.component import Component
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 NONFINITE = ("reject", "raise")
+V = TypeVar("V", bound=Verdict)
 
 
 @dataclass(eq=False, kw_only=True)
-class Rule(ABC):
+class Rule(Component, Generic[V]):
     """Base of all rules: a dataclass of parameters, with state only where a rule remembers.
 
     A subclass writes :meth:`combine`, and, where it weighs clients, :meth:`observe` and :meth:`decide`. Evidence of
-    blocks is added up by ``+``; whatever a block needs to remember until it is combined is its note.
+    blocks is added up by ``+``; whatever a block needs to remember until it is combined is its note, which stays as it
+    is. Vectors of the model's size that a rule remembers come from :meth:`learn`. V is the kind of its verdicts.
+
+    What a rule can do are attributes, set where they differ: ``weighs_samples = True``.
     """
-
-    observes: ClassVar[bool] = False
-    """Whether the rule looks at the blocks before it combines them."""
-    weighs_samples: ClassVar[bool] = False
-    """Whether `sample_counts` mean something to the rule."""
-    extras: ClassVar[frozenset[str]] = frozenset()
-    """Names of further arguments of :meth:`aggregate`."""
-
-    linear: ClassVar[bool] = False
-    """Whether the result is the verdict's weights, or coefficients, times the rows."""
-    by_client: ClassVar[bool] = False
-    """Whether the rule must know which client each row is of."""
 
     nonfinite: str = "reject"
 
     def __post_init__(self) -> None:
-        if self.nonfinite not in NONFINITE:
-            raise errors.not_one_of("nonfinite", self.nonfinite, NONFINITE)
+        one_of("nonfinite", self.nonfinite, NONFINITE)
         self._last_round: int | None = None
+        self._vectors: Mapping[Client, Vector] = {}
+
+    # --- what a rule can do ---
+
+    @property
+    def observes(self) -> bool:
+        """Whether the rule looks at the blocks before it combines them."""
+        return type(self).observe is not Rule.observe
+
+    @property
+    def weighs_samples(self) -> bool:
+        """Whether `sample_counts` mean something to the rule."""
+        return False
+
+    @property
+    def extras(self) -> frozenset[str]:
+        """Names of further arguments of :meth:`aggregate`."""
+        return frozenset()
+
+    @property
+    def linear(self) -> bool:
+        """Whether the result is the verdict's weights, or coefficients, times the rows."""
+        return False
+
+    @property
+    def by_client(self) -> bool:
+        """Whether the rule must know which client each row is of."""
+        return False
+
+    @property
+    def remembers(self) -> bool:
+        """Whether a round depends on those before by more than its number."""
+        return False
+
+    @property
+    def further_rows(self) -> int:
+        """Rows per client that the rule holds of a block besides the client's own: memories, mixed rows."""
+        return 0
 
     # --- what a user calls ---
 
@@ -94,18 +126,15 @@ class Rule(ABC):
         return self.aggregate(updates, **arguments).update
 
     @property
-    def parameters(self) -> dict[str, Any]:
-        """The rule's parameters by name."""
-        return asdict(self)
-
-    @property
     def last_round(self) -> int | None:
         """Number of the last completed round."""
         return self._last_round
 
     def state_dict(self) -> dict[str, Any]:
         """Parameters and memory, for :meth:`load_state_dict`."""
-        return {"rule": type(self).__name__, "parameters": self.parameters, "round": self.last_round}
+        with engine.turn(self):
+            vectors = {client: in_memory(vector) for client, vector in self._vectors.items()}
+            return {**self._state(), "vectors": vectors}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from a state that a rule of the same kind and parameters has saved.
@@ -115,12 +144,14 @@ class Rule(ABC):
         ValueError
             If the state is another rule's, or was reached with other parameters; nothing is changed then.
         """
-        self._check_state(state)
-        self._last_round = state["round"]
+        with engine.turn(self):
+            self._check_state(state)
+            self._restore(state)
 
     def save(self, path: str | Path) -> None:
         """Write parameters and memory to a file, an .npz archive; replaced if there is one, whole or not at all."""
-        states.write(path, self._state())
+        with engine.turn(self):
+            states.write(path, {**self._state(), "vectors": self._vectors})
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -139,24 +170,24 @@ class Rule(ABC):
         may meanwhile be replaced, as :meth:`save` does, or deleted, but not be written to.
         """
         state = states.read(path)
-        if state["rule"] != cls.__name__:
-            raise errors.other_rule(cls.__name__, state["rule"])
+        if state["rule"] != cls.label():
+            raise errors.other_rule(cls.label(), state["rule"])
         rule = cls._of(state["parameters"])
         rule.load_state_dict(state)
         return rule
 
     def _state(self) -> dict[str, Any]:
-        """What :meth:`state_dict` gives, but for vectors on disk, which stay there."""
-        return self.state_dict()
+        """Parameters and memory, without the vectors."""
+        return {"rule": self.label(), "parameters": self.parameters, "round": self.last_round}
 
-    @classmethod
-    def _of(cls, parameters: Mapping[str, Any]) -> Self:
-        """The rule that has these parameters."""
-        return cls(**parameters)
+    def _restore(self, state: Mapping[str, Any]) -> None:
+        """Take over a checked state."""
+        self._last_round = state["round"]
+        self._vectors = {client: kept(vector) for client, vector in state.get("vectors", {}).items()}
 
     def _check_state(self, state: Mapping[str, Any]) -> None:
-        if state.get("rule") != type(self).__name__:
-            raise errors.other_rule(type(self).__name__, state.get("rule"))
+        if state.get("rule") != self.label():
+            raise errors.other_rule(self.label(), state.get("rule"))
         differences = [
             (k, state["parameters"].get(k), v) for k, v in self.parameters.items() if state["parameters"].get(k) != v
         ]
@@ -166,42 +197,61 @@ class Rule(ABC):
     # --- what the engine calls ---
 
     @property
-    def remembers(self) -> bool:
-        """Whether a round depends on those before by more than its number."""
-        return False
-
-    @property
-    def further_rows(self) -> int:
-        """Rows per client that the rule holds of a block besides the client's own: memories, mixed rows."""
-        return 0
+    def vectors(self) -> Mapping[Client, Vector]:
+        """What the rule remembers of the model's size, by name."""
+        return self._vectors
 
     def check(self, round: Round) -> None:
         """Whether the rule can do this round; raises if not."""
+        super().check(round)
+        self.check_size(round)
         if round.sample_counts is not None and not self.weighs_samples:
             raise errors.sample_counts_unused(type(self).__name__)
         for name in round.extras.keys() - self.extras:
             raise errors.unknown_argument(type(self).__name__, name)
 
+    def check_size(self, round: Round) -> None:
+        """Whether the model has as many coordinates as what is remembered of it; raises if not."""
+        for vector in self._vectors.values():
+            if vector.size != round.d:
+                raise errors.other_size(vector.size, round.d)
+
     def references(self, round: Round) -> Mapping[str, Any]:
         """Trees, by name, whose rows every block shall hold after the clients' rows."""
         return {}
 
-    def observe(self, block: Block, round: Round, verdict: Verdict | None) -> tuple[Any, Any]:
+    def prepare(self, round: Round) -> Any:
+        """What is drawn once a round, in ``round.prepared`` for the verbs below."""
+        return None
+
+    def observe(self, block: Block, round: Round, verdict: V | None) -> tuple[Any, Any]:
         """(evidence, note) of one block; `verdict` is the previous pass's, if there was one."""
         raise NotImplementedError
 
-    def decide(self, evidence: Any, round: Round) -> Verdict:
+    def decide(self, evidence: Any, round: Round) -> V:
         """Weigh the admitted clients on the sum of all evidence. Changes no state."""
-        m = len(round.kept)
-        return Verdict(np.full(m, 1 / m), ["equal weight"] * m)
+        return equal(len(round.kept))  # type: ignore[return-value]
 
     @abstractmethod
-    def combine(self, block: Block, note: Any, verdict: Verdict) -> Array:
+    def combine(self, block: Block, note: Any, verdict: V) -> Array:
         """The block's coordinates of the result."""
 
-    def commit(self, verdict: Verdict, round: Round) -> None:
-        """Remember a completed round."""
+    def learn(self, block: Block, piece: Array, verdict: V) -> Array:
+        """The block's coordinates of the vectors that ``verdict.learns`` names, one in a row.
+
+        Called where it names some; `piece` is what :meth:`combine` has given.
+        """
+        raise NotImplementedError
+
+    def commit(self, verdict: V, round: Round, vectors: Mapping[Client, Vector]) -> None:
+        """Remember a completed round, and in place of all vectors these."""
         self._last_round = round.number
+        self._vectors = vectors
+
+
+def equal(m: int) -> Verdict:
+    """The verdict that all of m clients weigh the same."""
+    return Verdict(np.full(m, 1 / m), ["equal weight"] * m)
 
 
 def shares(weights: Floats, counts: Floats | None) -> Floats:

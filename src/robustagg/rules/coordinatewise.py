@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from robustagg import errors, kernels
 from robustagg.kernels.interface import Array
 from robustagg.protocol import Block, Floats, Round, Verdict
-from robustagg.rules.base import Rule, shares
+from robustagg.rules.base import Rule, equal, shares
+from robustagg.rules.checks import number
+from robustagg.rules.component import Needs, Withstanding
 
 
 @dataclass(eq=False)
-class Mean(Rule):
+class Mean(Rule[Verdict]):
     """The mean of the updates, weighted by `sample_counts` where given (FedAvg).
 
     Not robust: a single client moves it anywhere. The baseline.
@@ -40,8 +42,8 @@ class Mean(Rule):
     array([2.5, 5. ])
     """
 
-    weighs_samples: ClassVar[bool] = True
-    linear: ClassVar[bool] = True
+    weighs_samples = True
+    linear = True
 
     def decide(self, evidence: Any, round: Round) -> Verdict:
         counts = round.counts()
@@ -60,7 +62,7 @@ class Counted(Verdict):
 
 
 @dataclass(eq=False)
-class Median(Rule):
+class Median(Rule[Verdict]):
     """The coordinate-wise median; of an even number of clients, the mean of the two middle values.
 
     With `sample_counts` the weighted median: the least value up to which half of the samples lie, and where that is
@@ -86,12 +88,12 @@ class Median(Rule):
     array([1.5, 2. ])
     """
 
-    weighs_samples: ClassVar[bool] = True
+    weighs_samples = True
 
     def decide(self, evidence: None, round: Round) -> Verdict:
         counts = round.counts()
         if counts is None:
-            return super().decide(evidence, round)
+            return equal(len(round.kept))
         return Counted(shares(np.ones_like(counts), counts), ["weighted by samples"] * len(counts), counts=counts)
 
     def combine(self, block: Block, note: Any, verdict: Verdict) -> Array:
@@ -101,7 +103,7 @@ class Median(Rule):
 
 
 @dataclass(eq=False)
-class TrimmedMean(Rule):
+class TrimmedMean(Withstanding, Rule[Verdict]):
     """The coordinate-wise mean without the k lowest and k highest values.
 
     Parameters
@@ -133,29 +135,27 @@ class TrimmedMean(Rule):
     array([2.5])
     """
 
-    f: int | None = None
+    f: int | None = None  # type: ignore[assignment]
     beta: float | None = None
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         if self.f is not None and self.beta is not None:
             raise errors.exclusive("f", "beta")
-        if self.f is not None and not (isinstance(self.f, int) and not isinstance(self.f, bool) and self.f >= 0):
-            raise errors.out_of_range("f", self.f, "an integer of at least 0")
-        if self.beta is not None and not 0 <= self.beta < 0.5:
-            raise errors.out_of_range("beta", self.beta, "at least 0 and below 0.5")
-
-    def trimmed(self, n: int) -> int:
-        """How many values are dropped at each end of n."""
         if self.f is not None:
-            return self.f
-        return math.floor((0.2 if self.beta is None else self.beta) * n + 1e-9)  # 0.2 * 15 is 3, not 2.9999
+            super().__post_init__()
+            return
+        Rule.__post_init__(self)
+        if self.beta is not None:
+            self.beta = number("beta", self.beta, "at least 0 and below 0.5", lambda v: 0 <= v < 0.5)
 
-    def check(self, round: Round) -> None:
-        super().check(round)
-        n = len(round.kept)
-        if n <= 2 * self.trimmed(n):
-            raise errors.too_few_clients("TrimmedMean", n, f"more than 2f = {2 * self.trimmed(n)} clients")
+    def needed(self) -> Needs | None:
+        return None if self.f is None else self.needs
+
+    def withstood(self, m: int) -> int:
+        """Also how many values are dropped at each end of m."""
+        if self.f is not None:
+            return super().withstood(m)
+        return math.floor((0.2 if self.beta is None else self.beta) * m + 1e-9)  # 0.2 * 15 is 3, not 2.9999
 
     def combine(self, block: Block, note: Any, verdict: Verdict) -> Array:
-        return kernels.active().trimmed_mean(block.rows, self.trimmed(len(block.rows)))
+        return kernels.active().trimmed_mean(block.rows, self.withstood(len(block.rows)))

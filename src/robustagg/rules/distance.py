@@ -5,12 +5,12 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from robustagg import errors, kernels
+from robustagg import kernels
 from robustagg.kernels.interface import Array, Rows
 from robustagg.protocol import Block, Floats, Round, Verdict
 from robustagg.rules.base import Rule
@@ -27,11 +27,10 @@ class Combination(Verdict):
 
 
 @dataclass(eq=False, kw_only=True)
-class DistanceRule(Rule):
+class DistanceRule(Rule[Verdict]):
     """A rule that decides on the geometry of the rows. Its result is the weights times the rows."""
 
-    observes: ClassVar[bool] = True
-    linear: ClassVar[bool] = True
+    linear = True
 
     def observe(self, block: Block, round: Round, verdict: Verdict | None) -> tuple[Any, None]:
         return Gram.of(self.rows(block, round)), None
@@ -77,7 +76,7 @@ class ReferenceRule(DistanceRule):
 class SelectionRule(DistanceRule):
     """A rule whose result is the mean of the clients that it selects, weighted by their samples where given."""
 
-    weighs_samples: ClassVar[bool] = True
+    weighs_samples = True
 
     def judge(self, geometry: Geometry, round: Round) -> Verdict:
         chosen, why = self.select(geometry, round)
@@ -111,16 +110,3 @@ def selection(chosen: NDArray[np.integer], why: Sequence[str], round: Round) -> 
 def smallest(values: Floats, k: int) -> NDArray[np.integer]:
     """Indices of the k smallest values, in ascending order of index; of equal values the first."""
     return np.sort(np.argsort(values, kind="stable")[:k])
-
-
-def check_whole(name: str, value: object, least: int = 0) -> None:
-    """Raise unless a parameter is an integer of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise errors.out_of_range(name, value, f"an integer of at least {least}")
-
-
-def check_minority(rule: Rule, f: int, round: Round) -> None:
-    """Raise unless the honest clients are the majority: n > 2f."""
-    n = len(round.kept)
-    if n <= 2 * f:
-        raise errors.too_few_clients(type(rule).__name__, n, f"more than 2f = {2 * f} clients")

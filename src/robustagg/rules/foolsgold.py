@@ -4,36 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from robustagg import errors, kernels
 from robustagg.kernels.interface import GRAM_TILE, Array, Rows
-from robustagg.memory.vectors import Memory, Vector, in_memory, kept
-from robustagg.protocol import Block, Client, Floats, Round, Verdict
+from robustagg.protocol import Block, Client, Floats, Round
 from robustagg.rules.base import Rule
+from robustagg.rules.checks import one_of, positive
 from robustagg.rules.distance import Combination, combined
 from robustagg.rules.evidence.geometry import Geometry
 from robustagg.rules.evidence.gram import Gram
-from robustagg.rules.geometric import check_positive
 
 VARIANTS = ("paper", "authors")
 SAME = 1e-12  # directions whose cosine is so near 1 are the same but for rounding
 
 
 @dataclass(frozen=True)
-class Remembering(Combination):
-    """A verdict of FoolsGold, and what it will remember of the clients."""
+class Likened(Combination):
+    """A verdict of FoolsGold."""
 
     clients: Sequence[Client] = field(kw_only=True)
+    """The admitted ones."""
     sums: Floats = field(kw_only=True)
     """(m, rows) what makes the new histories of the rows of a block."""
-    memory: Memory | None = field(kw_only=True)
 
 
 @dataclass(eq=False)
-class FoolsGold(Rule):
+class FoolsGold(Rule[Likened]):
     r"""The mean of the updates, weighted low for clients whose histories point the same way.
 
     With :math:`H_i` the sum of client i's updates so far, :math:`c_{ij} = \cos(H_i, H_j)` and
@@ -84,8 +83,7 @@ class FoolsGold(Rule):
     array([0.5, 0.5, 0. ])
     """
 
-    observes: ClassVar[bool] = True
-    by_client: ClassVar[bool] = True
+    by_client = True
 
     memory: bool = True
     kappa: float = 1.0
@@ -94,13 +92,10 @@ class FoolsGold(Rule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_positive("kappa", self.kappa)
-        if self.variant not in VARIANTS:
-            raise errors.not_one_of("variant", self.variant, VARIANTS)
+        self.kappa = positive("kappa", self.kappa)
+        one_of("variant", self.variant, VARIANTS)
         if self.features is not None:
             self.features = _span(self.features)
-        self._history: dict[Client, Vector] = {}
-        self._d: int | None = None
 
     @property
     def remembers(self) -> bool:
@@ -114,21 +109,19 @@ class FoolsGold(Rule):
 
     def check(self, round: Round) -> None:
         super().check(round)
-        if self._d is not None and self._d != round.d:
-            raise errors.other_size(self._d, round.d)
         if self.features is not None and self.features[1] > round.d:
             raise errors.out_of_range("features", self.features, f"within the model's {round.d} coordinates")
 
-    def observe(self, block: Block, round: Round, verdict: Verdict | None) -> tuple[Gram, None]:
+    def observe(self, block: Block, round: Round, verdict: Likened | None) -> tuple[Gram, None]:
         rows = self._rows(block, [round.clients[i] for i in round.kept])
         if self.features is not None:
             rows = within(rows, self.features[0] - block.start, self.features[1] - block.start)
         return Gram.of(rows), None
 
-    def decide(self, evidence: Gram, round: Round) -> Verdict:
+    def decide(self, evidence: Gram, round: Round) -> Likened:
         geometry, m = evidence.geometry(), len(round.kept)
         clients = [round.clients[i] for i in round.kept]
-        known = [i for i, client in enumerate(clients) if client in self._history]
+        known = [i for i, client in enumerate(clients) if client in self._vectors]
         cut = np.ones(m)
         if self.variant == "authors":
             cut /= np.maximum(geometry.relation().norms[:m], 1)
@@ -139,52 +132,28 @@ class FoolsGold(Rule):
         weights = gold(similar, self.kappa)
         coefficients = weights / weights.sum() if self.variant == "paper" else weights * cut
         why = [f"likeness {likeness:.3f} to another client" for likeness in similar.max(axis=1)]
-        memory = round.remember(self._history, clients) if self.memory else None
-        return Remembering(
-            weights / weights.sum(), why, coefficients=coefficients, clients=clients, sums=sums, memory=memory
+        learns = clients if self.memory else ()
+        return Likened(
+            weights / weights.sum(), why, coefficients=coefficients, clients=clients, sums=sums, learns=learns
         )
 
-    def combine(self, block: Block, note: Any, verdict: Verdict) -> Array:
-        assert isinstance(verdict, Remembering)
-        if verdict.memory is not None:
-            verdict.memory.add(kernels.active().mix(self._rows(block, verdict.clients), verdict.sums))
+    def combine(self, block: Block, note: Any, verdict: Likened) -> Array:
         return combined(block, verdict)
 
-    def commit(self, verdict: Verdict, round: Round) -> None:
-        assert isinstance(verdict, Remembering)
-        if verdict.memory is not None:
-            self._history = verdict.memory.vectors()
-        self._d = round.d
-        super().commit(verdict, round)
+    def learn(self, block: Block, piece: Array, verdict: Likened) -> Array:
+        return kernels.active().mix(self._rows(block, verdict.clients), verdict.sums)
 
     def _rows(self, block: Block, clients: Sequence[Client]) -> list[Array]:
         """The updates, then the histories of those clients that have one."""
         rows = [in_compute_dtype(row) for row in block.rows]
         here = slice(block.start, block.start + rows[0].size)
-        known = (self._history[client][here] for client in clients if client in self._history)
+        known = (self._vectors[client][here] for client in clients if client in self._vectors)
         return [*rows, *(piece.astype(rows[0].dtype, copy=False) for piece in known)]
 
-    # --- memory ---
-
-    def state_dict(self) -> dict[str, Any]:
-        """Parameters and histories, all in memory, for :meth:`load_state_dict`; :meth:`save` needs no memory."""
-        history = {client: in_memory(vector) for client, vector in self._history.items()}
-        return {**self._state(), "history": history}
-
-    def _state(self) -> dict[str, Any]:
-        return {**super().state_dict(), "d": self._d, "history": self._history}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from a state that a FoolsGold with the same parameters has saved.
-
-        Raises
-        ------
-        ValueError
-            If the state is another rule's, or was reached with other parameters; nothing is changed then.
-        """
-        super().load_state_dict(state)
-        self._d = state["d"]
-        self._history = {client: kept(vector) for client, vector in state["history"].items()}
+    def _restore(self, state: Mapping[str, Any]) -> None:
+        if "history" in state:  # as 0.1 wrote it
+            state = {**state, "vectors": state["history"]}
+        super()._restore(state)
 
 
 def cosines(geometry: Geometry) -> Floats:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
-from robustagg import errors, kernels
+from robustagg import kernels
 from robustagg.kernels.interface import Array, Rows
-from robustagg.memory.vectors import Memory, Vector, in_memory, kept
 from robustagg.protocol import Block, Floats, Round, Verdict
 from robustagg.rules.base import shares
-from robustagg.rules.distance import Combination, DistanceRule, check_whole, combined
+from robustagg.rules.checks import number, one_of, positive, whole
+from robustagg.rules.distance import Combination, DistanceRule, combined
 from robustagg.rules.evidence.geometry import Geometry
 from robustagg.rules.evidence.gram import Gram, Related
 
@@ -63,7 +62,7 @@ class GeometricMedian(DistanceRule):
     array([1., 2.])
     """
 
-    weighs_samples: ClassVar[bool] = True
+    weighs_samples = True
 
     nu: float = 1e-6
     max_iter: int = 1000
@@ -72,12 +71,10 @@ class GeometricMedian(DistanceRule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_positive("nu", self.nu)
-        check_whole("max_iter", self.max_iter, 1)
-        if not 0 <= self.tol < 1:
-            raise errors.out_of_range("tol", self.tol, "at least 0 and below 1")
-        if self.variant not in ("rfa", "byzfl"):
-            raise errors.not_one_of("variant", self.variant, ("rfa", "byzfl"))
+        self.nu = positive("nu", self.nu)
+        self.max_iter = whole("max_iter", self.max_iter, 1)
+        self.tol = number("tol", self.tol, "at least 0 and below 1", lambda v: 0 <= v < 1)
+        one_of("variant", self.variant, ("rfa", "byzfl"))
 
     def judge(self, geometry: Geometry, round: Round) -> Verdict:
         alpha = shares(np.ones(geometry.n), round.counts())
@@ -103,20 +100,6 @@ class GeometricMedian(DistanceRule):
         if on.any() and pull @ geometry.products[:-1, :-1] @ pull > alpha[on].sum() ** 2:
             return mean
         return median if alpha @ median < (1 - 1e-9) * (alpha @ mean) else mean
-
-
-def check_positive(name: str, value: Any) -> None:
-    """Raise unless a parameter is a positive number."""
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not (number and math.isfinite(value) and value > 0):
-        raise errors.out_of_range(name, value, "positive and finite")
-
-
-@dataclass(frozen=True)
-class Clipped(Combination):
-    """A verdict of centered clipping, and the place of the result, which will be the next round's centre."""
-
-    memory: Memory = field(kw_only=True)
 
 
 @dataclass(eq=False)
@@ -160,32 +143,30 @@ class CenteredClipping(DistanceRule):
     array([0.225])
     """
 
-    extras: ClassVar[frozenset[str]] = frozenset({CENTER})
-    linear: ClassVar[bool] = False  # it must see its result
+    extras = frozenset({CENTER})
+    linear = False  # it must see its result
 
     tau: float = 10.0
     iterations: int = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_positive("tau", self.tau)
-        check_whole("iterations", self.iterations, 1)
-        self._center: Vector | None = None
+        self.tau = positive("tau", self.tau)
+        self.iterations = whole("iterations", self.iterations, 1)
 
     @property
     def remembers(self) -> bool:
         return True
 
-    def check(self, round: Round) -> None:
-        super().check(round)
-        if CENTER not in round.extras and self._center is not None and self._center.size != round.d:
-            raise errors.other_size(self._center.size, round.d)
+    def check_size(self, round: Round) -> None:
+        if CENTER not in round.extras:
+            super().check_size(round)
 
     def references(self, round: Round) -> Mapping[str, Any]:
         return {name: tree for name, tree in round.extras.items() if name in self.extras}
 
     def rows(self, block: Block, round: Round) -> Rows:
-        return block.rows if round.extras or self._center is None else self._with_center(block)
+        return block.rows if round.extras or not self._vectors else self._with_center(block)
 
     def observe(self, block: Block, round: Round, verdict: Verdict | None) -> tuple[Gram | Related, None]:
         rows, m = self.rows(block, round), len(round.kept)
@@ -214,44 +195,24 @@ class CenteredClipping(DistanceRule):
             center[:m] += factors / m
         words = " from the centre", " from the centre, clipped"
         why = [f"{far:.4g}{words[far > self.tau]}" for far in distances.tolist()]
-        memory = round.remember({}, [CENTER])
-        return Clipped(factors / factors.sum(), why, coefficients=center, memory=memory)
+        return Combination(factors / factors.sum(), why, coefficients=center, learns=[CENTER])
 
     def combine(self, block: Block, note: Any, verdict: Verdict) -> Array:
-        assert isinstance(verdict, Clipped)
+        assert isinstance(verdict, Combination)
         if len(block.rows) < len(verdict.coefficients):
             block = Block(self._with_center(block), block.start)
-        piece = combined(block, verdict)
-        verdict.memory.add(piece[None])
-        return piece
+        return combined(block, verdict)
 
-    def commit(self, verdict: Verdict, round: Round) -> None:
-        super().commit(verdict, round)
-        assert isinstance(verdict, Clipped)
-        self._center = verdict.memory.vectors()[CENTER]
+    def learn(self, block: Block, piece: Array, verdict: Verdict) -> Array:
+        return piece[None]
 
     def _with_center(self, block: Block) -> Rows:
         """The rows, and the previous result in their dtype, as it was sent."""
-        assert self._center is not None
-        piece = self._center[block.start : block.start + block.rows[0].size]
+        piece = self._vectors[CENTER][block.start : block.start + block.rows[0].size]
         return [*block.rows, kernels.active().narrow(piece, block.rows[0].dtype)]
 
-    # --- memory ---
-
-    def state_dict(self) -> dict[str, Any]:
-        """Parameters and the previous result, for :meth:`load_state_dict`."""
-        return {**super().state_dict(), CENTER: None if self._center is None else in_memory(self._center)}
-
-    def _state(self) -> dict[str, Any]:
-        return {**super().state_dict(), CENTER: self._center}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from a state that a CenteredClipping with the same parameters has saved.
-
-        Raises
-        ------
-        ValueError
-            If the state is another rule's, or was reached with other parameters; nothing is changed then.
-        """
-        super().load_state_dict(state)
-        self._center = None if state[CENTER] is None else kept(state[CENTER])
+    def _restore(self, state: Mapping[str, Any]) -> None:
+        if CENTER in state:  # as 0.1 wrote it
+            center = {} if state[CENTER] is None else {CENTER: state[CENTER]}
+            state = {**state, "vectors": center}
+        super()._restore(state)

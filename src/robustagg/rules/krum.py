@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from robustagg import errors, kernels
 from robustagg.kernels.interface import Array
 from robustagg.protocol import Block, Floats, Round, Verdict
-from robustagg.rules.distance import DistanceRule, SelectionRule, check_minority, check_whole, selection
+from robustagg.rules.checks import one_of, whole
+from robustagg.rules.component import Needs, Withstanding
+from robustagg.rules.distance import DistanceRule, SelectionRule, selection
 from robustagg.rules.evidence.geometry import Geometry
 
 VARIANTS = ("paper", "byzfl")
@@ -38,7 +40,7 @@ def blurred(values: Floats) -> Floats:
 
 
 @dataclass(eq=False)
-class Krum(SelectionRule):
+class Krum(Withstanding, SelectionRule):
     r"""The update with the least summed squared distance to its n - f - 2 nearest others,
 
     .. math:: \arg\min_i \sum_{j \in N_i} \lVert x_i - x_j \rVert^2.
@@ -73,26 +75,24 @@ class Krum(SelectionRule):
     array([1., 2.])
     """
 
-    f: int
+    needs: ClassVar[Needs] = (2, 3)
+
     variant: str = field(default="paper", kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_whole("f", self.f)
-        if self.variant not in VARIANTS:
-            raise errors.not_one_of("variant", self.variant, VARIANTS)
+        one_of("variant", self.variant, VARIANTS)
 
     def neighbours(self, n: int) -> int:
         """How many others count for a score among n."""
-        return n - self.f - (1 if self.variant == "byzfl" else 2)
+        return n - self.withstood(n) - (1 if self.variant == "byzfl" else 2)
 
     def taken(self, n: int) -> int:
         """How many of n clients make the result."""
         return 1
 
-    def check(self, round: Round) -> None:
-        super().check(round)
-        check_krum(self, self.f, self.variant, round)
+    def needed(self) -> Needs:
+        return (2, 1) if self.variant == "byzfl" else self.needs
 
     def select(self, geometry: Geometry, round: Round) -> tuple[NDArray[np.integer], Sequence[str]]:
         order, score = ranking(geometry.distances, self.neighbours(geometry.n), self.variant)
@@ -141,27 +141,21 @@ class MultiKrum(Krum):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.m is not None:
-            check_whole("m", self.m, 1)
+            self.m = whole("m", self.m, 1)
 
     def check(self, round: Round) -> None:
         super().check(round)
         if self.m is not None and len(round.kept) < self.m:
-            raise errors.too_few_clients(type(self).__name__, len(round.kept), f"at least m = {self.m} clients")
+            raise errors.too_few_clients(
+                type(self).__name__, len(round.kept), round.lost, f"at least m = {self.m} clients"
+            )
 
     def taken(self, n: int) -> int:
-        return self.m or n - self.f - (0 if self.variant == "byzfl" else 2)
-
-
-def check_krum(rule: Any, f: int, variant: str, round: Round) -> None:
-    n = len(round.kept)
-    if variant == "byzfl":
-        check_minority(rule, f, round)
-    elif n < 2 * f + 3:
-        raise errors.too_few_clients(type(rule).__name__, n, f"at least 2f + 3 = {2 * f + 3} clients")
+        return self.m or n - self.withstood(n) - (0 if self.variant == "byzfl" else 2)
 
 
 @dataclass(eq=False)
-class Bulyan(DistanceRule):
+class Bulyan(Withstanding, DistanceRule):
     """Per coordinate, the mean of the values nearest the median, among clients that Krum has chosen one by one.
 
     Krum picks theta = n - 2f clients, run again after each pick on those that are left; per coordinate the
@@ -195,25 +189,14 @@ class Bulyan(DistanceRule):
     array([4.])
     """
 
-    f: int
-
-    linear: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_whole("f", self.f)
-
-    def check(self, round: Round) -> None:
-        super().check(round)
-        n = len(round.kept)
-        if n < 4 * self.f + 3:
-            raise errors.too_few_clients("Bulyan", n, f"at least 4f + 3 = {4 * self.f + 3} clients")
+    needs: ClassVar[Needs] = (4, 3)
+    linear = False  # which of the chosen clients' values count is decided per coordinate
 
     def judge(self, geometry: Geometry, round: Round) -> Verdict:
-        n = geometry.n
+        n, f = geometry.n, self.withstood(geometry.n)
         left, distances, chosen = np.arange(n), geometry.distances, []
-        for _ in range(n - 2 * self.f):
-            winner = ranking(distances, max(1, len(left) - self.f - 2))[0][0]
+        for _ in range(n - 2 * f):
+            winner = ranking(distances, max(1, len(left) - f - 2))[0][0]
             chosen.append(int(left[winner]))
             left = np.delete(left, winner)
             distances = np.delete(np.delete(distances, winner, axis=0), winner, axis=1)
@@ -223,4 +206,4 @@ class Bulyan(DistanceRule):
 
     def combine(self, block: Block, note: Any, verdict: Verdict) -> Array:
         rows = [block.rows[i] for i in np.flatnonzero(verdict.weights).tolist()]
-        return kernels.active().mean_around_median(rows, len(rows) - 2 * self.f)
+        return kernels.active().mean_around_median(rows, len(rows) - 2 * self.withstood(len(block.rows)))

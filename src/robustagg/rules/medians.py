@@ -7,16 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from robustagg import errors, kernels
+from robustagg import kernels
 from robustagg.kernels.interface import Array
-from robustagg.protocol import Block, Round, Verdict
+from robustagg.protocol import Block, Verdict
 from robustagg.rules.base import Rule
-from robustagg.rules.distance import check_minority, check_whole
+from robustagg.rules.checks import one_of
+from robustagg.rules.component import Withstanding
 from robustagg.rules.reputation import INTERCEPTS
 
 
 @dataclass(eq=False)
-class MeaMed(Rule):
+class MeaMed(Withstanding, Rule[Verdict]):
     """The coordinate-wise mean of the n - f values nearest the median.
 
     Parameters
@@ -47,22 +48,12 @@ class MeaMed(Rule):
     array([2.])
     """
 
-    f: int
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_whole("f", self.f)
-
-    def check(self, round: Round) -> None:
-        super().check(round)
-        check_minority(self, self.f, round)
-
     def combine(self, block: Block, note: Any, verdict: Verdict) -> Array:
-        return kernels.active().mean_around_median(block.rows, len(block.rows) - self.f)
+        return kernels.active().mean_around_median(block.rows, len(block.rows) - self.withstood(len(block.rows)))
 
 
 @dataclass(eq=False)
-class RepeatedMedian(Rule):
+class RepeatedMedian(Rule[Verdict]):
     """The value at the middle rank of Siegel's repeated-median line through each coordinate's sorted values.
 
     Parameters
@@ -98,8 +89,7 @@ class RepeatedMedian(Rule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.intercept not in INTERCEPTS:
-            raise errors.not_one_of("intercept", self.intercept, INTERCEPTS)
+        one_of("intercept", self.intercept, INTERCEPTS)
 
     def combine(self, block: Block, note: Any, verdict: Verdict) -> Array:
         slope, start = kernels.active().repeated_median(block.rows, self.intercept)

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from robustagg import errors, inputs, kernels
-from robustagg.kernels.interface import Array
+from robustagg.kernels.interface import Array, Rows
 from robustagg.protocol import Block, Client, Round, Verdict
 from robustagg.rules.base import Rule
+from robustagg.rules.component import Withstanding
 from robustagg.rules.distance import (
     ReferenceRule,
     SelectionRule,
-    check_minority,
-    check_whole,
     combined,
     selection,
     smallest,
@@ -27,7 +26,7 @@ from robustagg.rules.evidence.gram import Related
 
 
 @dataclass(eq=False)
-class MoNNA(ReferenceRule):
+class MoNNA(Withstanding, ReferenceRule):
     """The mean of the n - f updates nearest to that of a trusted client, its own included.
 
     Parameters
@@ -42,12 +41,13 @@ class MoNNA(ReferenceRule):
     Raises
     ------
     ValueError
-        If f is out of range; in a round, unless n > 2f and the trusted client is admitted.
+        If f is out of range; in a round, unless n > 2f and the trusted client takes part.
 
     Notes
     -----
-    Breakdown point 1/2, given that the trusted client is honest. O(nd). Of equally distant updates the first.
-    Weighted by `sample_counts` where given.
+    Breakdown point 1/2, given that the trusted client is honest. O(nd). Of equally distant updates the first. Where
+    the trusted client is left out (a NaN, a broken file), the coordinate-wise median stands in for it, as in
+    :class:`Aksel`. Weighted by `sample_counts` where given.
 
     References
     ----------
@@ -60,35 +60,40 @@ class MoNNA(ReferenceRule):
     array([2.])
     """
 
-    by_client: ClassVar[bool] = True
-    weighs_samples: ClassVar[bool] = True
+    by_client = True
+    weighs_samples = True
 
-    f: int
     reference: Client = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_whole("f", self.f)
         inputs.client_ids([self.reference], 1)
 
     def check(self, round: Round) -> None:
         super().check(round)
-        check_minority(self, self.f, round)
-        if self.reference not in [round.clients[i] for i in round.kept]:
-            raise errors.reference_not_admitted(self.reference)
+        if self.reference not in round.clients:
+            raise errors.reference_missing(self.reference)
+
+    def _is_admitted(self, round: Round) -> bool:
+        return bool(round.admitted[round.clients.index(self.reference)])
+
+    def rows(self, block: Block, round: Round) -> Rows:
+        return block.rows if self._is_admitted(round) else [*block.rows, kernels.active().median(block.rows)]
 
     def reference_row(self, round: Round) -> int:
-        return [round.clients[i] for i in round.kept].index(self.reference)
+        return round.kept.index(round.clients.index(self.reference)) if self._is_admitted(round) else len(round.kept)
 
     def compare(self, relation: Relation, round: Round) -> Verdict:
+        m, admitted = len(round.kept), self._is_admitted(round)
         squares = relation.squares.copy()
         squares[self.reference_row(round)] = -1  # before those equal to it
-        why = [f"{distance:.4g} from client {self.reference!r}" for distance in relation.distances.tolist()]
-        return selection(smallest(squares, len(squares) - self.f), why, round)
+        whom = f"client {self.reference!r}" if admitted else f"the median: client {self.reference!r} is left out"
+        why = [f"{distance:.4g} from {whom}" for distance in relation.distances[:m].tolist()]
+        return selection(smallest(squares[:m], m - self.withstood(m)), why, round)
 
 
 @dataclass(eq=False)
-class CGE(ReferenceRule):
+class CGE(Withstanding, ReferenceRule):
     """Comparative gradient elimination: the mean of the n - f updates of least norm.
 
     Parameters
@@ -120,21 +125,15 @@ class CGE(ReferenceRule):
     array([2.])
     """
 
-    weighs_samples: ClassVar[bool] = True
-
-    f: int
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_whole("f", self.f)
-
-    def check(self, round: Round) -> None:
-        super().check(round)
-        check_minority(self, self.f, round)
+    weighs_samples = True
 
     def compare(self, relation: Relation, round: Round) -> Verdict:
-        norms = relation.norms
-        return selection(smallest(norms, len(norms) - self.f), [f"norm {norm:.4g}" for norm in norms.tolist()], round)
+        norms, n = relation.norms, len(relation.norms)
+        return selection(
+            smallest(norms, n - self.withstood(n)),
+            [f"norm {norm:.4g}" for norm in norms.tolist()],
+            round,
+        )
 
 
 @dataclass(eq=False)
@@ -161,7 +160,7 @@ class Medoid(SelectionRule):
     array([1.1, 2. ])
     """
 
-    weighs_samples: ClassVar[bool] = False
+    weighs_samples = False
 
     def select(self, geometry: Geometry, round: Round) -> tuple[NDArray[np.integer], Sequence[str]]:
         sums = np.sqrt(geometry.distances).sum(axis=1)
@@ -169,7 +168,7 @@ class Medoid(SelectionRule):
 
 
 @dataclass(eq=False)
-class Aksel(Rule):
+class Aksel(Withstanding, Rule[Verdict]):
     """The mean of the n - f updates nearest to the coordinate-wise median.
 
     Parameters
@@ -200,19 +199,8 @@ class Aksel(Rule):
     array([2.])
     """
 
-    observes: ClassVar[bool] = True
-    weighs_samples: ClassVar[bool] = True
-    linear: ClassVar[bool] = True
-
-    f: int
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_whole("f", self.f)
-
-    def check(self, round: Round) -> None:
-        super().check(round)
-        check_minority(self, self.f, round)
+    weighs_samples = True
+    linear = True
 
     def observe(self, block: Block, round: Round, verdict: Verdict | None) -> tuple[Related, None]:
         return Related.of([*block.rows, kernels.active().median(block.rows)], len(block.rows)), None
@@ -220,7 +208,7 @@ class Aksel(Rule):
     def decide(self, evidence: Related, round: Round) -> Verdict:
         relation = evidence.relation()
         why = [f"{distance:.4g} from the median" for distance in relation.distances[:-1].tolist()]
-        return selection(smallest(relation.squares[:-1], len(why) - self.f), why, round)
+        return selection(smallest(relation.squares[:-1], len(why) - self.withstood(len(why))), why, round)
 
     def combine(self, block: Block, note: Any, verdict: Verdict) -> Array:
         return combined(block, verdict)

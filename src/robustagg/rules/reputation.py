@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from robustagg import engine, errors, kernels, ledger
+from robustagg import engine, kernels, ledger
 from robustagg.kernels.interface import Array, Detection
-from robustagg.protocol import Block, Floats, Round, Standing, Verdict
+from robustagg.memory.vectors import Vector
+from robustagg.protocol import Block, Client, Floats, Round, Standing, Verdict
 from robustagg.rules.base import Rule, shares
+from robustagg.rules.checks import not_negative, number, one_of, positive, share, whole
 
 INTERCEPTS = ("separate", "hierarchical", "median_point")
 RESCALES = ("clip", "paper")
@@ -36,7 +37,7 @@ PUBLISHED = {
 
 
 @dataclass(eq=False, kw_only=True)
-class Reputation(Rule):
+class Reputation(Rule[Verdict]):
     r"""Reputation-weighted mean of updates whose outlying coordinates were rectified.
 
     Per coordinate, a repeated-median line through the sorted values; a value whose residual is too large for the
@@ -114,9 +115,8 @@ class Reputation(Rule):
     (0.0, True)
     """
 
-    observes: ClassVar[bool] = True
-    weighs_samples: ClassVar[bool] = True
-    by_client: ClassVar[bool] = True
+    weighs_samples = True
+    by_client = True
 
     value_range: float | None = 2.0
     interval_width: float = 2.0
@@ -133,7 +133,7 @@ class Reputation(Rule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_parameters(self)
+        self._check_parameters()
         self._ledger = ledger.Ledger(self.decay, self.window)
         self._last: tuple[Verdict, Round] | None = None
 
@@ -189,7 +189,7 @@ class Reputation(Rule):
             block.rows, note.rejected, note.median, verdict.weights, value_range=self.value_range, rescale=self.rescale
         )
 
-    def commit(self, verdict: Verdict, round: Round) -> None:
+    def commit(self, verdict: Verdict, round: Round, vectors: Mapping[Client, Vector]) -> None:
         assert verdict.standing is not None
         self._ledger.commit(round.clients, verdict.standing.observed, round.number)
         self._last = verdict, round
@@ -202,21 +202,28 @@ class Reputation(Rule):
         most = above.max()
         return above / most if most > 0 else np.ones_like(reputation)
 
+    def _check_parameters(self) -> None:
+        if self.value_range is not None:
+            self.value_range = number("value_range", self.value_range, "positive, or None", lambda v: v > 0)
+        for name in ("interval_width", "prior_weight"):
+            setattr(self, name, positive(name, getattr(self, name)))
+        for name in ("decay", "scale_floor"):
+            setattr(self, name, not_negative(name, getattr(self, name)))
+        self.confidence_threshold = share("confidence_threshold", self.confidence_threshold)
+        self.positive_weight = number("positive_weight", self.positive_weight, "between 0 and 1", lambda v: 0 < v < 1)
+        self.prior = number("prior", self.prior, "at least 0 and at most 1", lambda v: 0 <= v <= 1)
+        if self.window is not None:
+            self.window = whole("window", self.window, 1)
+        one_of("intercept", self.intercept, INTERCEPTS)
+        one_of("rescale", self.rescale, RESCALES)
+        one_of("normalize", self.normalize, NORMALIZATIONS)
+
     # --- memory ---
 
-    def state_dict(self) -> dict[str, Any]:
-        """Parameters and the ledger's memory, for :meth:`load_state_dict`."""
-        return {**super().state_dict(), "ledger": self._ledger.state_dict()}
+    def _state(self) -> dict[str, Any]:
+        return {**super()._state(), "ledger": self._ledger.state_dict()}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from a state that a Reputation with the same parameters has saved.
-
-        Raises
-        ------
-        ValueError
-            If the state is another rule's, was reached with other parameters, or is damaged; nothing is changed then.
-        """
-        self._check_state(state)
+    def _restore(self, state: Mapping[str, Any]) -> None:
         self._ledger.load_state_dict(state["ledger"])
 
     def save(self, path: str | Path) -> None:
@@ -232,7 +239,8 @@ class Reputation(Rule):
             If the file is no ledger, was written with other parameters, or has been continued by someone else since
             this rule was loaded from or saved to it.
         """
-        ledger.save(path, self.parameters, self._ledger, self._record())
+        with engine.turn(self):
+            ledger.save(path, self.parameters, self._ledger, self._record())
 
     @classmethod
     def load(cls, path: str | Path) -> Reputation:
@@ -268,39 +276,3 @@ def _reasons(normalized: Floats, rejected: NDArray[np.int64], round: Round) -> l
     for i in np.flatnonzero(normalized == 0).tolist():
         reasons[i] = f"least reputable of the round; {reasons[i]}"
     return reasons
-
-
-def _check_parameters(rule: Reputation) -> None:
-    positive = ("interval_width", "prior_weight")
-    conditions = [
-        (
-            "value_range",
-            rule.value_range is None or (_finite(rule.value_range) and rule.value_range > 0),
-            "positive, or None",
-        ),
-        *[(name, _finite(value := getattr(rule, name)) and value > 0, "positive and finite") for name in positive],
-        (
-            "confidence_threshold",
-            _finite(rule.confidence_threshold) and 0 < rule.confidence_threshold <= 1,
-            "above 0 and at most 1",
-        ),
-        ("positive_weight", _finite(rule.positive_weight) and 0 < rule.positive_weight < 1, "between 0 and 1"),
-        ("prior", _finite(rule.prior) and 0 <= rule.prior <= 1, "at least 0 and at most 1"),
-        ("decay", _finite(rule.decay) and rule.decay >= 0, "at least 0 and finite"),
-        ("scale_floor", _finite(rule.scale_floor) and rule.scale_floor >= 0, "at least 0 and finite"),
-        ("window", rule.window is None or _whole(rule.window), "an integer of at least 1, or None"),
-    ]
-    for name, holds, allowed in conditions:
-        if not holds:
-            raise errors.out_of_range(name, getattr(rule, name), allowed)
-    for name, options in (("intercept", INTERCEPTS), ("rescale", RESCALES), ("normalize", NORMALIZATIONS)):
-        if getattr(rule, name) not in options:
-            raise errors.not_one_of(name, getattr(rule, name), options)
-
-
-def _whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
-
-
-def _finite(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

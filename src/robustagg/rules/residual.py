@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from robustagg import errors, kernels
+from robustagg import kernels
 from robustagg.kernels.interface import Array
 from robustagg.protocol import Block, Round, Verdict
 from robustagg.rules.base import Rule, shares
-from robustagg.rules.geometric import check_positive
+from robustagg.rules.checks import not_negative, one_of, positive, share
 
 VARIANTS = {
     "authors": {"intercept": "median_point", "leave_smallest": True},
@@ -21,7 +21,7 @@ VARIANTS = {
 
 
 @dataclass(eq=False)
-class ResidualReweighting(Rule):
+class ResidualReweighting(Rule[Verdict]):
     r"""The mean weighted by how well clients fit each coordinate's repeated-median line, outliers pulled onto it.
 
     Confidences :math:`C_{in}` as in :class:`Reputation`, without its rescale. A value whose confidence is below the
@@ -69,8 +69,7 @@ class ResidualReweighting(Rule):
     (True, True)
     """
 
-    observes: ClassVar[bool] = True
-    weighs_samples: ClassVar[bool] = True
+    weighs_samples = True
 
     interval_width: float = 2.0
     confidence_threshold: float = 0.1
@@ -79,13 +78,10 @@ class ResidualReweighting(Rule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_positive("interval_width", self.interval_width)
-        if not 0 < self.confidence_threshold <= 1:
-            raise errors.out_of_range("confidence_threshold", self.confidence_threshold, "above 0 and at most 1")
-        if not 0 <= self.scale_floor < np.inf:
-            raise errors.out_of_range("scale_floor", self.scale_floor, "at least 0 and finite")
-        if self.variant not in VARIANTS:
-            raise errors.not_one_of("variant", self.variant, VARIANTS)
+        self.interval_width = positive("interval_width", self.interval_width)
+        self.confidence_threshold = share("confidence_threshold", self.confidence_threshold)
+        self.scale_floor = not_negative("scale_floor", self.scale_floor)
+        one_of("variant", self.variant, VARIANTS)
 
     @property
     def _line(self) -> dict[str, Any]:

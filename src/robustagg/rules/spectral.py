@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,13 +13,15 @@ from robustagg import errors, kernels
 from robustagg.kernels.interface import Array
 from robustagg.protocol import Block, Floats, Round, Verdict
 from robustagg.rules.base import Rule
-from robustagg.rules.distance import DistanceRule, check_minority, check_whole, combined, selection, smallest
+from robustagg.rules.checks import not_negative, whole
+from robustagg.rules.component import Withstanding
+from robustagg.rules.distance import DistanceRule, combined, selection, smallest
 from robustagg.rules.evidence.geometry import Geometry
 from robustagg.rules.evidence.gram import Gram
 
 
 @dataclass(eq=False)
-class CAF(DistanceRule):
+class CAF(Withstanding, DistanceRule):
     r"""Covariance-bound agnostic filter: a mean whose weights fall along the direction of greatest variance.
 
     From equal weights c, again and again: the weighted mean, the top eigenvector v of the weighted covariance, and
@@ -57,18 +59,8 @@ class CAF(DistanceRule):
     array([1.])
     """
 
-    f: int
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_whole("f", self.f)
-
-    def check(self, round: Round) -> None:
-        super().check(round)
-        check_minority(self, self.f, round)
-
     def judge(self, geometry: Geometry, round: Round) -> Verdict:
-        weights = min(filtering(geometry, self.f), key=lambda step: step[0])[1]
+        weights = min(filtering(geometry, self.withstood(geometry.n)), key=lambda step: step[0])[1]
         why = ["weighed" if weight else "no weight along the top eigenvectors" for weight in weights.tolist()]
         return Verdict(weights, why)
 
@@ -110,7 +102,7 @@ class Sample:
 
 
 @dataclass(eq=False)
-class DnC(Rule):
+class DnC(Withstanding, Rule[Verdict]):
     """Divide and conquer: the mean of the clients that never lie far out along the direction of greatest variance.
 
     In each iteration some coordinates are drawn, the clients' values there centred on their mean, projected on their
@@ -154,11 +146,9 @@ class DnC(Rule):
     array([2.])
     """
 
-    observes: ClassVar[bool] = True
-    weighs_samples: ClassVar[bool] = True
-    linear: ClassVar[bool] = True
+    weighs_samples = True
+    linear = True
 
-    f: int
     iterations: int = 5
     sub_dim: int = 10_000
     filter_frac: float = 1.0
@@ -166,26 +156,31 @@ class DnC(Rule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, least in (("f", 0), ("iterations", 1), ("sub_dim", 1), ("seed", 0)):
-            check_whole(name, getattr(self, name), least)
-        if not 0 <= self.filter_frac < np.inf:
-            raise errors.out_of_range("filter_frac", self.filter_frac, "at least 0 and finite")
+        self.iterations = whole("iterations", self.iterations, 1)
+        self.sub_dim = whole("sub_dim", self.sub_dim, 1)
+        self.filter_frac = not_negative("filter_frac", self.filter_frac)
+        self.seed = whole("seed", self.seed)
 
-    @property
-    def dropped(self) -> int:
-        """Clients dropped by an iteration."""
-        return int(self.filter_frac * self.f)
+    def dropped(self, n: int) -> int:
+        """Clients of n that an iteration drops."""
+        return int(self.filter_frac * self.withstood(n))
 
     def check(self, round: Round) -> None:
         super().check(round)
-        check_minority(self, self.f, round)
         n = len(round.kept)
-        if n <= self.dropped:
-            raise errors.too_few_clients("DnC", n, f"more than filter_frac * f = {self.dropped} clients")
+        dropped = self.dropped(n)
+        if n <= dropped:
+            raise errors.too_few_clients("DnC", n, round.lost, f"more than filter_frac * f = {dropped} clients")
+
+    def prepare(self, round: Round) -> list[NDArray[np.int64]]:
+        """The coordinates of each iteration, ascending."""
+        rng = np.random.default_rng([self.seed, round.number])
+        size = min(self.sub_dim, round.d)
+        return [np.sort(rng.choice(round.d, size, replace=False, shuffle=False)) for _ in range(self.iterations)]
 
     def observe(self, block: Block, round: Round, verdict: Verdict | None) -> tuple[Sample, None]:
         stop = block.start + block.rows[0].size
-        cuts = [(draw, np.searchsorted(draw, (block.start, stop))) for draw in self._draws(round)]
+        cuts = [(draw, np.searchsorted(draw, (block.start, stop))) for draw in round.prepared]
         places = [draw[begin:end] - block.start for draw, (begin, end) in cuts]
         return Sample([[np.stack([row[place] for row in block.rows])] for place in places]), None
 
@@ -194,15 +189,9 @@ class DnC(Rule):
         kept = np.zeros(n, np.int64)
         for pieces in evidence.columns:
             geometry = Gram.of(list(np.concatenate(pieces, axis=1))).geometry()
-            kept[smallest(outlying(geometry), n - self.dropped)] += 1
+            kept[smallest(outlying(geometry), n - self.dropped(n))] += 1
         why = [f"kept by {count} of {self.iterations} draws" for count in kept.tolist()]
         return selection(np.flatnonzero(kept == kept.max()), why, round)
 
     def combine(self, block: Block, note: Any, verdict: Verdict) -> Array:
         return combined(block, verdict)
-
-    def _draws(self, round: Round) -> list[NDArray[np.int64]]:
-        """The coordinates of each iteration, ascending."""
-        rng = np.random.default_rng([self.seed, round.number])
-        size = min(self.sub_dim, round.d)
-        return [np.sort(rng.choice(round.d, size, replace=False, shuffle=False)) for _ in range(self.iterations)]

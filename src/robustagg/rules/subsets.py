@@ -9,14 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustagg.protocol import Floats, Round
-from robustagg.rules.distance import SelectionRule, check_minority, check_whole
+from robustagg.rules.component import Withstanding
+from robustagg.rules.distance import SelectionRule
 from robustagg.rules.evidence.geometry import Geometry
 
 SAME = 1e-10  # spreads that differ by less than this part are equal, lest rounding chooses
 
 
 @dataclass(eq=False)
-class MDA(SelectionRule):
+class MDA(Withstanding, SelectionRule):
     """Minimum diameter averaging: the mean of the n - f updates whose largest distance is least.
 
     Parameters
@@ -48,18 +49,8 @@ class MDA(SelectionRule):
     array([2.])
     """
 
-    f: int
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_whole("f", self.f)
-
-    def check(self, round: Round) -> None:
-        super().check(round)
-        check_minority(self, self.f, round)
-
     def select(self, geometry: Geometry, round: Round) -> tuple[NDArray[np.integer], Sequence[str]]:
-        chosen = least_diameter(geometry.distances, self.f)
+        chosen = least_diameter(geometry.distances, self.withstood(geometry.n))
         furthest = np.sqrt(geometry.distances[:, chosen].max(axis=1))
         return chosen, [f"at most {distance:.4g} from the selected" for distance in furthest.tolist()]
 
@@ -138,7 +129,7 @@ def _pairs(graph: Sequence[int], alive: int) -> int:
 
 
 @dataclass(eq=False)
-class SMEA(SelectionRule):
+class SMEA(Withstanding, SelectionRule):
     """Smallest maximum eigenvalue averaging: the mean of the n - f updates of least top variance.
 
     The top eigenvalue of their covariance, the variance along the direction of greatest variance, is least.
@@ -174,18 +165,8 @@ class SMEA(SelectionRule):
     array([2.])
     """
 
-    f: int
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_whole("f", self.f)
-
-    def check(self, round: Round) -> None:
-        super().check(round)
-        check_minority(self, self.f, round)
-
     def select(self, geometry: Geometry, round: Round) -> tuple[NDArray[np.integer], Sequence[str]]:
-        chosen, value = least_spread(geometry.distances, self.f)
+        chosen, value = least_spread(geometry.distances, self.withstood(geometry.n))
         return chosen, [f"top variance {value / len(chosen):.4g} among the selected"] * geometry.n
 
 

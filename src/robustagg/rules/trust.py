@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -52,7 +52,7 @@ class FLTrust(ReferenceRule):
     array([1., 0.])
     """
 
-    extras: ClassVar[frozenset[str]] = frozenset({"server_update"})
+    extras = frozenset({"server_update"})
 
     def check(self, round: Round) -> None:
         super().check(round)

@@ -16,7 +16,7 @@ from robustagg.rules.table import RULES as TABLE
 CHOICES: tuple[str, ...] = ("none", *ATTACKS)
 PAYLOADS: tuple[str, ...] = tuple(name for name, attack in ATTACKS.items() if attack.kind in ("data", "update"))
 
-RULES: dict[str, Callable[[int, int], Rule]] = {entry.name: entry.against for entry in TABLE if not entry.asks}
+RULES: dict[str, Callable[[int, int], Rule[Any]]] = {entry.name: entry.against for entry in TABLE if not entry.asks}
 """Name of a rule -> a fresh one for n clients of whom f attack, who are known to those rules that have an f."""
 
 USUAL = ("reputation", "median", "trimmed-mean", "mean")

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
 
 from robustagg import engine, inputs, kernels
 from robustagg.kernels.interface import Array, Rows
+from robustagg.memory.vectors import Memory, Vector
 from robustagg.protocol import Block, Client, Floats, Round, Verdict
 from robustagg.rules.base import Rule
+from robustagg.rules.component import Component
 from robustagg.rules.evidence.geometry import Geometry, Relation
 from robustagg.rules.evidence.gram import Gram, Related
 
 
 @dataclass(eq=False)
-class PreAggregation(ABC):
+class PreAggregation(Component):
     """Base of all pre-aggregations: a dataclass of parameters that decides how rows are mixed.
 
     A member of :class:`Pipeline`, or called on its own: ``NNM(f=2)(updates)`` are the mixed updates.
@@ -28,16 +30,6 @@ class PreAggregation(ABC):
     """Whether row i still speaks for client i."""
     measures: ClassVar[type[Gram] | type[Related] | None] = Gram
     """What the matrix depends on: the inner products of all rows, their lengths, or nothing."""
-
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """The parameters by name."""
-        return asdict(self)
-
-    @classmethod
-    def _of(cls, parameters: Mapping[str, Any]) -> PreAggregation:
-        """The pre-aggregation that has these parameters."""
-        return cls(**parameters)
 
     def __call__(self, updates: Any, clients: Iterable[Client] | None = None, round: int | None = None) -> Any:
         """The mixed updates.
@@ -56,12 +48,13 @@ class PreAggregation(ABC):
         source = Apart(inputs.gather(updates, clients), whole=hasattr(updates, "shape"))
         return engine.run(Mixer(self), source, number=round).update
 
-    def check(self, round: Round) -> None:  # noqa: B027 - most have nothing to check
-        """Whether this can be done to the rows of a round; raises if not."""
-
     def after(self, round: Round) -> Round:
         """The round as whoever gets the mixed rows sees it."""
         return round
+
+    def rows_of(self, m: int) -> int:
+        """How many rows it makes of m."""
+        return m
 
     @abstractmethod
     def mixing(self, seen: Any, round: Round) -> Floats:
@@ -128,14 +121,14 @@ class Mixed(Verdict):
 
 
 @dataclass(eq=False)
-class Mixer(Rule):
+class Mixer(Rule[Mixed]):
     """Lets the engine run a pre-aggregation: the pieces of its result have m rows."""
 
     member: PreAggregation
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.observes = self.member.measures is not None  # type: ignore[misc]
+    @property
+    def observes(self) -> bool:
+        return self.member.measures is not None
 
     @property
     def further_rows(self) -> int:
@@ -145,17 +138,19 @@ class Mixer(Rule):
         super().check(round)
         self.member.check(round)
 
-    def observe(self, block: Block, round: Round, verdict: Verdict | None) -> tuple[Gram | Related, None]:
+    def withstood(self, m: int) -> int | None:
+        return self.member.withstood(m)
+
+    def observe(self, block: Block, round: Round, verdict: Mixed | None) -> tuple[Gram | Related, None]:
         assert self.member.measures is not None
         return self.member.measures.of(block.rows), None
 
-    def decide(self, evidence: Any, round: Round) -> Verdict:
+    def decide(self, evidence: Any, round: Round) -> Mixed:
         matrix = self.member.mixing(seen_in(evidence), round)
         weights = say(matrix).mean(axis=0)
         return Mixed(weights, ["mixed"] * len(weights), matrix=matrix)
 
-    def combine(self, block: Block, note: Any, verdict: Verdict) -> Array:
-        assert isinstance(verdict, Mixed)
+    def combine(self, block: Block, note: Any, verdict: Mixed) -> Array:
         return kernels.active().mix(block.rows, verdict.matrix)
 
 
@@ -165,7 +160,6 @@ class Apart:
     def __init__(self, updates: inputs.Updates, whole: bool) -> None:
         self.updates, self.whole = updates, whole
         self.clients, self.d, self.excluded = updates.clients, updates.d, updates.excluded
-        self.remember = updates.remember
 
     def blocks(self, kept: Sequence[int]) -> Iterator[Rows]:
         return self.updates.blocks(kept)
@@ -175,6 +169,9 @@ class Apart:
 
     def notes(self) -> list[Any]:
         return self.updates.notes()
+
+    def memory(self, old: Mapping[Client, Vector], names: Sequence[Client]) -> Memory:
+        return self.updates.memory(old, names)
 
     def sink(self, kept: Sequence[int]) -> ApartSink:
         return ApartSink(self.updates, kept, self.whole)
@@ -194,6 +191,9 @@ class ApartSink:
         if self.whole:
             return self.updates.leaves[0].like(concatenated(self.pieces))
         return [self._update(row) for row in range(len(self.pieces[0]))]
+
+    def publish(self) -> None:
+        """The caller gets the result as it is."""
 
     def _update(self, row: int) -> Any:
         sink = self.updates.sink(self.kept)

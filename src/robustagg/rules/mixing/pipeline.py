@@ -12,8 +12,10 @@ import numpy as np
 
 from robustagg import errors, kernels
 from robustagg.kernels.interface import GRAM_TILE, Array
-from robustagg.protocol import Block, Floats, Round, Verdict
+from robustagg.memory.vectors import Vector
+from robustagg.protocol import Block, Client, Floats, Round, Verdict
 from robustagg.rules.base import Rule
+from robustagg.rules.component import Component, kind_of
 from robustagg.rules.distance import Combination, DistanceRule
 from robustagg.rules.evidence.gram import Gram, Related
 from robustagg.rules.mixing.base import PreAggregation, composed, extended, say
@@ -68,7 +70,7 @@ class Notes(tuple[Any, ...]):
         return notes
 
 
-class Pipeline(Rule):
+class Pipeline(Rule[Chained]):
     """Pre-aggregations, and a rule on the rows that they make.
 
     Parameters
@@ -111,11 +113,8 @@ class Pipeline(Rule):
             if members[-1].by_client and not member.keeps_clients:
                 raise errors.rows_without_clients(type(members[-1]).__name__, type(member).__name__)
         self.mixers: tuple[PreAggregation, ...] = members[:-1]
-        self.last: Rule = members[-1]
+        self.last: Rule[Any] = members[-1]
         self._measures = self._what_to_measure()
-        self.observes = self._measures is not None or self.last.observes  # type: ignore[misc]
-        self.weighs_samples = self.last.weighs_samples and self._keeps_clients  # type: ignore[misc]
-        self.extras = self.last.extras  # type: ignore[misc]
 
     def __repr__(self) -> str:
         return f"Pipeline({', '.join(map(repr, [*self.mixers, self.last]))})"
@@ -130,6 +129,18 @@ class Pipeline(Rule):
     @property
     def _keeps_clients(self) -> bool:
         return all(member.keeps_clients for member in self.mixers)
+
+    @property
+    def observes(self) -> bool:
+        return self._measures is not None or self.last.observes
+
+    @property
+    def weighs_samples(self) -> bool:
+        return self.last.weighs_samples and self._keeps_clients
+
+    @property
+    def extras(self) -> frozenset[str]:
+        return self.last.extras
 
     @property
     def remembers(self) -> bool:
@@ -148,16 +159,31 @@ class Pipeline(Rule):
             round = member.after(round)
         self.last.check(round)
 
+    def withstood(self, m: int) -> int | None:
+        """The least of what its members withstand, as far as they see the clients' own number."""
+        told = []
+        for member in (*self.mixers, self.last):
+            told.append(member.withstood(m))
+            if isinstance(member, PreAggregation):
+                m = member.rows_of(m)
+        return min((f for f in told if f is not None), default=None)
+
     def references(self, round: Round) -> Mapping[str, Any]:
         return self.last.references(round)
 
-    def observe(self, block: Block, round: Round, verdict: Verdict | None) -> tuple[Any, Any]:
+    def prepare(self, round: Round) -> Any:
+        return self.last.prepare(self._after(round))
+
+    @property
+    def vectors(self) -> Mapping[Client, Vector]:
+        return self.last.vectors
+
+    def observe(self, block: Block, round: Round, verdict: Chained | None) -> tuple[Any, Any]:
         if verdict is None and self._measures:
             rows = self.last.rows(block, round) if isinstance(self.last, DistanceRule) else block.rows
             return self._measures.of(rows), None
         if verdict is None:
             verdict = self._mixed(None, round)
-        assert isinstance(verdict, Chained)
         evidence, notes = None, []
         for chunk in chunks(block, verdict.matrix):
             seen, note = self.last.observe(chunk, self._after(round), verdict.own)
@@ -165,14 +191,13 @@ class Pipeline(Rule):
             notes.append(note)
         return Later(evidence, verdict), Notes.of(notes)
 
-    def decide(self, evidence: Any, round: Round) -> Verdict:
+    def decide(self, evidence: Any, round: Round) -> Chained:
         if isinstance(evidence, Later):
             own = self.last.decide(evidence.evidence, self._after(round))
             return self._verdict(evidence.verdict.matrix, own, round)
         return self._mixed(evidence, round)
 
-    def combine(self, block: Block, note: Any, verdict: Verdict) -> Array:
-        assert isinstance(verdict, Chained)
+    def combine(self, block: Block, note: Any, verdict: Chained) -> Array:
         assert verdict.own is not None
         if self.last.linear:
             own = verdict.own.coefficients if isinstance(verdict.own, Combination) else verdict.own.weights
@@ -183,10 +208,18 @@ class Pipeline(Rule):
         mixed = zip(chunks(block, verdict.matrix), notes, strict=False)
         return np.concatenate([self.last.combine(chunk, own, verdict.own) for chunk, own in mixed])
 
-    def commit(self, verdict: Verdict, round: Round) -> None:
-        assert isinstance(verdict, Chained)
+    def learn(self, block: Block, piece: Array, verdict: Chained) -> Array:
         assert verdict.own is not None
-        self.last.commit(verdict.own, self._after(round))
+        learnt, at = [], 0
+        for chunk in chunks(block, verdict.matrix):
+            width = chunk.rows[0].size
+            learnt.append(self.last.learn(chunk, piece[at : at + width], verdict.own))
+            at += width
+        return np.concatenate(learnt, axis=1)
+
+    def commit(self, verdict: Chained, round: Round, vectors: Mapping[Client, Vector]) -> None:
+        assert verdict.own is not None
+        self.last.commit(verdict.own, self._after(round), vectors)
 
     def _after(self, round: Round) -> Round:
         """The round as the rule sees it."""
@@ -194,7 +227,7 @@ class Pipeline(Rule):
             round = member.after(round)
         return round
 
-    def _mixed(self, evidence: Gram | Related | None, round: Round) -> Verdict:
+    def _mixed(self, evidence: Gram | Related | None, round: Round) -> Chained:
         """The verdict on how to mix, and the rule's own where it needs no look at the mixed rows."""
         matrix, geometry = composed(self.mixers, evidence, round)
         if isinstance(self.last, DistanceRule):
@@ -213,7 +246,7 @@ class Pipeline(Rule):
         else:  # a client hears of the row that holds most of it
             rows = share.argmax(axis=0)
             reasons, standing = [f"in row {row}: {own.reasons[row]}" for row in rows], None
-        return Chained(weights / weights.sum(), reasons, standing, own.again, matrix=matrix, own=own)
+        return Chained(weights / weights.sum(), reasons, standing, own.again, learns=own.learns, matrix=matrix, own=own)
 
     # --- memory ---
 
@@ -225,35 +258,26 @@ class Pipeline(Rule):
     @property
     def parameters(self) -> dict[str, Any]:
         """The members' parameters, in their order."""
-        members: list[PreAggregation | Rule] = [*self.mixers, self.last]
-        named = [{"rule": type(member).__name__, **member.parameters} for member in members]
+        members: list[Component] = [*self.mixers, self.last]
+        named = [{"rule": member.label(), **member.parameters} for member in members]
         return {"members": named, "nonfinite": self.nonfinite}
 
     @classmethod
     def _of(cls, parameters: Mapping[str, Any]) -> Pipeline:
-        import robustagg  # the members' classes, by their names
-
         described = [dict(member) for member in parameters["members"]]
-        members = [getattr(robustagg, member.pop("rule"))._of(member) for member in described]
+        members = [kind_of(member.pop("rule"))._of(member) for member in described]
         return cls(*members, nonfinite=parameters["nonfinite"])
 
     def state_dict(self) -> dict[str, Any]:
         """Parameters and memory, the last member's included, for :meth:`load_state_dict`."""
-        return {**super().state_dict(), "last": self.last.state_dict()}
+        return {**self._state(), "vectors": {}, "last": self.last.state_dict()}
 
     def _state(self) -> dict[str, Any]:
-        return {**super().state_dict(), "last": self.last._state()}
+        return {**super()._state(), "last": {**self.last._state(), "vectors": self.last.vectors}}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from a state that a Pipeline of the same members has saved.
-
-        Raises
-        ------
-        ValueError
-            If the state is another rule's, or was reached with other parameters; nothing is changed then.
-        """
-        self._check_state(state)
-        self.last.load_state_dict(state["last"])
+    def _restore(self, state: Mapping[str, Any]) -> None:
+        self.last._check_state(state["last"])
+        self.last._restore(state["last"])
 
 
 def chunks(block: Block, matrix: Floats) -> Iterator[Block]:

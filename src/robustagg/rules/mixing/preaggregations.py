@@ -7,17 +7,16 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from robustagg import errors
 from robustagg.protocol import Floats, Round
-from robustagg.rules.distance import check_whole
+from robustagg.rules.checks import positive, whole
+from robustagg.rules.component import Needs, Withstanding
 from robustagg.rules.evidence.geometry import Geometry, Relation
 from robustagg.rules.evidence.gram import Related
-from robustagg.rules.geometric import check_positive
 from robustagg.rules.mixing.base import PreAggregation
 
 
 @dataclass(eq=False)
-class NNM(PreAggregation):
+class NNM(Withstanding, PreAggregation):
     """Nearest-neighbour mixing: each update becomes the mean of the n - f updates nearest to it, itself included.
 
     Parameters
@@ -49,16 +48,10 @@ class NNM(PreAggregation):
            [301.66666667]])
     """
 
-    f: int
-
-    def __post_init__(self) -> None:
-        check_whole("f", self.f)
-
-    def check(self, round: Round) -> None:
-        check_some_honest("NNM", self.f, round)
+    needs: ClassVar[Needs] = (1, 1)
 
     def mixing(self, seen: Geometry, round: Round) -> Floats:
-        k, distances = seen.n - self.f, seen.distances.copy()
+        k, distances = seen.n - self.withstood(seen.n), seen.distances.copy()
         np.fill_diagonal(distances, -1)  # before those equal to it
         last = np.sort(distances, axis=1)[:, k - 1 : k]
         nearer, tied = distances < last, distances == last
@@ -105,17 +98,21 @@ class Bucketing(PreAggregation):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_whole("s", self.s, 1)
-        check_whole("seed", self.seed)
+        super().__post_init__()
+        self.s = whole("s", self.s, 1)
+        self.seed = whole("seed", self.seed)
 
     def after(self, round: Round) -> Round:
-        buckets = -(-len(round.kept) // self.s)
-        return replace(round, clients=tuple(range(buckets)), excluded={}, sample_counts=None)
+        buckets = self.rows_of(len(round.kept))
+        return replace(round, clients=tuple(range(buckets)), excluded={}, sample_counts=None, spent=round.lost)
+
+    def rows_of(self, m: int) -> int:
+        return -(-m // self.s)
 
     def mixing(self, seen: Any, round: Round) -> Floats:
         n = len(round.kept)
         order = np.random.default_rng([self.seed, round.number]).permutation(n)
-        matrix = np.zeros((-(-n // self.s), n))
+        matrix = np.zeros((self.rows_of(n), n))
         for row, start in zip(matrix, range(0, n, self.s), strict=True):
             bucket = order[start : start + self.s]
             row[bucket] = 1 / len(bucket)
@@ -149,14 +146,15 @@ class NormClipping(PreAggregation):
     c: float = 2.0
 
     def __post_init__(self) -> None:
-        check_positive("c", self.c)
+        super().__post_init__()
+        self.c = positive("c", self.c)
 
     def mixing(self, seen: Relation, round: Round) -> Floats:
         return clipping(seen.norms, self.c)
 
 
 @dataclass(eq=False)
-class ARC(PreAggregation):
+class ARC(Withstanding, PreAggregation):
     """Adaptive robust clipping: the floor(2f (n - f) / n) longest updates are scaled to the length of the next.
 
     Parameters
@@ -185,25 +183,15 @@ class ARC(PreAggregation):
 
     measures: ClassVar[type[Related]] = Related
 
-    f: int
-
-    def __post_init__(self) -> None:
-        check_whole("f", self.f)
-
-    def check(self, round: Round) -> None:
-        check_some_honest("ARC", self.f, round)
+    needs: ClassVar[Needs] = (1, 1)
 
     def mixing(self, seen: Relation, round: Round) -> Floats:
         norms, n = seen.norms, len(round.kept)
-        clipped = 2 * self.f * (n - self.f) // n
+        f = self.withstood(n)
+        clipped = 2 * f * (n - f) // n
         return clipping(norms, np.sort(norms)[n - clipped - 1])
 
 
 def clipping(norms: Floats, longest: float) -> Floats:
     """The matrix that scales each row down to a length."""
     return np.diag(np.divide(longest, norms, out=np.ones_like(norms), where=norms > longest))
-
-
-def check_some_honest(name: str, f: int, round: Round) -> None:
-    if len(round.kept) <= f:
-        raise errors.too_few_clients(name, len(round.kept), f"more than f = {f} clients")
