@@ -4,13 +4,15 @@ from robustagg.config import __version__, show_config
 from robustagg.errors import BackendUnavailable, InvalidLedger
 from robustagg.files import aggregate_files, preaggregate_files
 from robustagg.kernels import set_num_threads, use_backend
-from robustagg.protocol import Result
+from robustagg.protocol import Block, Result, Round, Verdict
 from robustagg.rules.base import Rule
+from robustagg.rules.component import Withstanding
 from robustagg.rules.coordinatewise import Mean, Median, TrimmedMean
 from robustagg.rules.foolsgold import FoolsGold
 from robustagg.rules.geometric import CenteredClipping, GeometricMedian
 from robustagg.rules.krum import Bulyan, Krum, MultiKrum
 from robustagg.rules.medians import MeaMed, RepeatedMedian
+from robustagg.rules.mixing.base import PreAggregation
 from robustagg.rules.mixing.pipeline import Pipeline
 from robustagg.rules.mixing.preaggregations import ARC, NNM, Bucketing, NormClipping
 from robustagg.rules.nearest import CGE, Aksel, Medoid, MoNNA
@@ -30,6 +32,7 @@ __all__ = [
     "SMEA",
     "Aksel",
     "BackendUnavailable",
+    "Block",
     "Bucketing",
     "Bulyan",
     "CenteredClipping",
@@ -47,12 +50,16 @@ __all__ = [
     "MultiKrum",
     "NormClipping",
     "Pipeline",
+    "PreAggregation",
     "RepeatedMedian",
     "Reputation",
     "ResidualReweighting",
     "Result",
+    "Round",
     "Rule",
     "TrimmedMean",
+    "Verdict",
+    "Withstanding",
     "__version__",
     "aggregate_files",
     "confidence",

@@ -174,41 +174,11 @@ def test_scaled_updates_scale_the_result(case, seed, exponent, data):
     assert_allclose(case.make(f)(x * by) / by, case.make(f)(x), rtol=1e-5, atol=1e-5)
 
 
-@each_case
-def test_identical_updates_are_the_result(case):
-    if case.name == "CenteredClipping":
-        pytest.skip("pulls everything towards its centre")
-    for n, f in sizes(case, 9):
-        row = honest(n, 1)[0]
-        assert_allclose(case.make(f)(np.tile(row, (n, 1))), row, **EXACT)
-
-
 @pytest.mark.parametrize("case", cases(mean_at_zero=True), ids=str)
 def test_without_attackers_it_is_the_mean(case):
     for n in range(case.least(0), 8):
         x = honest(n, n)
         assert_allclose(case.make(0)(x), x.mean(axis=0), **EXACT)
-
-
-@pytest.mark.parametrize("case", cases(selects=True), ids=str)
-@pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
-def test_the_result_is_one_of_the_updates(case, dtype):
-    x = honest(3, 9, 50).astype(dtype)
-    result = case.make(2).aggregate(x)
-    assert_array_equal(result.update, x[result.weights.argmax()])
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@each_case
-def test_any_finite_updates_have_a_finite_result(case, dtype):
-    largest, tiny = float(np.finfo(dtype).max), float(np.finfo(dtype).smallest_subnormal)
-    for f, d in itertools.product((0, 1), (0, 1, 3)):
-        n = max(case.least(f), 3)
-        for values in ([0.0], [largest], [-largest], [tiny], [largest, -largest, 0.0], [largest, tiny]):
-            x = np.tile(np.resize(values, n)[:, None], (1, d)).astype(dtype)
-            result = case.make(f).aggregate(x)
-            assert np.isfinite(result.update).all()
-            assert math.isclose(result.weights.sum(), 1)
 
 
 ATTACKS = {
@@ -277,45 +247,11 @@ def test_far_attackers_have_no_weight(case):
     assert set(weights[weights > 0]) == {weights.max()}
 
 
-@each_case
-def test_who_sends_a_nan_is_never_chosen(case):
-    for value in (np.nan, np.inf, -np.inf):
-        x = honest(1, 12, 30)
-        y = x.copy()
-        y[11, 17] = value
-        result, rest = case.make(2).aggregate(y), case.make(2).aggregate(x[:11])
-        assert_array_equal(result.update, rest.update)
-        assert_array_equal(result.weights, [*rest.weights, 0])
-        assert not result.admitted[11]
-        raising = case.make(2)
-        raising.nonfinite = "raise"
-        with pytest.raises(ValueError, match="client 11"):
-            raising.aggregate(y)
-
-
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
-@each_case
-def test_whoever_is_left_out_is_one_of_the_f(case, bad):
-    """f clients that send garbage do not stop the round that f clients that send huge numbers do not stop."""
-    for f in (1, 2, 3):
-        n = max(case.least(f), f + 1)
-        x = honest(f, n, 20)
-        for lost in range(1, f + 1):
-            y = np.where(np.arange(n)[:, None] > n - 1 - lost, bad, x)
-            result = case.make(f).aggregate(y)
-            assert result.admitted.sum() == n - lost
-            assert np.isfinite(result.update).all()
-            used = case.make(f).withstood(n)
-            if used is not None:
-                assert used - lost <= result.f <= used
-                assert f"withstands {result.f} of {n - lost}" in str(result)
-
-
 @pytest.mark.parametrize("case", [case for case in cases(refuses=True) if case.least(3) > 1], ids=str)
 def test_left_out_clients_do_not_make_too_few_enough(case):
     x = honest(0, case.least(3) - 1)
     x[-1] = np.nan
-    with pytest.raises(ValueError, match="needs .* clients are admitted"):
+    with pytest.raises(ValueError, match=r"needs .* clients are admitted"):
         case.make(3)(x)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import definitions
 import numpy as np
 
 import robustagg as ra
+from robustagg.testing import Claims
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class Case:
     peer: str | None = None
     """The same rule in ByzFL, as a call on `byzfl` and f."""
 
+    extras: Callable[[np.ndarray], dict[str, Any]] = lambda x: {}
+    """Further arguments of a round of these updates."""
     refuses: bool = True
     """It refuses rounds with fewer."""
     permutation: bool = True
@@ -34,6 +37,8 @@ class Case:
     """All updates moved by a vector: the result moves with them."""
     scale: bool = True
     """All updates times a positive number: so is the result."""
+    identical: bool = True
+    """Of equal updates the result is that update."""
     selects: bool = False
     """The result is one of the updates, bit for bit."""
     box: Callable[[int, int, np.ndarray], np.ndarray | float] | None = None
@@ -50,6 +55,11 @@ class Case:
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def claims(self) -> Claims:
+        """What the public laws hold it to."""
+        return Claims(**{field.name: getattr(self, field.name) for field in fields(Claims)})
 
 
 def kappa(value: Callable[[int, int], float]) -> Callable[[int, int], float]:
@@ -188,6 +198,7 @@ CASES = [
         "CenteredClipping",
         lambda f: ra.CenteredClipping(tau=2.0),
         refuses=False,
+        identical=False,  # pulls everything towards its centre
         definition=definitions.centered_clipping,
         peer="CenteredClipping(tau=2.0)",
         shift=False,
@@ -236,6 +247,19 @@ CASES = [
         mean_at_zero=True,
     ),
 ]
+
+ASKING = [
+    Case(
+        "FLTrust",
+        lambda f: ra.FLTrust(),
+        lambda f: 1,
+        extras=lambda x: {"server_update": np.ones_like(x[0])},
+        shift=False,
+        scale=False,  # cut to the length of the server's
+        identical=False,
+    )
+]
+"""Cases of rules that ask for more than the updates."""
 
 
 def cases(**flags: Any) -> list[Case]:

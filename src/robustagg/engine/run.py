@@ -59,6 +59,8 @@ def run(
 
 def _attempt(rule: Verbs, source: Source, round: Round, references: Sequence[str]) -> Done:
     try:
+        if rule.unguarded and (guilty := _non_finite(rule, source, round, references)):
+            raise errors.Unusable(guilty)
         rule.check(round)
         return _passes(rule, source, replace(round, prepared=rule.prepare(round)))
     except errors.NonFinite:

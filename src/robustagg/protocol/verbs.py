@@ -27,6 +27,10 @@ class Verbs(Protocol):
         """Whether the rule looks at the blocks before it combines them."""
 
     @property
+    def unguarded(self) -> bool:
+        """Whether NaN and infinity must be looked for before the rule sees a block; else its primitives find them."""
+
+    @property
     def vectors(self) -> Mapping[Client, Vector]:
         """What the rule remembers of the model's size."""
 

@@ -71,6 +71,11 @@ class Rule(Component, Generic[V]):
         return False
 
     @property
+    def unguarded(self) -> bool:
+        """Whether NaN and infinity must be looked for before the rule sees a block; else its primitives find them."""
+        return not self.is_ours()
+
+    @property
     def remembers(self) -> bool:
         """Whether a round depends on those before by more than its number."""
         return False

@@ -37,7 +37,12 @@ class Component(ABC):  # noqa: B024 - its subclasses say what is abstract
     @classmethod
     def label(cls) -> str:
         """Its name in files: the class's, with the module before it where that is not of this package."""
-        return cls.__qualname__ if cls.__module__.startswith("robustagg.") else f"{cls.__module__}:{cls.__qualname__}"
+        return cls.__qualname__ if cls.is_ours() else f"{cls.__module__}:{cls.__qualname__}"
+
+    @classmethod
+    def is_ours(cls) -> bool:
+        """Whether it belongs to this package, whose primitives find a NaN by themselves."""
+        return cls.__module__.startswith("robustagg.")
 
     @property
     def parameters(self) -> dict[str, Any]:

@@ -135,6 +135,10 @@ class Pipeline(Rule[Chained]):
         return self._measures is not None or self.last.observes
 
     @property
+    def unguarded(self) -> bool:
+        return self.last.unguarded
+
+    @property
     def weighs_samples(self) -> bool:
         return self.last.weighs_samples and self._keeps_clients
 
