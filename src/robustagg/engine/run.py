@@ -32,8 +32,11 @@ def run(
     number: int | None = None,
     extras: Mapping[str, Any] | None = None,
 ) -> Result:
-    """One round of `rule` over `source`. A rule does one round at a time; other threads wait."""
-    with turn(rule):
+    """One round of `rule` over `source`. A rule does one round at a time; other threads wait.
+
+    What the caller has told NumPy to do about overflow and the like does not reach into the round.
+    """
+    with turn(rule), np.errstate(all="ignore"):
         round = Round(
             number=_round_number(number, rule.last_round),
             clients=source.clients,

@@ -1,0 +1,61 @@
+"""What the documentation shows works: the rule of a user's own file, from its laws to the simulation."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("typer", reason="the command line needs the cli extra")
+
+DOCS = Path(__file__).parents[1] / "docs"
+RULE, LAWS = re.findall(r"```python\n(.*?)```", (DOCS / "writing-rules.md").read_text("utf-8"), re.DOTALL)
+
+FILES = """
+import numpy as np, robustagg as ra
+from lengths import ShortOnes
+paths = [f"{name}.npy" for name in "abcde"]
+rule = ShortOnes(longest=1.5)
+ra.aggregate_files(rule, paths, "out.npy")
+rule.save("state")
+"""
+ANOTHER_PROCESS = """
+import robustagg as ra
+from lengths import ShortOnes
+rule = ShortOnes.load("state")
+assert rule.longest == 1.5 and rule.last_round == 1
+ra.Pipeline(ra.NNM(f=1), rule).save("pipeline")
+assert ra.Pipeline.load("pipeline").last.longest == 1.5
+"""
+
+
+def run(folder: Path, *arguments: str) -> str:
+    done = subprocess.run([sys.executable, *arguments], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_rule_in_a_users_own_file(tmp_path):
+    (tmp_path / "lengths.py").write_text(RULE, "utf-8")
+    run(tmp_path, "-W", "error", "-c", LAWS)
+    x = np.random.default_rng(0).normal(size=(5, 40)).astype(np.float32)
+    x[4] *= 100
+    for name, row in zip("abcde", x, strict=True):
+        np.save(tmp_path / f"{name}.npy", row)
+    run(tmp_path, "-c", FILES)
+    np.testing.assert_allclose(np.load(tmp_path / "out.npy"), x[:4].mean(axis=0), rtol=1e-6, atol=1e-6)
+    run(tmp_path, "-c", ANOTHER_PROCESS)
+    command = (
+        "-c",
+        "from robustagg.cli import main; main()",
+        "simulate",
+        "--rule",
+        "lengths:ShortOnes",
+        "--rounds",
+        "1",
+    )
+    assert "lengths:ShortOnes" in run(tmp_path, *command)
