@@ -352,6 +352,10 @@ def no_folder(path: object) -> ValueError:
     return ValueError(f"there is no folder {path}")
 
 
+def not_writable(path: object) -> ValueError:
+    return ValueError(f"{path} cannot be written: permission denied, or a read-only file system")
+
+
 def bad_sample_counts(path: object, fault: str) -> ValueError:
     return ValueError(f"{path} must hold a JSON object, client to number of samples: {fault}")
 

@@ -19,6 +19,7 @@ from commandline import MAIN, files, ledger, python, robustagg
 from rich.console import Console
 
 import robustagg as ra
+from robustagg import simulation
 from robustagg.cli import screen
 
 
@@ -46,7 +47,12 @@ def test_without_the_cli_extra(package: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("package", "command"), [("sklearn", ["simulate", "--rounds", "1"]), ("matplotlib", ["ledger", "plot", "{book}"])]
+    ("package", "command"),
+    [
+        ("sklearn", ["simulate", "--rounds", "1"]),
+        ("matplotlib", ["simulate", "--rounds", "1000000"]),
+        ("matplotlib", ["ledger", "plot", "{book}"]),
+    ],
 )
 def test_without_the_sim_extra(package: str, command: list[str], book: Path) -> None:
     command = [word.format(book=book) for word in command]
@@ -125,6 +131,17 @@ def test_simulate(tmp_path: Path) -> None:
     assert said["picture"] == str(out)
 
 
+@pytest.mark.parametrize("rule", simulation.RULES)
+def test_simulate_every_rule(rule: str, tmp_path: Path) -> None:
+    pytest.importorskip("sklearn", reason="the simulation needs the sim extra")
+    pytest.importorskip("matplotlib", reason="the picture needs the sim extra")
+    out = tmp_path / "s.svg"
+    options = ("--rounds", 1, "--clients", 7, "--epochs", 1, "--attack", "sign-flip", "--out", out, "--json")
+    said = json.loads(robustagg("simulate", "--rule", rule, *options).stdout)
+    assert [run["rule"] for run in said["rules"]] == [rule]
+    assert "<svg" in out.read_text()
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
@@ -134,12 +151,24 @@ def test_simulate(tmp_path: Path) -> None:
         (["--attackers", "1.5"], "attackers must be"),
         (["--option", "strength=3"], "strength"),
         (["--option", "strength"], "NAME=VALUE"),
+        (["--rule", "mean", "--rule", "mean"], "each rule once"),
         (["--out", "/nowhere/at/all.png"], "there is no folder"),
+        (["--out", "picture"], "its suffix must be one of"),
+        (["--out", "/dev/null/picture.png"], "there is no folder"),
     ],
 )
 def test_simulate_what_there_is_not(options: list[str], told: str) -> None:
     words = " ".join(robustagg("simulate", *options, code=2).stderr.replace("│", " ").split())
     assert told in words
+
+
+def test_a_picture_that_cannot_be_written_is_told_before_the_work(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(simulation, "simulate", lambda *_: pytest.fail("the work has begun"))
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write anywhere
+    said = robustagg("simulate", "--out", tmp_path / "s.png", code=2, columns=200).stderr
+    assert "cannot be written: permission denied" in said
 
 
 def test_info() -> None:

@@ -10,6 +10,7 @@ pytest.importorskip("sklearn")
 
 from robustagg.simulation import CHOICES, RULES, RoundRecord, RuleRun, Settings, Simulation, picture, simulate
 from robustagg.simulation.data import digits, split
+from robustagg.simulation.pictures import _styles as styles
 from robustagg.simulation.settings import USUAL
 from robustagg.simulation.training import Network
 
@@ -30,6 +31,7 @@ def quick(**settings):
         ({"payload": "on-off"}, "payload must be one of"),
         ({"rules": ("krumm",)}, "rule must be one of 'reputation'"),
         ({"rules": ()}, "at least one rule"),
+        ({"rules": ("mean", "mean")}, "each rule once"),
         ({"clients": 0}, "clients must be an integer of at least 1"),
         ({"rounds": 2.5}, "rounds must be an integer"),
         ({"alpha": 0.0}, "alpha must be positive and finite"),
@@ -182,6 +184,13 @@ def test_picture(attack, tmp_path):
     assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
     assert dict(matplotlib.rcParams) == before
     picture(quick(attack=attack, rounds=1, rules=("median",)), tmp_path / "picture.svg")
+
+
+def test_no_two_rules_of_a_picture_look_alike(tmp_path):
+    pytest.importorskip("matplotlib")
+    looks = [tuple(style[key] for key in ("color", "linestyle")) for style in styles(list(RULES)).values()]
+    assert len(set(looks)) == len(RULES)
+    picture(simulate(Settings(rounds=1, epochs=1, rules=tuple(RULES))), tmp_path / "picture.png")
 
 
 @pytest.mark.parametrize("package", ["sklearn", "matplotlib"])

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import MISSING, fields
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -31,15 +33,41 @@ def usage() -> Iterator[None]:
 
 def in_a_folder(path: Path | None) -> Path | None:
     """A file that is going to be written: better refused now than after the work."""
-    if path is not None and not path.absolute().parent.is_dir():
-        raise typer.BadParameter(str(errors.no_folder(path.absolute().parent)))
+    if path is None:
+        return None
+    folder = path.absolute().parent
+    with usage():
+        if not folder.is_dir():
+            raise errors.no_folder(folder)
+        if not os.access(path if path.exists() else folder, os.W_OK):
+            raise errors.not_writable(path)
     return path
+
+
+def picture(path: Path) -> Path:
+    """A picture that is going to be drawn."""
+    in_a_folder(path)
+    with usage():
+        if path.suffix.lower() not in PICTURES:
+            raise errors.unknown_output(path, PICTURES)
+    needed("matplotlib", "matplotlib")
+    return path
+
+
+def needed(module: str, package: str) -> None:
+    """What the simulation and its pictures need: better missed now than after the work."""
+    try:
+        import_module(module)
+    except ImportError as missing:
+        raise errors.optional_package(package, "sim") from missing
 
 
 WRITTEN: dict[str, Any] = {"dir_okay": False, "callback": in_a_folder}
 """What every option for a file that is going to be written has."""
 
-PICTURE = "The picture: .png, .svg or .pdf."
+PICTURES = (".png", ".svg", ".pdf")
+DRAWN: dict[str, Any] = {"dir_okay": False, "callback": picture, "help": "The picture: .png, .svg or .pdf."}
+"""What every option for a picture has."""
 
 
 def known_rule(name: str) -> str:

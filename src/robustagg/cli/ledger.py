@@ -17,9 +17,7 @@ app = typer.Typer(no_args_is_help=True, help="Ask a ledger what happened, and wh
 Ledger: TypeAlias = Annotated[Path, typer.Argument(help="The ledger's file.", show_default=False)]
 Client: TypeAlias = Annotated[str | None, typer.Option("--client", "-c", help="Only this client, round by round.")]
 Round: TypeAlias = Annotated[int | None, typer.Option("--round", "-r", help="Only this round, client by client.")]
-Out: TypeAlias = Annotated[
-    Path, typer.Option("--out", "-o", help="The picture, .png, .svg or .pdf.", **arguments.WRITTEN)
-]
+Out: TypeAlias = Annotated[Path, typer.Option("--out", "-o", **arguments.DRAWN)]
 
 _COLUMNS = ("admitted", "accepted", "rejected", "reputation", "weight", "reason")
 

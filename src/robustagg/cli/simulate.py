@@ -36,7 +36,7 @@ Overtraining: TypeAlias = Annotated[
 ]
 Seed: TypeAlias = Annotated[int, typer.Option("--seed", "-s", help="Of all draws.")]
 Target: TypeAlias = Annotated[float, typer.Option("--target-accuracy", help="Count the rounds until this is reached.")]
-Out: TypeAlias = Annotated[Path, typer.Option("--out", "-o", help=arguments.PICTURE, **arguments.WRITTEN)]
+Out: TypeAlias = Annotated[Path, typer.Option("--out", "-o", **arguments.DRAWN)]
 
 
 def simulate(
@@ -71,6 +71,7 @@ def simulate(
             seed=seed,
             target_accuracy=target_accuracy,
         )
+    arguments.needed("sklearn", "scikit-learn")
     finished = _run(settings)
     simulation.picture(finished, out)
     if as_json:
@@ -82,9 +83,10 @@ def simulate(
 
 def _run(settings: simulation.Settings) -> simulation.Simulation:
     with screen.progress() as bars:
-        running = {rule: bars.add_task(rule, total=settings.rounds, note="") for rule in settings.rules}
+        bar = bars.add_task("Splitting the data", total=settings.rounds * len(settings.rules), note="")
 
         def progress(rule: str, record: simulation.RoundRecord) -> None:
-            bars.update(running[rule], completed=record.round, note=f"accuracy {record.accuracy:.3f}")
+            note = f"round {record.round} of {settings.rounds}, accuracy {record.accuracy:.1%}"
+            bars.update(bar, advance=1, description=rule, note=note)
 
         return simulation.simulate(settings, progress)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import count
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +12,14 @@ from robustagg import errors
 from robustagg.simulation.results import RuleRun, Simulation
 
 # Okabe and Ito's colours, told apart by colour-blind readers too; line styles say the same in print
-STYLES = {
+USUAL = {
     "reputation": {"color": "#0072B2", "linestyle": "-", "linewidth": 2.4, "zorder": 4},
     "median": {"color": "#E69F00", "linestyle": "--", "linewidth": 1.8},
     "trimmed-mean": {"color": "#009E73", "linestyle": "-.", "linewidth": 1.8},
     "mean": {"color": "#444444", "linestyle": ":", "linewidth": 2.0},
 }
+OTHERS = ("#D55E00", "#CC79A7", "#56B4E9", "#8C564B", "#9467BD", "#7F7F7F", "#17BECF", "#BCBD22", "#A50026")
+DASHES = ("-", "--", "-.", ":")
 HONEST = {"color": "#56B4E9", "linestyle": "-", "linewidth": 1.3}
 ATTACKER = {"color": "#D55E00", "linestyle": "--", "linewidth": 1.6}
 INK = "#333333"
@@ -42,10 +46,12 @@ def picture(simulation: Simulation, path: str | Path) -> None:
     except ImportError as cause:
         raise errors.optional_package("matplotlib", "sim") from cause
     targeted = any(run.success is not None for run in simulation.runs)
-    remembering = next((run for run in simulation.runs if run.records[-1].reputation is not None), None)
+    remembering = next((run for run in simulation.runs if any(record.reputation for record in run.records)), None)
     columns = 1 + targeted + (remembering is not None)
-    figure = Figure(figsize=(0.6 + 4.6 * columns, 4.7), dpi=150, layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.08))
-    figure.suptitle(_title(simulation), fontsize=13, fontweight="bold", color=INK, x=0.01, ha="left")
+    legend = ceil(len(simulation.runs) / (2 * columns))  # lines of text
+    size = (0.6 + 4.6 * columns, 4.5 + 0.2 * legend)
+    figure = Figure(figsize=size, dpi=150, layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.08))
+    figure.suptitle(_title(simulation, wide=columns > 2), fontsize=13, fontweight="bold", color=INK, x=0.01, ha="left")
     axes = iter(figure.subplots(1, columns, squeeze=False)[0])
     first = next(axes)
     _rules(first, simulation, "accuracy", "Test accuracy", "correct test images [%]")
@@ -54,23 +60,32 @@ def picture(simulation: Simulation, path: str | Path) -> None:
     if remembering is not None:
         _reputations(next(axes), simulation, remembering)
     handles, labels = first.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower left", ncols=len(labels), frameon=False, labelcolor=INK)
+    figure.legend(handles, labels, loc="outside lower left", ncols=2 * columns, frameon=False, labelcolor=INK)
     figure.savefig(path)
 
 
-def _title(simulation: Simulation) -> str:
+def _title(simulation: Simulation, wide: bool) -> str:
     settings = simulation.settings
     attack = f"{settings.f} of {settings.clients} clients attack: {simulation.named}" if settings.f else "No attack"
-    return f"{attack}   ·   handwritten digits, Dirichlet alpha = {settings.alpha:g}, seed {settings.seed}"
+    separator = "   ·   " if wide else "\n"
+    data = f"handwritten digits, Dirichlet alpha = {settings.alpha:g}, seed {settings.seed}"
+    return f"{attack}{separator}{data}"
 
 
 def _rules(axes: Any, simulation: Simulation, quantity: str, title: str, unit: str) -> None:
     """One line per rule."""
+    styles = _styles([run.rule for run in simulation.runs])
     for run in simulation.runs:
         values = [getattr(record, quantity) * 100 for record in run.records]
-        axes.plot([record.round for record in run.records], values, label=run.rule, **STYLES[run.rule])
+        axes.plot([record.round for record in run.records], values, label=run.rule, **styles[run.rule])
     _dress(axes, simulation, title, unit)
     axes.set_ylim(-2, 102)
+
+
+def _styles(rules: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The usual rules always look the same; the others get what is still free, no two alike (9 and 4 are coprime)."""
+    free = ({"color": OTHERS[k % len(OTHERS)], "linestyle": DASHES[k % len(DASHES)], "linewidth": 1.4} for k in count())
+    return {rule: USUAL.get(rule) or next(free) for rule in rules}
 
 
 def _reputations(axes: Any, simulation: Simulation, run: RuleRun) -> None:
@@ -85,7 +100,7 @@ def _reputations(axes: Any, simulation: Simulation, run: RuleRun) -> None:
         ("honest client", HONEST, simulation.settings.clients - simulation.settings.f),
         ("attacker", ATTACKER, simulation.settings.f),
     )
-    lines = [axes.plot([], [], label=f"{name} ({count})", **style)[0] for name, style, count in entries if count]
+    lines = [axes.plot([], [], label=f"{name} ({number})", **style)[0] for name, style, number in entries if number]
     axes.figure.legend(handles=lines, loc="outside lower right", ncols=2, frameon=False, labelcolor=INK)
 
 

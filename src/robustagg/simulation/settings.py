@@ -74,6 +74,8 @@ class Settings:
                 raise errors.not_one_of(name, getattr(self, name), options)
         if not self.rules:
             raise errors.out_of_range("rules", self.rules, "at least one rule")
+        if len(set(self.rules)) < len(self.rules):
+            raise errors.out_of_range("rules", self.rules, "each rule once")
         for rule in self.rules:
             if rule not in RULES:
                 raise errors.not_one_of("rule", rule, RULES)
