@@ -1,7 +1,7 @@
 #include <pybind11/stl.h>
 
+#include "base/parallel.hpp"
 #include "common.hpp"
-#include "parallel.hpp"
 
 void register_config(py::module_& m) {
     m.attr("compiler") = RA_COMPILER;

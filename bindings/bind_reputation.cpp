@@ -1,5 +1,5 @@
 #include "common.hpp"
-#include "reputation.hpp"
+#include "detect/reputation.hpp"
 
 namespace {
 

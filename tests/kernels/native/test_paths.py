@@ -10,7 +10,7 @@ import zoo
 from kernel_cases import INTERCEPTS, RESCALES, check_detection, menagerie, settings
 from numpy.testing import assert_array_equal
 
-PATHS = {"networks": 1, "pairs": 2, "merge": 3, "rows": 4}  # csrc/line.hpp; one that n does not allow is not taken
+PATHS = {"networks": 1, "pairs": 2, "merge": 3, "rows": 4}  # csrc/line/line.hpp; one that n does not allow is not taken
 
 
 @pytest.fixture(params=PATHS.values(), ids=PATHS.keys())
