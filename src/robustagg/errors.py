@@ -247,6 +247,14 @@ def unknown_component(label: object) -> ValueError:
     return ValueError(f"no rule {label!r} is known here; import the module that defines it first")
 
 
+def not_a_rule(label: object) -> ValueError:
+    return ValueError(f"{label!r} is no rule")
+
+
+def unknown_module(label: object, missing: ImportError) -> ValueError:
+    return ValueError(f"{label!r} cannot be imported: {missing}")
+
+
 def other_parameters(differences: Iterable[tuple[str, object, object]]) -> InvalidLedger:
     told = ", ".join(f"{name} = {theirs!r} (here {ours!r})" for name, theirs, ours in differences)
     return InvalidLedger(

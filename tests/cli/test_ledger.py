@@ -99,5 +99,5 @@ def test_plot_of_many_clients_with_names_that_mean_something_elsewhere(tmp_path:
 
 def test_plot_in_a_format_that_there_is_not(book: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="the picture needs the sim extra")
-    assert "xyz" in robustagg("ledger", "plot", book, "--out", tmp_path / "p.xyz", code=1).stderr
+    assert "xyz" in robustagg("ledger", "plot", book, "--out", tmp_path / "p.xyz", code=2).stderr
     assert not (tmp_path / "p.xyz").exists()

@@ -54,7 +54,7 @@ def aggregate(
     appear when the round is complete; a round that fails or is stopped leaves both as they were.
     """
     values = arguments.rule_parameters(rule, param or ())
-    made = arguments.RULES[rule](**values)
+    made = arguments.kind_of_rule(rule)(**values)
     with arguments.usage():
         if ledger is None and made.remembers and made.by_client:
             raise errors.ledger_needed(rule)

@@ -14,12 +14,7 @@ from typing import Any
 import typer
 
 from robustagg import Rule, errors
-from robustagg.rules.table import RULES as TABLE
-
-RULES: dict[str, type[Rule[Any]]] = {
-    entry.name: entry.kind for entry in TABLE if issubclass(entry.kind, Rule) and not entry.asks
-}
-"""The rules that need nothing but the updates."""
+from robustagg.rules.table import entry_of
 
 
 @contextmanager
@@ -72,14 +67,21 @@ DRAWN: dict[str, Any] = {"dir_okay": False, "callback": picture, "help": "The pi
 
 def known_rule(name: str) -> str:
     with usage():
-        if name not in RULES:
-            raise errors.not_one_of("the rule", name, RULES)
+        entry_of(name)
     return name
+
+
+def kind_of_rule(name: str) -> type[Rule[Any]]:
+    """The class of a rule that :func:`known_rule` has let through."""
+    kind = entry_of(name).kind
+    assert issubclass(kind, Rule)
+    return kind
 
 
 def rule_parameters(rule: str, assignments: Sequence[str]) -> dict[str, Any]:
     """The values of NAME=VALUE, ... for a rule, which is made once to see whether it takes them."""
-    known = {field.name: field.default for field in fields(RULES[rule])}
+    kind = kind_of_rule(rule)
+    known = {field.name: field.default for field in fields(kind)}
     needed = [name for name, default in known.items() if default is MISSING]
     with usage():
         values = assigned(assignments)
@@ -87,7 +89,7 @@ def rule_parameters(rule: str, assignments: Sequence[str]) -> dict[str, Any]:
             raise errors.unknown_parameter(rule, name, known | dict.fromkeys(needed, "..."))
         for name in set(needed) - values.keys():
             raise errors.parameter_needed(rule, name)
-        RULES[rule](**values)
+        kind(**values)
     return values
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import os
+import sys
 from abc import ABC
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -70,9 +72,14 @@ def kind_of(label: str) -> type[Component]:
 
 
 def imported(label: str) -> type[Component]:
-    """The class that a person names as ``module:Class``, whose module is imported."""
-    module = label.partition(":")[0]
-    importlib.import_module(module)
+    """The class that a person names as ``module:Class``: the module is imported, the current folder's before others."""
+    sys.path.insert(0, os.getcwd())
+    try:
+        importlib.import_module(label.partition(":")[0])
+    except ImportError as missing:
+        raise errors.unknown_module(label, missing) from missing
+    finally:
+        sys.path.remove(os.getcwd())
     return kind_of(label)
 
 

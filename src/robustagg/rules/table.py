@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from robustagg import errors
 from robustagg.rules.base import Rule
-from robustagg.rules.component import condition
+from robustagg.rules.component import condition, imported
 from robustagg.rules.coordinatewise import Mean, Median, TrimmedMean
 from robustagg.rules.foolsgold import FoolsGold
 from robustagg.rules.geometric import CenteredClipping, GeometricMedian
@@ -109,6 +110,22 @@ RULES = (
     Entry("foolsgold", FoolsGold, "Fung et al., RAID 2020", "-", PAIRS, "a history of each client"),
     Entry("fltrust", FLTrust, "Cao et al., NDSS 2021", "-", "n d", asks="server_update"),
 )
+
+UNAIDED = {entry.name: entry for entry in RULES if not entry.asks}
+"""The rules that need nothing but the updates, by name."""
+
+
+def entry_of(name: str) -> Entry:
+    """The rule of this name: one of :data:`UNAIDED`, or a user's own as ``module:Class``, whose module is imported."""
+    if ":" not in name:
+        if name not in UNAIDED:
+            raise errors.not_one_of("the rule", name, [*UNAIDED, "module:Class"])
+        return UNAIDED[name]
+    kind = imported(name)
+    if not issubclass(kind, Rule):
+        raise errors.not_a_rule(name)
+    return Entry(name, kind, "", "-", "-")
+
 
 PREAGGREGATIONS = (
     Entry("nnm", NNM, "Allouah et al., AISTATS 2023", "of the rule", PAIRS),

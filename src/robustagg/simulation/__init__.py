@@ -7,10 +7,11 @@
 """
 
 from robustagg.attacks import ATTACKS
+from robustagg.rules.table import UNAIDED as RULES
 from robustagg.simulation.pictures import picture
 from robustagg.simulation.results import RoundRecord, RuleRun, Simulation
 from robustagg.simulation.run import simulate
-from robustagg.simulation.settings import CHOICES, PAYLOADS, RULES, Settings
+from robustagg.simulation.settings import CHOICES, PAYLOADS, Settings
 
 __all__ = [
     "ATTACKS",

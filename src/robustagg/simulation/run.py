@@ -8,10 +8,11 @@ from functools import partial
 import numpy as np
 
 from robustagg.protocol import Result
+from robustagg.rules.table import entry_of
 from robustagg.simulation.adversary import Adversary
 from robustagg.simulation.data import Task, digits
 from robustagg.simulation.results import RoundRecord, RuleRun, Simulation
-from robustagg.simulation.settings import RULES, Settings
+from robustagg.simulation.settings import Settings
 from robustagg.simulation.training import Network, Parameters
 
 Progress = Callable[[str, RoundRecord], None]
@@ -54,7 +55,7 @@ def simulate(settings: Settings | None = None, progress: Progress | None = None)
 
 
 def _run(name: str, settings: Settings, task: Task, adversary: Adversary, progress: Progress | None) -> RuleRun:
-    rule = RULES[name](settings.clients, settings.f)
+    rule = entry_of(name).against(settings.clients, settings.f)
     network = Network(settings.seed)
     parameters = network.parameters
     first = settings.clients - settings.f  # attackers are the last ones

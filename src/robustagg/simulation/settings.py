@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from inspect import signature
 from math import isfinite
@@ -10,14 +10,10 @@ from typing import Any
 
 from robustagg import errors
 from robustagg.attacks import ATTACKS
-from robustagg.rules.base import Rule
-from robustagg.rules.table import RULES as TABLE
+from robustagg.rules.table import entry_of
 
 CHOICES: tuple[str, ...] = ("none", *ATTACKS)
 PAYLOADS: tuple[str, ...] = tuple(name for name, attack in ATTACKS.items() if attack.kind in ("data", "update"))
-
-RULES: dict[str, Callable[[int, int], Rule[Any]]] = {entry.name: entry.against for entry in TABLE if not entry.asks}
-"""Name of a rule -> a fresh one for n clients of whom f attack, who are known to those rules that have an f."""
 
 USUAL = ("reputation", "median", "trimmed-mean", "mean")
 
@@ -39,7 +35,8 @@ class Settings:
     attackers : float
         Share of the clients, rounded to whole ones.
     rules : tuple of str
-        Names of :data:`RULES`, each run from the start with the same data and draws.
+        Names as ``robustagg rules`` lists them, or ``module:Class`` for a rule of the user's own; each is run from the
+        start with the same data and draws.
     alpha : float
         Dirichlet concentration of the split by class: small is skewed, 100 nearly even.
     epochs : int
@@ -77,8 +74,7 @@ class Settings:
         if len(set(self.rules)) < len(self.rules):
             raise errors.out_of_range("rules", self.rules, "each rule once")
         for rule in self.rules:
-            if rule not in RULES:
-                raise errors.not_one_of("rule", rule, RULES)
+            entry_of(rule)
         for name, lowest in (("clients", 1), ("rounds", 1), ("epochs", 1), ("seed", 0)):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < lowest:
