@@ -4,21 +4,30 @@
 
 namespace {
 
-py::object gram(const py::sequence& sequence, std::size_t tile, double limit, int threads) {
+// Marks on rows, or null for none.
+const std::uint8_t* marks_of(const std::optional<Vector<std::uint8_t>>& marks, std::size_t size) {
+    if (!marks) return nullptr;
+    if (static_cast<std::size_t>(marks->size()) != size) throw py::type_error("marks must have a number for each row");
+    return marks->data();
+}
+
+py::object gram(const py::sequence& sequence, std::size_t tile, double limit,
+                const std::optional<Vector<std::uint8_t>>& shrunk, int threads) {
     const Input rows(sequence);
     const std::size_t m = rows.n() + 1;
     Vector<double> out({(rows.d() + tile - 1) / tile, m, m});
-    return checked(out,
-                   [&, to = out.mutable_data()] { return ra::kernels().gram(rows.view(), tile, limit, to, threads); });
+    return checked(out, [&, marks = marks_of(shrunk, m), to = out.mutable_data()] {
+        return ra::kernels().gram(rows.view(), tile, limit, marks, to, threads);
+    });
 }
 
 py::object measure(const py::sequence& sequence, std::size_t tile, std::optional<std::size_t> reference, double limit,
-                   int threads) {
+                   const std::optional<Vector<std::uint8_t>>& shrunk, int threads) {
     const Input rows(sequence);
     if (reference && *reference >= rows.n()) throw py::value_error("no such row");
     Vector<double> out({(rows.d() + tile - 1) / tile, rows.n(), std::size_t(3)});
-    return checked(out, [&, to = out.mutable_data()] {
-        return ra::kernels().measure(rows.view(), tile, reference.value_or(rows.n()), limit, to, threads);
+    return checked(out, [&, marks = marks_of(shrunk, 2 * rows.n()), to = out.mutable_data()] {
+        return ra::kernels().measure(rows.view(), tile, reference.value_or(rows.n()), limit, marks, to, threads);
     });
 }
 
@@ -38,13 +47,8 @@ py::tuple top_eigenpair(const Vector<double>& matrix) {
         throw py::type_error("matrix must be (n, n)");
     const auto n = static_cast<std::size_t>(matrix.shape(0));
     Vector<double> vector(n);
-    double value;
-    {
-        const double* from = matrix.data();
-        double* to = vector.mutable_data();
-        const py::gil_scoped_release release;
-        value = ra::kernels().top_eigenpair(from, n, to);
-    }
+    const double value = unlocked(
+        [from = matrix.data(), to = vector.mutable_data(), n] { return ra::kernels().top_eigenpair(from, n, to); });
     return py::make_tuple(value, vector);
 }
 

@@ -7,11 +7,10 @@ namespace {
 py::array finite_rows(const py::sequence& sequence, int threads) {
     const Input rows(sequence);
     Vector<bool> out(rows.n());
-    bool* result = out.mutable_data();
-    {
-        const py::gil_scoped_release release;
-        ra::kernels().finite(rows.view(), result, threads);
-    }
+    unlocked([&, to = out.mutable_data()] {
+        ra::kernels().finite(rows.view(), to, threads);
+        return true;
+    });
     return out;  // counts a reference: the GIL is needed
 }
 
@@ -20,10 +19,10 @@ py::array narrow(const Vector<float>& values, const py::dtype& dtype, int thread
     if (!ra::is_half(to)) throw py::type_error("half precision is float16 or uint16");
     py::array out = new_result(dtype, {values.shape(), values.shape() + values.ndim()});
     const auto d = static_cast<std::size_t>(values.size());
-    {
-        const py::gil_scoped_release release;
-        ra::kernels().narrow(values.data(), d, {out.mutable_data(), to}, threads);
-    }
+    unlocked([&, from = values.data(), result = ra::Result{out.mutable_data(), to}] {
+        ra::kernels().narrow(from, d, result, threads);
+        return true;
+    });
     return out;
 }
 
@@ -36,7 +35,7 @@ py::object weighted_mean(const py::sequence& sequence, const Vector<double>& wei
     });
 }
 
-py::object rectified_mean(const py::sequence& sequence, const Vector<std::uint8_t>& rejected, py::array median,
+py::object rectified_mean(const py::sequence& sequence, const Vector<std::uint8_t>& rejected, const py::array& median,
                           const Vector<double>& weights, std::optional<double> value_range, const std::string& mode,
                           int threads) {
     const Input rows(sequence);
@@ -44,7 +43,7 @@ py::object rectified_mean(const py::sequence& sequence, const Vector<std::uint8_
     require_vector(median, rows.d(), rows.compute_dtype(), "median");
     require_vector(weights, rows.n(), py::dtype::of<double>(), "weights");
     const ra::Rescale rescale = rescale_of(value_range, mode);
-    py::array out = rows.is_half() ? rows.result() : median;
+    py::array out = rows.result();
     return checked(out, [&, to = rows.to(out), middle = median.data(), w = weights.data()] {
         return ra::kernels().rectified_mean(rows.view(), bits, middle, w, rescale, to, threads);
     });

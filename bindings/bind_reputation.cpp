@@ -11,10 +11,10 @@ py::array beta_reputation(const Vector<std::int64_t>& accepted, const Vector<std
     Vector<double> out(n);
     const std::int64_t *p = accepted.data(), *q = rejected.data();
     double* to = out.mutable_data();
-    {
-        const py::gil_scoped_release release;
+    unlocked([&] {
         ra::beta_reputation(p, q, n, {positive_weight, prior, prior_weight}, to);
-    }
+        return true;
+    });
     return out;  // counts a reference: the GIL is needed
 }
 
@@ -28,10 +28,10 @@ py::array decayed_score(const Vector<std::int64_t>& rounds, const Vector<double>
     const std::int64_t* when = rounds.data();
     const double* what = observed.data();
     double* to = out.mutable_data();
-    {
-        const py::gil_scoped_release release;
+    unlocked([&] {
         ra::decayed_score(when, what, m, s, {now, decay, window}, to);
-    }
+        return true;
+    });
     return out;  // counts a reference: the GIL is needed
 }
 

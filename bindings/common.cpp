@@ -1,5 +1,44 @@
 #include "common.hpp"
 
+#include <chrono>
+#include <thread>
+
+namespace {
+
+thread_local PyThreadState* released = nullptr;  // of a thread inside a kernel
+
+[[noreturn]] void wait_for_the_end() {
+    while (true) std::this_thread::sleep_for(std::chrono::hours(1));
+}
+
+void take_lock(PyThreadState* state) {
+    try {
+        PyEval_RestoreThread(state);
+    } catch (...) {  // how the C library ends a thread
+        wait_for_the_end();
+    }
+}
+
+bool no_signal() {
+    PyThreadState* const state = released;
+    if (state == nullptr) return true;
+    take_lock(state);
+    const bool none = PyErr_CheckSignals() == 0;  // in other threads than the main one it does nothing
+    PyEval_SaveThread();
+    return none;
+}
+
+}  // namespace
+
+Unlocked::Unlocked() : state_(PyEval_SaveThread()) { released = state_; }
+
+Unlocked::~Unlocked() {
+    released = nullptr;
+    take_lock(state_);
+}
+
+void hear_signals() { ra::ask(&no_signal); }
+
 ra::DType dtype_of(const py::dtype& dtype) {
     if (dtype.byteorder() == '=' || dtype.byteorder() == '|') {
         if (dtype.kind() == 'f' && dtype.itemsize() == 4) return ra::DType::f32;

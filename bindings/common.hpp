@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/parallel.hpp"
 #include "dispatch.hpp"
 #include "results.hpp"
 
@@ -50,13 +51,37 @@ ra::Bits bits_of(const Vector<std::uint8_t>& rejected, const Input& rows);
 // Raises TypeError unless `array` is one-dimensional, contiguous, of `size` elements and of dtype `dtype`.
 void require_vector(const py::array& array, std::size_t size, const py::dtype& dtype, const char* name);
 
-// Calls kernel() without the GIL; what it returns, or None when it met a NaN or an infinity.
+// While it lives, this thread does not hold the GIL, and computes in plain arithmetic. Where the interpreter ends
+// before the thread has the GIL again, the thread waits for the end of the process: Python would unwind it, through
+// destructors that do not let that pass.
+class Unlocked {
+  public:
+    Unlocked();
+    ~Unlocked();
+    Unlocked(const Unlocked&) = delete;
+    Unlocked& operator=(const Unlocked&) = delete;
+
+  private:
+    PyThreadState* const state_;
+    const ra::PlainArithmetic mode_;
+};
+
+// Lets kernels ask whether Ctrl-C has been pressed.
+void hear_signals();
+
+// Calls kernel() without the GIL; raises what a signal's handler has raised meanwhile.
+template <class Kernel>
+auto unlocked(const Kernel& kernel) {
+    const auto result = [&] {
+        const Unlocked here;
+        return kernel();
+    }();
+    if (PyErr_Occurred() != nullptr) throw py::error_already_set();
+    return result;
+}
+
+// The result, or None where kernel() met a NaN or an infinity.
 template <class Kernel>
 py::object checked(const py::object& result, const Kernel& kernel) {
-    bool finite;
-    {
-        const py::gil_scoped_release release;
-        finite = kernel();
-    }
-    return finite ? result : py::none();
+    return unlocked(kernel) ? result : py::none();
 }

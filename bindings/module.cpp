@@ -10,6 +10,7 @@ void register_residual(py::module_&);
 
 PYBIND11_MODULE(_native, m, py::mod_gil_not_used()) {
     if (ra::usable().empty()) throw py::import_error("this processor is older than x86-64-v2");
+    hear_signals();
     register_config(m);
     register_detect(m);
     register_gram(m);

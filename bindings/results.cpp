@@ -6,7 +6,7 @@
 
 namespace {
 
-constexpr py::ssize_t large = 128 << 10, most_kept = 64 << 20, line = 64;  // bytes
+constexpr py::ssize_t large = 128 << 10, most_kept = 96 << 20, line = 64;  // bytes
 
 // Arrays of bytes, or null, the latest first. Two: in half precision results of both precisions take turns.
 std::atomic<PyObject*> kept[2] = {{nullptr}, {nullptr}};

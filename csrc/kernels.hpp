@@ -54,6 +54,9 @@ struct Bits {
     std::size_t row_bytes;
 };
 
+// What rows that are marked as shrunk are multiplied by, lest their products overflow.
+constexpr double shrink = 0x1p-576;
+
 // Outputs typed void* have the compute type: double for f64 rows, float for all others.
 #define RA_KERNELS(X)                                                                                              \
     X(finite, void, (const RowsView&, bool* out, int threads))                                                     \
@@ -61,15 +64,17 @@ struct Bits {
     X(weighted_mean, bool, (const RowsView&, const double* weights, Result out, int threads))                      \
     X(rectified_mean, bool,                                                                                        \
       (const RowsView&, Bits rejected, const void* median, const double* weights, const Rescale&, Result out,      \
-       int threads)) /* out may be the median itself */                                                            \
+       int threads))                                                                                               \
     X(rectify, bool, (const RowsView&, Bits rejected, const void* median, const Rescale&, void* out, int threads)) \
     X(median, bool, (const RowsView&, Result out, int threads))                                                    \
     X(trimmed_mean, bool, (const RowsView&, std::size_t k, Result out, int threads))                               \
     X(mean_around_median, bool, (const RowsView&, std::size_t k, Result out, int threads))                         \
     X(weighted_median, bool, (const RowsView&, const double* weights, double half, Result out, int threads))       \
-    X(gram, bool, (const RowsView&, std::size_t tile, double limit, double* out, int threads))                     \
+    X(gram, bool,                                                                                                  \
+      (const RowsView&, std::size_t tile, double limit, const std::uint8_t* shrunk, double* out, int threads))     \
     X(measure, bool,                                                                                               \
-      (const RowsView&, std::size_t tile, std::size_t reference, double limit, double* out, int threads))          \
+      (const RowsView&, std::size_t tile, std::size_t reference, double limit, const std::uint8_t* shrunk,         \
+       double* out, int threads))                                                                                  \
     X(mix, bool, (const RowsView&, const double* matrix, std::size_t m, void* out, int threads))                   \
     X(top_eigenpair, double, (const double* matrix, std::size_t n, double* vector))                                \
     X(detect, bool,                                                                                                \

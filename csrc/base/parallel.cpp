@@ -17,8 +17,10 @@ namespace ra {
 namespace {
 
 bool run_serially(std::size_t count, Task task, const void* context) {
+    const PlainArithmetic mode;
+    Pulse pulse;
     for (std::size_t i = 0; i < count; ++i)
-        if (!task(context, i, 0)) return false;
+        if (!task(context, i, 0) || !pulse.go_on()) return false;
     return true;
 }
 
@@ -29,6 +31,8 @@ std::atomic<bool> forked{false};
 #endif
 
 constexpr std::size_t alignment = 64;
+constexpr std::chrono::milliseconds pause{100};
+std::atomic<Question> question{nullptr};
 
 }  // namespace
 
@@ -45,10 +49,17 @@ bool run_tasks(std::size_t count, int threads, Task task, const void* context) {
     if (threads > 1 && count > 1 && !forked.load(std::memory_order_relaxed)) {
         std::atomic<bool> good{true};
         const int workers = static_cast<int>(std::min(count, static_cast<std::size_t>(threads)));
-#pragma omp parallel for schedule(dynamic) num_threads(workers)
-        for (std::size_t i = 0; i < count; ++i)
-            if (good.load(std::memory_order_relaxed) && !task(context, i, omp_get_thread_num()))
-                good.store(false, std::memory_order_relaxed);
+        Pulse pulse;  // of worker 0, which is the caller
+#pragma omp parallel num_threads(workers)
+        {
+            const PlainArithmetic mode;
+            const int worker = omp_get_thread_num();
+#pragma omp for schedule(dynamic)
+            for (std::size_t i = 0; i < count; ++i)
+                if (good.load(std::memory_order_relaxed) &&
+                    (!task(context, i, worker) || (worker == 0 && !pulse.go_on())))
+                    good.store(false, std::memory_order_relaxed);
+        }
         return good.load(std::memory_order_relaxed);
     }
 #else
@@ -64,20 +75,44 @@ Scratch::Scratch(int workers, std::size_t bytes_each)
 
 Scratch::~Scratch() { ::operator delete(base_, std::align_val_t{alignment}); }
 
+void ask(Question whether_to_go_on) { question.store(whether_to_go_on); }
+
+Pulse::Pulse() : next_(std::chrono::steady_clock::now() + pause) {}
+
+bool Pulse::go_on() {
+    if (std::chrono::steady_clock::now() < next_) return true;
+    const Question asked = question.load();
+    const bool answer = asked == nullptr || asked();
+    next_ = std::chrono::steady_clock::now() + pause;
+    return answer;
+}
+
+namespace {
+
 #if defined(__SSE2__)
-FlushSubnormals::FlushSubnormals() : saved_(_mm_getcsr()) {
-    _mm_setcsr(static_cast<unsigned>(saved_) | 0x8040U);  // FTZ | DAZ
-}
-FlushSubnormals::~FlushSubnormals() { _mm_setcsr(static_cast<unsigned>(saved_)); }
+constexpr unsigned long long plain = 0x1f80, flushing = 0x8040;  // no exception; FTZ | DAZ
+unsigned long long mode_of_arithmetic() { return _mm_getcsr(); }
+void set_mode_of_arithmetic(unsigned long long mode) { _mm_setcsr(static_cast<unsigned>(mode)); }
 #elif defined(__aarch64__)
-FlushSubnormals::FlushSubnormals() {
-    asm volatile("mrs %0, fpcr" : "=r"(saved_));
-    asm volatile("msr fpcr, %0" ::"r"(saved_ | (1ULL << 24)));  // FZ
+constexpr unsigned long long plain = 0, flushing = 1ULL << 24;  // FZ
+unsigned long long mode_of_arithmetic() {
+    unsigned long long mode;
+    asm volatile("mrs %0, fpcr" : "=r"(mode));
+    return mode;
 }
-FlushSubnormals::~FlushSubnormals() { asm volatile("msr fpcr, %0" ::"r"(saved_)); }
+void set_mode_of_arithmetic(unsigned long long mode) { asm volatile("msr fpcr, %0" ::"r"(mode)); }
 #else
-FlushSubnormals::FlushSubnormals() : saved_(0) {}
-FlushSubnormals::~FlushSubnormals() = default;
+constexpr unsigned long long plain = 0, flushing = 0;
+unsigned long long mode_of_arithmetic() { return 0; }
+void set_mode_of_arithmetic(unsigned long long) {}
 #endif
+
+}  // namespace
+
+PlainArithmetic::PlainArithmetic() : saved_(mode_of_arithmetic()) { set_mode_of_arithmetic(plain); }
+PlainArithmetic::~PlainArithmetic() { set_mode_of_arithmetic(saved_); }
+
+FlushSubnormals::FlushSubnormals() : saved_(mode_of_arithmetic()) { set_mode_of_arithmetic(saved_ | flushing); }
+FlushSubnormals::~FlushSubnormals() { set_mode_of_arithmetic(saved_); }
 
 }  // namespace ra

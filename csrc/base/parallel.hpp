@@ -2,6 +2,7 @@
 // into a kernel from a template that another instruction set instantiates too.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 
 namespace ra {
@@ -11,7 +12,8 @@ bool has_openmp();
 using Task = bool (*)(const void* context, std::size_t task, int worker);
 
 // Runs task 0 .. count-1 on up to min(threads, count) threads (on one in a forked child, where OpenMP would hang), each
-// with the number of its worker. False as soon as one returned false; the tasks that have not begun are left out then.
+// with the number of its worker, in plain arithmetic. False as soon as one returned false or the caller does not want
+// to go on; the tasks that have not begun are left out then.
 bool run_tasks(std::size_t count, int threads, Task task, const void* context);
 
 // Uninitialised bytes for each worker, 64-byte aligned. Allocated before the threads start: an exception inside
@@ -27,6 +29,32 @@ class Scratch {
   private:
     std::size_t stride_;
     unsigned char* base_;
+};
+
+// What a kernel asks, on its caller's thread, ten times a second: whether it shall go on.
+using Question = bool (*)();
+void ask(Question whether_to_go_on);
+
+// Asks when a tenth of a second has passed since it was last asked.
+class Pulse {
+  public:
+    Pulse();
+    bool go_on();
+
+  private:
+    std::chrono::steady_clock::time_point next_;
+};
+
+// While it lives, this thread rounds to nearest and keeps subnormal numbers, whatever its caller has set.
+class PlainArithmetic {
+  public:
+    PlainArithmetic();
+    ~PlainArithmetic();
+    PlainArithmetic(const PlainArithmetic&) = delete;
+    PlainArithmetic& operator=(const PlainArithmetic&) = delete;
+
+  private:
+    unsigned long long saved_;
 };
 
 // While it lives, this thread reads and writes subnormal numbers as zero: they are 20 times slower.

@@ -62,8 +62,8 @@ struct FilterWork : DetectWork<double> {
     FilterWork(Arena& arena, std::size_t n, std::size_t stride) : DetectWork(arena, n, stride), floats(arena, n) {}
 };
 
-// The same for doubles of 13 to 64 clients: columns of mostly equal values are settled, the filter judges the others, and what it leaves
-// is judged exactly.
+// The same for doubles of 13 to 64 clients: columns of mostly equal values are settled, the filter judges the others,
+// and what it leaves is judged exactly.
 class FilteredJudge {
   public:
     FilteredJudge(const Judge<double>& judge, const Confidence& confidence, double threshold)

@@ -1,7 +1,8 @@
 // out[t][i][j] = sum_k z_ik z_jk over tile t of the coordinates; z_i = x_i - c and z_n = c, c the coordinate-wise lower
-// median, clamped to +-limit. First the centre, as the median kernel does it; then the products, O(n^2 d).
-// Differences, products and sums in double. Each entry is summed in one order (lanes, then slabs of a tile), the same
-// for all pairs: equal rows have equal products, and the bits depend neither on threads nor on how the work is cut.
+// median, clamped to +-limit; rows that are marked as shrunk are so first. First the centre, as the median kernel does
+// it; then the products, O(n^2 d). Differences, products and sums in double. Each entry is summed in one order (lanes,
+// then slabs of a tile), the same for all pairs: equal rows have equal products, and the bits depend neither on threads
+// nor on how the work is cut.
 #include "base/lanes.hpp"
 #include "base/means.hpp"
 #include "order/order.hpp"
@@ -30,19 +31,19 @@ Vec<T> lower_median(Vec<T>* v, int n) {
 }
 
 // to[0], to[panel] = x - c, of a vector of columns. Differences of floats are far from the limit.
-inline void centre_vector(const float* x, const float* c, double, Vec<double>* to) {
+inline void centre_vector(const float* x, const float* c, double, double, Vec<double>* to) {
     const Vec<float> value = load_vector(x), centre = load_vector(c);
     to[0] = half_of<0>(value) - half_of<0>(centre);
     to[panel] = half_of<1>(value) - half_of<1>(centre);
 }
-inline void centre_vector(const double* x, const double* c, double limit, Vec<double>* to) {
-    to[0] = clamped(load_vector(x) - load_vector(c), limit);
+inline void centre_vector(const double* x, const double* c, double unit, double limit, Vec<double>* to) {
+    to[0] = clamped(load_vector(x) * unit - load_vector(c) * unit, limit);
 }
 
 // Rows `first` to n of the columns from `begin` on; row n is the centre itself. A panel's rows go side by side.
 template <class T, class C = Compute<T>>
 void pack(const Rows<T>& rows, const C* centre, std::size_t first, std::size_t begin, std::size_t width, double limit,
-          Packed to) {
+          const std::uint8_t* shrunk, Packed to) {
     constexpr std::size_t L = lanes<C>;
     alignas(64) static constexpr C zero[slab] = {};
     alignas(64) C values[panel][slab] = {}, middle[slab] = {};
@@ -57,13 +58,15 @@ void pack(const Rows<T>& rows, const C* centre, std::size_t first, std::size_t b
     };
     for (std::size_t i = first; i <= rows.n; i += panel, to += panel_vectors) {
         const C *x[panel], *c[panel];
+        double unit[panel];
         for (std::size_t r = 0; r < panel; ++r) {
             x[r] = slab_of(i + r, values[r]);
             c[r] = i + r < rows.n ? middle : zero;
+            unit[r] = shrunk != nullptr && i + r <= rows.n && shrunk[i + r] != 0 ? shrink : 1;
         }
         for (std::size_t j = 0; j < slab; j += L)
             for (std::size_t r = 0; r < panel; ++r)
-                centre_vector(x[r] + j, c[r] + j, limit, to + j / lanes<double> * panel + r);
+                centre_vector(x[r] + j, c[r] + j, unit[r], limit, to + j / lanes<double> * panel + r);
     }
 }
 
@@ -92,11 +95,11 @@ void multiply_slab(const Vec<double>* z, std::size_t rows, std::size_t count, st
 // Rows `first` to `last` of one tile's matrix, from the diagonal on, and their mirror image.
 template <class T>
 void product_rows(const Rows<T>& rows, const Compute<T>* centre, std::size_t first, std::size_t last, std::size_t begin,
-                  std::size_t end, double limit, Packed z, double* out) {
+                  std::size_t end, double limit, const std::uint8_t* shrunk, Packed z, double* out) {
     const std::size_t m = rows.n + 1;
     for (std::size_t i = first; i < last; ++i) std::fill(out + i * m + first, out + (i + 1) * m, 0.0);
     for (std::size_t j = begin; j < end; j += slab) {
-        pack(rows, centre, first, j, std::min(slab, end - j), limit, z);
+        pack(rows, centre, first, j, std::min(slab, end - j), limit, shrunk, z);
         multiply_slab(z, m - first, panels_of(last - first), m, out + first * m + first);
     }
     for (std::size_t i = first; i < last; ++i)
@@ -105,7 +108,7 @@ void product_rows(const Rows<T>& rows, const Compute<T>* centre, std::size_t fir
 
 }  // namespace
 
-bool gram(const RowsView& view, std::size_t tile, double limit, double* out, int threads) {
+bool gram(const RowsView& view, std::size_t tile, double limit, const std::uint8_t* shrunk, double* out, int threads) {
     return visit(view, [&](auto rows) {
         using C = typename decltype(rows)::Value;
         const std::size_t m = rows.n + 1, panels = panels_of(m), tiles = (rows.d + tile - 1) / tile;
@@ -121,7 +124,7 @@ bool gram(const RowsView& view, std::size_t tile, double limit, double* out, int
             const std::size_t t = task / shares, share = task % shares;
             const std::size_t first = panels * share / shares * panel;
             const std::size_t last = std::min(m, panels * (share + 1) / shares * panel);
-            product_rows(rows, centre, first, last, t * tile, std::min(rows.d, (t + 1) * tile), limit,
+            product_rows(rows, centre, first, last, t * tile, std::min(rows.d, (t + 1) * tile), limit, shrunk,
                          static_cast<Packed>(packed.of(worker)), out + t * m * m);
             return true;
         });

@@ -1,6 +1,7 @@
 // out[t][i] = |x_i - c|^2, x_i . c and |x_i|^2 over tile t of the coordinates, clamped to +-limit; c is row
-// `reference`, or zero where there is no such row. O(nd). Differences, products and sums in double, in one order for
-// all rows: equal rows have equal sums, and the bits depend neither on threads nor on how the work is cut.
+// `reference`, or zero where there is no such row. shrunk[i] says which of x_i - c and x_i are shrunk first. O(nd).
+// Differences, products and sums in double, in one order for all rows: equal rows have equal sums, and the bits depend
+// neither on threads nor on how the work is cut.
 #include "base/lanes.hpp"
 #include "base/means.hpp"
 #include "base/stage.hpp"
@@ -11,6 +12,11 @@ namespace {
 
 constexpr std::size_t slab = 256;        // coordinates of a row that are widened at a time
 constexpr std::size_t ahead = 8 * slab;  // coordinates between what is read and what is asked for
+
+// What a row, its difference from the centre, and the centre are multiplied by.
+struct Units {
+    double difference, row, centre;
+};
 
 // How one row lies to a centre, or to zero. Chains of sums hide the latency of an addition.
 template <bool centred>
@@ -25,7 +31,7 @@ struct Sums {
         product[chain] = multiply_add(x, c, product[chain]);
     }
     // Floats are far from the limit.
-    void add_slab(const float* x, const double* c, double) {
+    void add_slab(const float* x, const double* c, const Units&, double) {
         for (std::size_t j = 0; j < slab; j += 2 * lanes<float>)
             unroll<2>([&](auto k) {
                 const Vec<float> both = load_vector(x + j + k * lanes<float>);
@@ -37,12 +43,13 @@ struct Sums {
                 });
             });
     }
-    void add_slab(const double* x, const double* c, double limit) {
+    void add_slab(const double* x, const double* c, const Units& units, double limit) {
         for (std::size_t j = 0; j < slab; j += chains * lanes<double>)
             unroll<chains>([&](auto k) {
                 const Vec<double> value = load_vector(x + j + k * lanes<double>);
                 const Vec<double> centre = centred ? load_vector(c + j + k * lanes<double>) : Vec<double>{};
-                add(k, clamped(value, limit), clamped(centre, limit), clamped(value - centre, limit));
+                add(k, clamped(value * units.row, limit), clamped(centre * units.centre, limit),
+                    clamped(value * units.difference - centre * units.difference, limit));
             });
     }
     void store(double* out) const {
@@ -69,7 +76,8 @@ bool widen_row(const T* x, std::size_t width, double* out) {
 // The sums of one row's tile, after which the row goes on up to `left` coordinates; false when it met a NaN or an
 // infinity.
 template <bool centred, class T, class C = Compute<T>>
-bool measure_row(const T* x, const double* centre, std::size_t width, std::size_t left, double limit, double* out) {
+bool measure_row(const T* x, const double* centre, std::size_t width, std::size_t left, const Units& units,
+                 double limit, double* out) {
     alignas(64) C values[slab];
     Sums<centred> sums;
     bool finite = true;
@@ -78,7 +86,7 @@ bool measure_row(const T* x, const double* centre, std::size_t width, std::size_
         if (j + ahead + slab <= left) fetch(x + j + ahead, slab);
         finite &= widen(x + j, count, values);
         std::fill(values + count, values + slab, C(0));
-        sums.add_slab(values, centre + j, limit);
+        sums.add_slab(values, centre + j, units, limit);
     }
     sums.store(out);
     return finite;
@@ -86,7 +94,11 @@ bool measure_row(const T* x, const double* centre, std::size_t width, std::size_
 
 }  // namespace
 
-bool measure(const RowsView& view, std::size_t tile, std::size_t reference, double limit, double* out, int threads) {
+bool measure(const RowsView& view, std::size_t tile, std::size_t reference, double limit, const std::uint8_t* shrunk,
+             double* out, int threads) {
+    const auto unit_of = [shrunk](std::size_t i, std::size_t k) {
+        return shrunk != nullptr && shrunk[2 * i + k] != 0 ? shrink : 1.0;
+    };
     return visit(view, [&](auto rows) {
         const std::size_t tiles = (rows.d + tile - 1) / tile, padded = (tile + slab - 1) / slab * slab;
         const std::size_t wanted = 4 * static_cast<std::size_t>(threads);
@@ -98,9 +110,11 @@ bool measure(const RowsView& view, std::size_t tile, std::size_t reference, doub
             const std::size_t begin = t * tile, width = std::min(tile, rows.d - begin);
             auto* centre = static_cast<double*>(centres.of(worker));
             if (reference < rows.n && !widen_row(rows.at(reference, begin), width, centre)) return false;
+            const double centre_unit = reference < rows.n ? unit_of(reference, 1) : 1.0;
             const auto measure_rows = [&](auto centred) {
                 for (std::size_t i = rows.n * share / shares; i < rows.n * (share + 1) / shares; ++i)
-                    if (!measure_row<centred>(rows.at(i, begin), centre, width, rows.d - begin, limit,
+                    if (!measure_row<centred>(rows.at(i, begin), centre, width, rows.d - begin,
+                                              {unit_of(i, 0), unit_of(i, 1), centre_unit}, limit,
                                               out + 3 * (t * rows.n + i)))
                         return false;
                 return true;

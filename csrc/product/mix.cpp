@@ -11,7 +11,7 @@ namespace ra::RA_ISA {
 
 namespace {
 
-constexpr double shrink = 0x1p-512;
+constexpr double lowered = 0x1p-512;
 
 constexpr std::size_t panel = vector_bytes == 64 ? 8 : 4;  // results whose sums fit the registers
 
@@ -59,10 +59,10 @@ class Panels {
 
 // Result r of a column whose sum in double is not a finite number.
 double clamped_sum(const Panel& one, std::size_t r, const Vec<double>* x, int lane) {
-    constexpr double largest = std::numeric_limits<double>::max() * shrink;
+    constexpr double largest = std::numeric_limits<double>::max() * lowered;
     double sum = 0;
-    for (std::size_t k = 0; k < one.taken; ++k) sum += one.weights[k * panel + r] * (x[one.clients[k]][lane] * shrink);
-    return std::min(largest, std::max(-largest, sum)) / shrink;
+    for (std::size_t k = 0; k < one.taken; ++k) sum += one.weights[k * panel + r] * (x[one.clients[k]][lane] * lowered);
+    return std::min(largest, std::max(-largest, sum)) / lowered;
 }
 
 // Sums of a vector of columns as results, clamped to finite ones. Sums of floats do not overflow in double.

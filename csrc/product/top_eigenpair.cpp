@@ -53,7 +53,8 @@ struct Tridiagonal {
     // Each row is changed by one reflection and multiplied by the next while it is in the L1 cache.
     void reduce() const {
         double *w = products, *w_before = products + pitch;
-        for (std::size_t k = 0; k < n; ++k) {
+        Pulse pulse;
+        for (std::size_t k = 0; k < n && pulse.go_on(); ++k) {
             change(k, k, w_before);
             d[k] = row(k)[k];
             reflect(k);

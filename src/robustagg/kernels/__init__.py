@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -32,6 +33,7 @@ __all__ = [
 ]
 
 BACKENDS = ("native", "numba", "numpy")  # fastest first
+MOST_THREADS = 256  # systems refuse thousands, and OpenMP then ends the process
 
 _forced: ContextVar[str | None] = ContextVar("robustagg_backend", default=None)
 _threads: int | None = None
@@ -111,19 +113,19 @@ def use_backend(name: str) -> Iterator[None]:
 
 def num_threads() -> int:
     """Threads that a kernel may use: what was set, else ``OMP_NUM_THREADS``, else the processors of this process."""
-    return _default_threads() if _threads is None else _threads
+    return min(_default_threads() if _threads is None else _threads, MOST_THREADS)
 
 
 @cache
 def _default_threads() -> int:
     first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
-    if first.isdigit() and int(first) > 0:
+    if re.fullmatch("[0-9]{1,9}", first) and int(first) > 0:
         return int(first)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def set_num_threads(count: int | None) -> None:
-    """Let each kernel use `count` threads; None goes back to the default. Results do not depend on it.
+    """Let each kernel use `count` threads, at most 256; None goes back to the default. Results do not depend on it.
 
     Parameters
     ----------

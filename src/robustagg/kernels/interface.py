@@ -27,7 +27,12 @@ GRAM_TILE = 8192
 from a tensor's start, so that the same tiles arise however the updates are cut."""
 
 GRAM_LIMIT = 2.0**480
-"""Numbers and differences beyond this (3e144) count as this in sums of products, lest they overflow."""
+"""Numbers and differences beyond this (3e144) count as this in sums of products, lest they overflow: a sum of squares
+that is less than the limit's square has met none. See :data:`SHRINK`."""
+
+SHRINK_BITS = 576
+SHRINK = 2.0**-SHRINK_BITS
+"""What rows that are marked as shrunk are multiplied by: exact products of numbers however large."""
 
 
 RESIDUAL_UNIT = 2.0**-30
@@ -82,21 +87,24 @@ class Kernels(Protocol):
         rounding. A client of weight zero has no say. O(n log n) per coordinate.
         """
 
-    def gram(self, rows: Rows) -> NDArray[np.float64]:
+    def gram(self, rows: Rows, shrunk: NDArray[np.uint8] | None = None) -> NDArray[np.float64]:
         """(ceil(d / GRAM_TILE), n + 1, n + 1): inner products of the centred rows, tile by tile.
 
         Rows are centred on their coordinate-wise *lower* median c (the value of rank floor((n - 1) / 2)), so that
         neither a large common offset nor an attacker's huge values cost the others' digits; c itself is the last
         row. With z_i = x_i - c and z_n = c, clamped to +-GRAM_LIMIT, matrix t holds sum_k z_ik z_jk over the
-        coordinates k of tile t. Differences, products and sums in float64. O(n^2 d).
+        coordinates k of tile t. Differences, products and sums in float64. With `shrunk` (n + 1,), the z_i so marked
+        are multiplied by SHRINK first. O(n^2 d).
         """
 
-    def measure(self, rows: Rows, reference: int | None) -> NDArray[np.float64]:
+    def measure(
+        self, rows: Rows, reference: int | None, shrunk: NDArray[np.uint8] | None = None
+    ) -> NDArray[np.float64]:
         """(ceil(d / GRAM_TILE), n, 3): how rows lie to one of them, or to zero, tile by tile.
 
         With c the row `reference`, or zero where it is None: the sums of (x_i - c)^2, of x_i c and of x_i^2 over the
-        coordinates of the tile. Numbers and differences are clamped to +-GRAM_LIMIT. In float64; equal rows have equal
-        sums. O(nd).
+        coordinates of the tile. Numbers and differences are clamped to +-GRAM_LIMIT; `shrunk` (n, 2) marks the
+        differences, and the rows, that are multiplied by SHRINK first. In float64; equal rows have equal sums. O(nd).
         """
 
     def mix(self, rows: Rows, matrix: NDArray[np.float64]) -> Array:
@@ -134,7 +142,7 @@ class Kernels(Protocol):
         value_range: float | None,
         rescale: str,
     ) -> Array:
-        """(d,): weighted mean, each rejected value replaced by the median, which may be overwritten."""
+        """(d,): weighted mean, each rejected value replaced by the median. O(nd)."""
 
     def rectify(
         self,

@@ -44,12 +44,12 @@ def trimmed_mean(rows: Rows, k: int) -> Array:
     return _checked(_native.trimmed_mean(rows, k, kernels.num_threads()))
 
 
-def gram(rows: Rows) -> NDArray[np.float64]:
-    return _checked(_native.gram(rows, GRAM_TILE, GRAM_LIMIT, kernels.num_threads()))
+def gram(rows: Rows, shrunk: NDArray[np.uint8] | None = None) -> NDArray[np.float64]:
+    return _checked(_native.gram(rows, GRAM_TILE, GRAM_LIMIT, shrunk, kernels.num_threads()))
 
 
-def measure(rows: Rows, reference: int | None) -> NDArray[np.float64]:
-    return _checked(_native.measure(rows, GRAM_TILE, reference, GRAM_LIMIT, kernels.num_threads()))
+def measure(rows: Rows, reference: int | None, shrunk: NDArray[np.uint8] | None = None) -> NDArray[np.float64]:
+    return _checked(_native.measure(rows, GRAM_TILE, reference, GRAM_LIMIT, shrunk, kernels.num_threads()))
 
 
 def mix(rows: Rows, matrix: NDArray[np.float64]) -> Array:

@@ -5,14 +5,29 @@ All arithmetic is in float64. Clear before fast: the other backends are held to 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from functools import wraps
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from robustagg.errors import NonFinite
-from robustagg.kernels.interface import GRAM_LIMIT, GRAM_TILE, RESIDUAL_UNIT, Array, Detection, Rows
+from robustagg.kernels.interface import GRAM_LIMIT, GRAM_TILE, RESIDUAL_UNIT, SHRINK, Array, Detection, Rows
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def quiet(kernel: F) -> F:
+    """Whatever the caller has told NumPy to do about overflow and the like, a kernel knows what it does."""
+
+    @wraps(kernel)
+    def quietly(*arguments: Any, **options: Any) -> Any:
+        with np.errstate(all="ignore"):
+            return kernel(*arguments, **options)
+
+    return cast(F, quietly)
+
 
 BLOCK_BYTES = 2**25  # of one (n, width) float64 temporary
 LARGEST_BFLOAT16 = (2 - 2.0**-7) * 2.0**127
@@ -43,6 +58,7 @@ def blocks(rows: Rows) -> Iterator[tuple[slice, NDArray[np.float64]]]:
         yield part, y
 
 
+@quiet
 def narrow(values: Array, dtype: np.dtype[Any]) -> Array:
     if values.dtype == dtype:
         return values
@@ -69,6 +85,7 @@ def up_scaled(values: NDArray[np.float64], e: NDArray[np.int32]) -> NDArray[np.f
 # --- the cheap rules ------------------------------------------------------------------------------------------------
 
 
+@quiet
 def finite(rows: Rows) -> NDArray[np.bool_]:
     return np.array([np.isfinite(widened(row)).all() for row in rows])
 
@@ -81,6 +98,7 @@ def mean_of(y: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.
     return up_scaled(total, e)
 
 
+@quiet
 def weighted_mean(rows: Rows, weights: NDArray[np.float64]) -> Array:
     out = np.empty(rows[0].size, compute_dtype(rows))
     for part, y in blocks(rows):
@@ -92,11 +110,11 @@ def median_of(y: NDArray[np.float64]) -> NDArray[np.float64]:
     """Median over axis 0; of an even count, the mean of the two middle values, without overflow."""
     n = len(y)
     low, high = np.partition(y, ((n - 1) // 2, n // 2), axis=0)[[(n - 1) // 2, n // 2]]
-    with np.errstate(over="ignore"):  # each branch overflows only where the other is taken
-        middle: NDArray[np.float64] = np.where((low < 0) == (high < 0), low + (high - low) / 2, (low + high) / 2)
-    return middle
+    middle: NDArray[np.float64] = np.where((low < 0) == (high < 0), low + (high - low) / 2, (low + high) / 2)
+    return middle  # each branch overflows only where the other is taken
 
 
+@quiet
 def median(rows: Rows) -> Array:
     out = np.empty(rows[0].size, compute_dtype(rows))
     for part, y in blocks(rows):
@@ -104,6 +122,7 @@ def median(rows: Rows) -> Array:
     return narrow(out, rows[0].dtype)
 
 
+@quiet
 def trimmed_mean(rows: Rows, k: int) -> Array:
     n = len(rows)
     out = np.empty(rows[0].size, compute_dtype(rows))
@@ -113,6 +132,7 @@ def trimmed_mean(rows: Rows, k: int) -> Array:
     return narrow(out, rows[0].dtype)
 
 
+@quiet
 def mean_around_median(rows: Rows, k: int) -> Array:
     out = np.empty(rows[0].size, compute_dtype(rows))
     for part, y in blocks(rows):
@@ -128,6 +148,7 @@ def mean_around_median(rows: Rows, k: int) -> Array:
     return narrow(out, rows[0].dtype)
 
 
+@quiet
 def weighted_median(rows: Rows, weights: NDArray[np.float64]) -> Array:
     out = np.empty(rows[0].size, compute_dtype(rows))
     voters = np.flatnonzero(weights > 0)
@@ -145,7 +166,13 @@ def weighted_median(rows: Rows, weights: NDArray[np.float64]) -> Array:
 # --- products -------------------------------------------------------------------------------------------------------
 
 
-def gram(rows: Rows) -> NDArray[np.float64]:
+def units(shrunk: NDArray[np.uint8] | None, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    return np.ones(shape) if shrunk is None else np.where(shrunk, SHRINK, 1.0)
+
+
+@quiet
+def gram(rows: Rows, shrunk: NDArray[np.uint8] | None = None) -> NDArray[np.float64]:
+    unit = units(shrunk, (len(rows) + 1,))[:, None]
     n, d = len(rows), rows[0].size
     out = np.empty((-(-d // GRAM_TILE), n + 1, n + 1))
     for tile, products in enumerate(out):
@@ -154,13 +181,15 @@ def gram(rows: Rows) -> NDArray[np.float64]:
         if not np.isfinite(y).all():
             raise NonFinite
         centre = np.partition(y, (n - 1) // 2, axis=0)[(n - 1) // 2]
-        with np.errstate(over="ignore"):
-            z = np.vstack([y - centre, centre]).clip(-GRAM_LIMIT, GRAM_LIMIT)
+        z = np.vstack([y * unit[:n] - centre * unit[:n], centre * unit[n]]).clip(-GRAM_LIMIT, GRAM_LIMIT)
         products[:] = z @ z.T
     return out
 
 
-def measure(rows: Rows, reference: int | None) -> NDArray[np.float64]:
+@quiet
+def measure(rows: Rows, reference: int | None, shrunk: NDArray[np.uint8] | None = None) -> NDArray[np.float64]:
+    away, own = units(shrunk, (len(rows), 2)).T[:, :, None]
+    centre_unit = 1.0 if reference is None else own[reference]
     n, d = len(rows), rows[0].size
     out = np.empty((-(-d // GRAM_TILE), n, 3))
     for tile, sums in enumerate(out):
@@ -169,12 +198,12 @@ def measure(rows: Rows, reference: int | None) -> NDArray[np.float64]:
         if not np.isfinite(y).all():
             raise NonFinite
         c = np.zeros(y.shape[1]) if reference is None else y[reference]
-        with np.errstate(over="ignore"):
-            z, y, c = (v.clip(-GRAM_LIMIT, GRAM_LIMIT) for v in (y - c, y, c))
+        z, y, c = (v.clip(-GRAM_LIMIT, GRAM_LIMIT) for v in (y * away - c * away, y * own, c * centre_unit))
         sums[:] = np.stack([(z * z).sum(axis=1), (y * c).sum(axis=1), (y * y).sum(axis=1)], axis=1)
     return out
 
 
+@quiet
 def mix(rows: Rows, matrix: NDArray[np.float64]) -> Array:
     out = np.empty((len(matrix), rows[0].size), compute_dtype(rows))
     for part, y in blocks(rows):
@@ -183,6 +212,7 @@ def mix(rows: Rows, matrix: NDArray[np.float64]) -> Array:
     return out
 
 
+@quiet
 def top_eigenpair(matrix: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
     values, vectors = np.linalg.eigh(matrix)
     return float(values[-1]), vectors[:, -1]
@@ -267,6 +297,7 @@ def judged(
     return confidence, fitted
 
 
+@quiet
 def detect(
     rows: Rows,
     *,
@@ -292,6 +323,7 @@ def detect(
     return Detection(rejected, replacement, counts)
 
 
+@quiet
 def confidence(
     rows: Rows,
     *,
@@ -309,6 +341,7 @@ def confidence(
     return out
 
 
+@quiet
 def repeated_median(rows: Rows, intercept: str) -> tuple[Array, Array]:
     slopes, intercepts = (np.empty(rows[0].size, compute_dtype(rows)) for _ in range(2))
     for part, y in blocks(rows):
@@ -337,6 +370,7 @@ def rectified(
     return np.where(bad, median[part], up_scaled(scaled, e))
 
 
+@quiet
 def rectified_mean(
     rows: Rows,
     rejected: NDArray[np.uint8],
@@ -346,12 +380,14 @@ def rectified_mean(
     value_range: float | None,
     rescale: str,
 ) -> Array:
+    out = np.empty(rows[0].size, compute_dtype(rows))
     for part, y in blocks(rows):
         y = rectified(part, y, rejected, median, value_range, rescale)
-        median[part] = narrow(mean_of(y, weights), median.dtype)
-    return narrow(median, rows[0].dtype)
+        out[part] = narrow(mean_of(y, weights), out.dtype)
+    return narrow(out, rows[0].dtype)
 
 
+@quiet
 def rectify(
     rows: Rows,
     rejected: NDArray[np.uint8],
@@ -369,6 +405,7 @@ def rectify(
 # --- residual-based re-weighting ------------------------------------------------------------------------------------
 
 
+@quiet
 def residual_weights(
     rows: Rows, *, intercept: str, interval_width: float, scale_floor: float, leave_smallest: bool
 ) -> NDArray[np.int64]:
@@ -381,6 +418,7 @@ def residual_weights(
     return total
 
 
+@quiet
 def residual_mean(
     rows: Rows,
     weights: NDArray[np.float64],
@@ -404,6 +442,7 @@ def residual_mean(
 # --- B. reputation --------------------------------------------------------------------------------------------------
 
 
+@quiet
 def beta_reputation(
     accepted: NDArray[np.int64],
     rejected: NDArray[np.int64],
@@ -416,6 +455,7 @@ def beta_reputation(
     return np.asarray(alpha / (alpha + beta), np.float64)
 
 
+@quiet
 def decayed_score(
     rounds: NDArray[np.int64], observed: NDArray[np.float64], now: int, decay: float, window: int
 ) -> NDArray[np.float64]:

@@ -220,9 +220,10 @@ def rectified_mean(
     value_range: float | None,
     rescale: str,
 ) -> Array:
+    out = np.empty(rows[0].size, compute_dtype(rows))
     code = rescale_code(rescale, value_range if len(rows) >= 3 else None)
-    sweep(rows, 8 * len(rows), detection.rectified_mean, rejected, median, weights, *code)
-    return narrow(median, rows[0].dtype)
+    sweep(rows, 8 * len(rows), detection.rectified_mean, rejected, median, weights, *code, out)
+    return narrow(out, rows[0].dtype)
 
 
 def residual_weights(

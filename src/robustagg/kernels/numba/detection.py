@@ -142,7 +142,7 @@ def rectify(addresses, kind, lo, hi, rejected, median, rescale, value_range, out
 
 
 @jit
-def rectified_mean(addresses, kind, lo, hi, rejected, median, weights, rescale, value_range):
+def rectified_mean(addresses, kind, lo, hi, rejected, median, weights, rescale, value_range, out):
     tile = new_tile(len(addresses), hi - lo, median)
     lanes, total = np.empty((6, LANES), median.dtype), np.empty(LANES)
     largest = np.finfo(median.dtype).max
@@ -159,5 +159,5 @@ def rectified_mean(addresses, kind, lo, hi, rejected, median, weights, rescale, 
                 for k in range(LANES):
                     total[k] += weight * y[i, k]
             for k in range(min(LANES, stop - first)):
-                median[first + k] = max(-largest, min(total[k], largest))
+                out[first + k] = max(-largest, min(total[k], largest))
     return True

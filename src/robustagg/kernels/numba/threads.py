@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from robustagg.kernels.numba.lanes import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, L
 
 KINDS = {"float32": FLOAT32, "float64": FLOAT64, "float16": FLOAT16, "uint16": BFLOAT16}
 WORTH_A_THREAD = 2**20  # comparisons of a thread's share, some 0.1 ms; fewer take less time than starting it
+AT_A_TIME = 2**29  # comparisons, some 0.1 s, after which Ctrl-C is heard
 
 
 def each_part(rows: Rows, cost: int, kernel: Callable[[Array, int, int, int], Any]) -> list[Any]:
@@ -24,10 +26,11 @@ def each_part(rows: Rows, cost: int, kernel: Callable[[Array, int, int, int], An
     addresses = np.array([row.ctypes.data for row in rows], np.uintp)
     d = rows[0].size
     threads = max(1, min(kernels.num_threads(), d * cost // WORTH_A_THREAD, -(-d // LANES)))
-    edges = [min(-(-d * part // (threads * LANES)) * LANES, d) for part in range(threads + 1)]
+    parts = max(threads, min(d * cost // AT_A_TIME, -(-d // LANES)))
+    edges = [min(-(-d * part // (parts * LANES)) * LANES, d) for part in range(parts + 1)]
     run = partial(kernel, addresses, KINDS[rows[0].dtype.name])
     if threads == 1:
-        return [run(0, d)]
+        return [run(*part) for part in pairwise(edges)]
     with ThreadPoolExecutor(threads) as pool:
         return list(pool.map(run, edges[:-1], edges[1:]))
 
