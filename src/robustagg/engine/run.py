@@ -13,7 +13,7 @@ from robustagg.engine.counts import checked_counts
 from robustagg.engine.turns import turn, uninterrupted
 from robustagg.kernels.interface import Rows
 from robustagg.memory.vectors import Vector
-from robustagg.protocol import NON_FINITE, Block, Client, Floats, Notes, Result, Round, Sink, Source, Verbs, Verdict
+from robustagg.protocol import NON_FINITE, Block, Client, Notes, Result, Round, Sink, Source, Verbs, Verdict
 
 
 class Done(NamedTuple):

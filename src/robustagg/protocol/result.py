@@ -87,7 +87,9 @@ class Result:
         ]
         widths = [max(map(_columns_of, column)) for column in zip(header, *lines, strict=True)]
         table = [
-            "  ".join(cell + " " * (w - _columns_of(cell)) for cell, w in zip(line, widths, strict=True)).rstrip()
+            "  ".join(
+                cell + " " * (width - _columns_of(cell)) for cell, width in zip(line, widths, strict=True)
+            ).rstrip()
             for line in [header, *lines]
         ]
         if len(self.clients) > SHOWN:
