@@ -176,7 +176,18 @@ def sample_count_missing(client: object) -> ValueError:
 
 
 def bad_sample_count(client: object, count: object) -> ValueError:
-    return ValueError(f"client {client!r}: a sample count must be finite and not negative, got {count}")
+    return ValueError(f"client {client!r}: a sample count must be finite and not negative, got {shown(count)}")
+
+
+def sample_count_no_number(client: object, count: object) -> TypeError:
+    return TypeError(f"client {client!r}: a sample count must be a number, got {shown(count)}")
+
+
+def no_sample_counts(counts: object) -> TypeError:
+    return TypeError(
+        f"sample_counts must be a number for each client, in their order, or a mapping from client to number, "
+        f"got {shown(counts)}"
+    )
 
 
 def no_samples() -> ValueError:
@@ -436,7 +447,10 @@ def unusable_file(client: object, path: str, fault: Unreadable) -> ValueError:
 
 def shown(value: object) -> str:
     """What a stranger wrote, at a length that spares the reader."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # an int of thousands of digits
+        text = f"a huge {type(value).__name__}"
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 

@@ -122,7 +122,7 @@ def sample_counts(path: Path) -> dict[str, float]:
     """The JSON object, client to number of samples, in a file."""
     try:
         counts = json.loads(path.read_text("utf-8"))
-    except ValueError as fault:
+    except (RecursionError, ValueError) as fault:
         raise errors.bad_sample_counts(path, str(fault)) from fault
     if not isinstance(counts, dict):
         raise errors.bad_sample_counts(path, "not an object")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from robustagg import errors
-from robustagg.cli.screen import printable
+from robustagg.names import printable
 
 # A colour and a name for the least reputable clients; the rest is a crowd in grey.
 _COLOURS = (

@@ -17,6 +17,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from robustagg.names import printable
+
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 
 _ENDLESS = 10_000  # columns: in a file or a pipe, a line of a table is a line
@@ -57,11 +59,6 @@ def progress() -> Iterator[Progress]:
     console = _console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
         yield bars
-
-
-def printable(text: str) -> str:
-    """The text, with escapes in place of what a terminal might obey."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _console(stderr: bool = False) -> Console:

@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from robustagg import errors, kernels
+from robustagg.engine.counts import checked_counts
 from robustagg.engine.turns import turn, uninterrupted
 from robustagg.kernels.interface import Rows
 from robustagg.memory.vectors import Vector
-from robustagg.protocol import NON_FINITE, Block, Client, Floats, Notes, Result, Round, Sink, Source, Verbs, Verdict
+from robustagg.protocol import NON_FINITE, Block, Client, Notes, Result, Round, Sink, Source, Verbs, Verdict
 
 
 class Done(NamedTuple):
@@ -41,7 +42,7 @@ def run(
             number=_round_number(number, rule.last_round),
             clients=source.clients,
             d=source.d,
-            sample_counts=_sample_counts(sample_counts, source.clients),
+            sample_counts=checked_counts(sample_counts, source.clients),
             extras=extras or {},
         ).without(source.excluded)
         references = rule.references(round)
@@ -145,20 +146,3 @@ def _round_number(number: int | None, last: int | None) -> int:
     if last is not None and number <= last:
         raise errors.round_not_later(int(number), last)
     return int(number)
-
-
-def _sample_counts(counts: Sequence[float] | Mapping[Client, float] | None, clients: Sequence[Client]) -> Floats | None:
-    if counts is None:
-        return None
-    if isinstance(counts, Mapping):
-        missing = [client for client in clients if client not in counts]
-        if missing:
-            raise errors.sample_count_missing(missing[0])
-        counts = [counts[client] for client in clients]
-    values = np.asarray(counts, np.float64)
-    if values.shape != (len(clients),):
-        raise errors.sample_count_length(values.size, len(clients))
-    for client, value in zip(clients, values, strict=True):
-        if not 0 <= value < np.inf:
-            raise errors.bad_sample_count(client, value)
-    return values

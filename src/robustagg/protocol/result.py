@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from robustagg.names import Client, Floats
+from robustagg.names import Client, Floats, printable
 
 SHOWN = 40  # clients that print(result) lists
+LONGEST = 40  # characters of an id
 
 
 @dataclass(frozen=True)
@@ -74,18 +76,21 @@ class Result:
         header = ["client", *columns, "reason"]
         lines = [
             [
-                str(client),
+                _shown(client),
                 *(
                     "yes" if v[i] is np.True_ else "no" if v[i] is np.False_ else format(v[i], formats[k])
                     for k, v in columns.items()
                 ),
-                self.reasons[i],
+                printable(self.reasons[i]),
             ]
             for i, client in enumerate(self.clients[:SHOWN])
         ]
-        widths = [max(map(len, column)) for column in zip(header, *lines, strict=True)]
+        widths = [max(map(_columns_of, column)) for column in zip(header, *lines, strict=True)]
         table = [
-            "  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in [header, *lines]
+            "  ".join(
+                cell + " " * (width - _columns_of(cell)) for cell, width in zip(line, widths, strict=True)
+            ).rstrip()
+            for line in [header, *lines]
         ]
         if len(self.clients) > SHOWN:
             table.append(f"… and {len(self.clients) - SHOWN} more clients")
@@ -95,3 +100,17 @@ class Result:
     def _columns(self) -> dict[str, NDArray[Any] | None]:
         names = ("admitted", "accepted", "rejected", "observed", "reputation", "weights")
         return {name: getattr(self, name) for name in names}
+
+
+def _shown(client: Client) -> str:
+    """An id for a terminal, which it cannot command."""
+    name = hex(client) if isinstance(client, int) and abs(client) >= 2**64 else str(client)  # str() refuses long ones
+    return printable(name if len(name) <= LONGEST else name[: LONGEST - 1] + "…")
+
+
+def _columns_of(text: str) -> int:
+    """Columns of a terminal: two for wide characters, none for those that combine with the one before."""
+    if text.isascii():
+        return len(text)
+    wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
+    return len(text) + wide - sum(unicodedata.category(c) in ("Mn", "Me") for c in text)

@@ -264,7 +264,7 @@ def shares(weights: Floats, counts: Floats | None) -> Floats:
     if counts is None:
         total = weights.sum()
         return np.asarray(weights / total) if total > 0 else np.full(len(weights), 1 / len(weights))
-    if not counts.sum() > 0:
+    if not counts.max() > 0:
         raise errors.no_samples()
     counts = counts / counts.max()  # the sum of huge counts stays finite
     product = weights * counts
