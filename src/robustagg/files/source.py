@@ -73,7 +73,7 @@ class Files:
     def with_references(self, trees: Mapping[str, Any]) -> Files:
         """The source with further rows in every block, one of each named tree."""
         leaves = [
-            inputs.Leaf((t.name,), [np.empty(0, t.storage if t.counts else np.int64)], t.shape, lambda flat: flat)
+            inputs.Leaf((t.name,), [], t.shape, t.dtype, t.storage, lambda flat: flat, None if t.counts else "median")
             for t in self.tensors
         ]
         source = copy.copy(self)

@@ -1,5 +1,7 @@
 """Any framework's tensors as rows for the kernels, and results back as what the caller sent."""
 
-from robustagg.inputs.updates import Leaf, Updates, client_ids, flat, gather, matched
+from robustagg.inputs.clients import client_ids
+from robustagg.inputs.policy import Policy
+from robustagg.inputs.updates import Leaf, Updates, flat, gather, matched, narrowed
 
-__all__ = ["Leaf", "Updates", "client_ids", "flat", "gather", "matched"]
+__all__ = ["Leaf", "Policy", "Updates", "client_ids", "flat", "gather", "matched", "narrowed"]

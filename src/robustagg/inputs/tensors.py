@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from array import array
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -17,6 +18,23 @@ Wrap: TypeAlias = Callable[[Array], Any]
 
 FLOATING = ("float16", "bfloat16", "float32", "float64")
 NATIVE_FLOATS = frozenset(map(np.dtype, ("float16", "float32", "float64")))
+NARROW = ("float8_", "float6_", "float4_")  # computed in float32
+NIBBLES = {"int2": np.int8, "int4": np.int8, "uint2": np.uint8, "uint4": np.uint8}
+
+
+class Host(NamedTuple):
+    """A tensor in host memory."""
+
+    values: Array
+    """In a dtype of rows, or of integers: native byte order, any strides."""
+    dtype: str
+    """As its sender knows it."""
+    wrap: Wrap
+    """From an array of the values' dtype, of any shape, to a tensor of the sender's kind and dtype."""
+
+    @property
+    def floating(self) -> bool:
+        return self.values.dtype.kind == "f" or self.dtype == "bfloat16"
 
 
 def is_tensor(value: Any) -> bool:
@@ -27,43 +45,71 @@ def is_numbers(value: Any) -> bool:
     return isinstance(value, (list, tuple)) and all(type(v) in (int, float) for v in value) and bool(value)
 
 
-def dtype_name(row: Array) -> str:
-    """Name of a row's dtype as its sender knows it."""
-    return "bfloat16" if row.dtype == np.uint16 else row.dtype.name
+def holds_numbers(value: Any) -> bool:
+    """Whether a leaf of a tree is a tensor of some kind; all others are constants, on which the clients must agree."""
+    if isinstance(value, (np.str_, np.bytes_, str, bytes, bytearray)):
+        return False
+    if isinstance(value, (float, array, memoryview)) or is_numbers(value):
+        return True
+    return any(hasattr(value, name) for name in ("__array__", "__dlpack__")) or is_tensor(value)
 
 
-def host_of(client: Client, path: Path, tensor: Any) -> tuple[Array, Wrap]:
-    """A tensor in host memory and a dtype of rows (integers as int64), and the way back."""
+def host_of(client: Client, path: Path, tensor: Any) -> Host:
+    """A tensor in host memory; raises, naming client and place, where it is none that could be aggregated."""
     try:
         host, wrap, name = _adapt(tensor)
-    except (TypeError, ValueError, BufferError):
-        raise errors.not_a_tensor(client, path, tensor) from None
+    except errors.Unreadable as fault:
+        raise errors.unusable_tensor(client, path, fault) from None
+    except (MemoryError, RecursionError):
+        raise
+    except Exception as fault:  # whatever a framework says of a tensor without values
+        raise errors.not_a_tensor(client, path, tensor, fault) from None
     if host.ndim == 0 and not path:
         raise errors.not_flat(host.shape, client)
-    if host.dtype in NATIVE_FLOATS:
-        return host, wrap
     name = name or host.dtype.name
+    if host.dtype in NATIVE_FLOATS:
+        return Host(host, name, wrap)
     if name == "bfloat16":
-        return host.view(np.uint16), wrap
-    if name in FLOATING:
-        return host.astype(host.dtype.newbyteorder("=")), wrap
-    if host.dtype.kind in "biu":
-        return host.astype(np.int64), wrap
+        return Host(host.view(np.uint16), name, wrap)
+    if name in FLOATING or host.dtype.kind in "biu":
+        return Host(host.astype(host.dtype.newbyteorder("="), copy=False), name, wrap)
+    if name.startswith(NARROW):
+        return Host(host.astype(np.float32), name, wrap)
+    if name in NIBBLES:
+        return Host(host.astype(NIBBLES[name]), name, wrap)
     raise errors.wrong_dtype(client, path, name)
+
+
+def numbers(values: Array, dtype: str) -> Array:
+    """Values of a dtype of rows as numbers that can be compared."""
+    return (values.astype(np.uint32) << 16).view(np.float32) if dtype == "bfloat16" else values
+
+
+def stored(values: Array, dtype: str) -> Array:
+    """Numbers as they were before :func:`numbers`."""
+    return (values.view(np.uint32) >> 16).astype(np.uint16) if dtype == "bfloat16" else values
 
 
 def _adapt(tensor: Any) -> tuple[Array, Wrap, str]:
     """Host array, the way from an array of its shape to a tensor like this one, and its dtype where NumPy has none."""
     if isinstance(tensor, np.ndarray):
-        return tensor, numpy_wrap(tensor.dtype), ""
+        if isinstance(tensor, np.ma.MaskedArray) and np.ma.is_masked(tensor):
+            raise errors.masked(int(np.ma.count_masked(tensor)))
+        return np.asarray(tensor), numpy_wrap(tensor.dtype), ""
     torch = sys.modules.get("torch")  # a torch tensor cannot exist before torch is imported
     if torch is not None and isinstance(tensor, torch.Tensor):
         return _adapt_torch(torch, tensor)
     cupy = sys.modules.get("cupy")
     if cupy is not None and isinstance(tensor, cupy.ndarray):
         return _adapt_cupy(cupy, tensor)
+    if isinstance(tensor, float):
+        return np.asarray(tensor, np.float64), _number(tensor), ""
     if is_numbers(tensor):
         return np.asarray(tensor, np.float64), lambda values: values, ""
+    if hasattr(tensor, "columns"):
+        raise errors.is_frame(tensor)
+    if "sparse" in type(tensor).__module__:
+        raise errors.has_no_values("a sparse array", "its toarray()")
     if hasattr(tensor, "__array__"):
         host = np.asarray(tensor)
     elif hasattr(tensor, "__dlpack__"):
@@ -73,26 +119,87 @@ def _adapt(tensor: Any) -> tuple[Array, Wrap, str]:
     return host, lambda values: _like(tensor, _sent(values, host.dtype)), ""
 
 
+def _number(sent: float) -> Wrap:
+    return lambda values: float(values) if type(sent) is float else type(sent)(values)
+
+
 def numpy_wrap(dtype: np.dtype[Any]) -> Wrap:
     return lambda values: _sent(values, dtype)
 
 
 def _sent(values: Array, dtype: np.dtype[Any]) -> Array:
     """Values of a dtype of rows in that which they were sent in."""
-    return values.view(dtype) if values.dtype == np.uint16 else values.astype(dtype, copy=False)
+    if dtype.name == "bfloat16":
+        return values.view(dtype)
+    if dtype.name.startswith(NARROW):
+        import ml_dtypes  # where the dtype comes from
+
+        greatest = float(ml_dtypes.finfo(dtype).max)
+        values = np.where(np.isinf(values), values, np.clip(values, -greatest, greatest))
+    return values.astype(dtype, copy=False)
+
+
+# --- torch ----------------------------------------------------------------------------------------------------------
+
+
+class _Lent:
+    """A torch tensor's memory as NumPy takes it; ``Tensor.numpy()`` would forbid its owner to resize it."""
+
+    def __init__(self, tensor: Any, dtype: np.dtype[Any]) -> None:
+        self._tensor = tensor
+        self.__array_interface__ = {
+            "data": (tensor.data_ptr(), True),
+            "shape": tuple(tensor.shape),
+            "strides": tuple(step * dtype.itemsize for step in tensor.stride()),
+            "typestr": dtype.str,
+            "version": 3,
+        }
 
 
 def _adapt_torch(torch: Any, tensor: Any) -> tuple[Array, Wrap, str]:
-    device, dtype = tensor.device, tensor.dtype
+    dtype = tensor.dtype
+    _check_torch(torch, tensor)
+    device, name = tensor.device, str(dtype).removeprefix("torch.")
 
     def wrap(values: Array) -> Any:
-        if values.dtype == np.uint16:
+        if name == "bfloat16":
             return torch.from_numpy(values.view(np.int16)).view(dtype).to(device)
-        return torch.from_numpy(values).to(device, dtype)
+        result = torch.from_numpy(values)
+        if name.startswith(NARROW):
+            greatest = torch.finfo(dtype).max
+            result = torch.where(result.isinf(), result, result.clamp(-greatest, greatest))
+        return result.to(device, dtype)
 
-    if dtype == torch.bfloat16:
-        return tensor.detach().view(torch.int16).numpy(force=True), wrap, "bfloat16"
-    return tensor.numpy(force=True), wrap, ""
+    plain = tensor.detach().resolve_conj().resolve_neg()
+    if name.startswith(NARROW):
+        plain = plain.to(torch.float32)
+    return _torch_values(torch, plain.cpu()), wrap, name
+
+
+def _torch_values(torch: Any, tensor: Any) -> Array:
+    """A tensor of the CPU without a copy, read-only; bfloat16 as its bits."""
+    name = str(tensor.dtype).removeprefix("torch.")
+    dtype = np.dtype(np.uint16 if name == "bfloat16" else name)
+    if type(tensor) not in (torch.Tensor, torch.nn.Parameter):  # whatever it does instead of having memory
+        tensor = tensor.clone()
+        return np.asarray((tensor.view(torch.int16) if name == "bfloat16" else tensor).numpy(force=True)).view(dtype)
+    if not tensor.numel():
+        return np.empty(tuple(tensor.shape), dtype)
+    if not tensor.data_ptr():
+        raise errors.has_no_values("a tensor whose storage is empty", "one with values")
+    return np.asarray(_Lent(tensor, dtype))
+
+
+def _check_torch(torch: Any, tensor: Any) -> None:
+    if tensor.is_nested:
+        raise errors.has_no_values("a nested tensor", "its unbind()")
+    if tensor.is_quantized:
+        raise errors.has_no_values(f"a quantised tensor ({tensor.dtype})", "its dequantize()")
+    if tensor.layout != torch.strided:
+        kind = "a sparse tensor" if "sparse" in str(tensor.layout) else "a tensor"
+        raise errors.has_no_values(f"{kind} ({tensor.layout})", "its to_dense()")
+    if tensor.is_meta:
+        raise errors.has_no_values("a meta tensor, which has no values", "one with values")
 
 
 def _adapt_cupy(cupy: Any, tensor: Any) -> tuple[Array, Wrap, str]:

@@ -1,46 +1,61 @@
 """Any framework's tensors in, rows for the kernels out, and the result back as what the caller sent.
 
-An update is a *tree*: a tensor, or nested mappings, lists and tuples of tensors. The trees of all clients have one
-structure; each leaf of it is a block, so nothing is stacked or copied. Dict keys are visited in sorted order, so
-that the order in which a client's framework lists its layers changes no bit. Integer leaves (a BatchNorm's step
-counter, say) are no part of the vote: the result holds the lower median of the admitted clients' values.
+Each leaf of the clients' trees is a row per client. Large leaves are blocks as they are, nothing is stacked or copied;
+small ones are gathered into blocks, see :mod:`robustagg.inputs.blocks`.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from operator import attrgetter
 from typing import Any
 
 import numpy as np
 
 from robustagg import errors, kernels
-from robustagg.inputs.tensors import NATIVE_FLOATS, Path, Wrap, dtype_name, host_of, is_numbers, is_tensor, numpy_wrap
-from robustagg.kernels.interface import Array, Rows
+from robustagg.inputs import survey, trees
+from robustagg.inputs.blocks import Piece, cuts, runs
+from robustagg.inputs.clients import client_ids
+from robustagg.inputs.policy import Policy, reduced
+from robustagg.inputs.tensors import NATIVE_FLOATS, Path, Wrap, host_of, is_tensor, numbers, numpy_wrap, stored
+from robustagg.kernels.interface import GRAM_TILE, Array, Rows
 from robustagg.memory.vectors import InMemory, Memory, Vector
-from robustagg.names import Client
+from robustagg.protocol import Client
 
 CONTIGUOUS_BLOCK = 2**20  # coordinates that are copied at a time where rows are strided
+PACKED = 4 * GRAM_TILE  # coordinates of small leaves that make a block
+PACKED_BYTES = 2**26  # of such a block, where that is more than a tile
 
 
 @dataclass(frozen=True)
 class Leaf:
-    """The same tensor of every client."""
+    """The same tensor of every client, or a constant."""
 
     path: Path
-    rows: list[Array]
+    rows: list[Any]
+    """One-dimensional arrays; of constants, values. None where a client is left out."""
     shape: tuple[int, ...]
+    dtype: str
+    storage: np.dtype[Any]
+    """Dtype of the rows."""
     wrap: Wrap
     """From an array of the rows' dtype to a tensor of the clients' kind and dtype."""
+    action: str | None = None
+    """What the result holds of a leaf that does not vote, see :class:`Policy`."""
     references: list[Array] = field(default_factory=list)
     """Rows that belong to no client."""
 
     @property
     def counts(self) -> bool:
         """Whether the leaf takes part in the vote."""
-        return self.rows[0].dtype.kind != "i"
+        return self.action is None
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
 
     def tensor(self, values: Array) -> Any:
         """Results, in the rows' or the compute dtype, as a tensor like the clients'."""
@@ -48,7 +63,32 @@ class Leaf:
 
     def like(self, values: Array) -> Any:
         """Results of any shape as a tensor of the clients' kind and dtype."""
-        return self.wrap(kernels.active().narrow(values, self.rows[0].dtype))
+        return self.wrap(narrowed(values, self.storage))
+
+    def settled(self, kept: Sequence[int]) -> Any:
+        """What the result holds of a leaf that does not vote."""
+        assert self.action is not None
+        rows = [self.rows[i] for i in kept]
+        if self.dtype == survey.CONSTANT:
+            return rows[0]
+        pieces = [
+            reduced(self.action, np.stack([numbers(row[start : start + CONTIGUOUS_BLOCK], self.dtype) for row in rows]))
+            for start in range(0, max(self.size, 1), CONTIGUOUS_BLOCK)
+        ]
+        return self.wrap(stored(np.concatenate(pieces), self.dtype).reshape(self.shape))
+
+
+def narrowed(values: Array, dtype: np.dtype[Any]) -> Array:
+    """Results in a dtype of rows, infinities and NaN (which no kernel has made) as they are."""
+    if values.dtype == dtype:
+        return values
+    narrow = kernels.active().narrow(values, dtype)
+    finite = np.isfinite(values)
+    if not finite.all():
+        narrow = np.array(narrow)
+        odd = values[~finite].astype(np.float32)
+        narrow[~finite] = odd.view(np.uint32) >> 16 if dtype == np.uint16 else odd.astype(dtype)
+    return narrow
 
 
 @dataclass(frozen=True)
@@ -62,13 +102,34 @@ class Updates:
 
     @property
     def d(self) -> int:
-        return sum(leaf.rows[0].size for leaf in self.leaves if leaf.counts)
+        return sum(leaf.size for leaf in self.leaves if leaf.counts)
+
+    @cached_property
+    def cuts(self) -> list[list[Piece]]:
+        """The pieces of leaves that blocks are made of, in their order."""
+        found: list[list[Piece]] = []
+        for run in runs([leaf.storage if leaf.counts else None for leaf in self.leaves]):
+            tile = len(self.clients) * self.leaves[run[0]].storage.itemsize * GRAM_TILE
+            width = max(min(PACKED, PACKED_BYTES // tile * GRAM_TILE), GRAM_TILE)
+            found.extend(cuts([(k, self.leaves[k].size) for k in run], width, alone=PACKED))
+        return found
 
     def blocks(self, kept: Sequence[int]) -> Iterator[Rows]:
-        for leaf in self.leaves:
-            if leaf.counts:
-                rows = leaf.rows if len(kept) == len(self.clients) else [leaf.rows[i] for i in kept]
-                yield from _contiguous([*rows, *leaf.references])
+        rows = {
+            k: [*(leaf.rows if len(kept) == len(self.clients) else (leaf.rows[i] for i in kept)), *leaf.references]
+            for k, leaf in enumerate(self.leaves)
+            if leaf.counts
+        }
+        for cut in self.cuts:
+            if len(cut) > 1:
+                yield _packed(rows, cut)
+                continue
+            ((k, start, stop),) = cut
+            whole = stop - start == self.leaves[k].size
+            yield from _contiguous(rows[k] if whole else [row[start:stop] for row in rows[k]])
+        if not self.cuts:  # a model without coordinates is still a block
+            references = max((len(leaf.references) for leaf in self.leaves), default=0)
+            yield [np.empty(0, np.float32)] * (len(kept) + references)
 
     def with_references(self, trees: Mapping[str, Any]) -> Updates:
         """The source with further rows in every block, one of each named tree."""
@@ -86,6 +147,23 @@ class Updates:
         return InMemory(old, names)
 
 
+def _packed(rows: Mapping[int, Rows], cut: Sequence[Piece]) -> Rows:
+    """The rows of a block of small pieces."""
+    parts = []
+    for k, start, stop in cut:
+        whole = rows[k]
+        parts.append(whole if stop - start == whole[0].size else [row[start:stop] for row in whole])
+    return [np.concatenate(row) for row in zip(*parts, strict=True)]
+
+
+def _contiguous(rows: Rows) -> Iterator[Rows]:
+    if all(map(attrgetter("flags.c_contiguous"), rows)):
+        yield rows
+        return
+    for start in range(0, rows[0].size, CONTIGUOUS_BLOCK):
+        yield [np.ascontiguousarray(row[start : start + CONTIGUOUS_BLOCK]) for row in rows]
+
+
 class Assembly:
     """Puts the pieces of a result together as the clients' updates were."""
 
@@ -97,28 +175,47 @@ class Assembly:
         self.pieces.append(piece)
 
     def result(self) -> Any:
-        pieces = iter(self.pieces)
-        whole = {leaf.path: leaf.tensor(self._flat(leaf, pieces)) for leaf in self.updates.leaves}
+        voted = self._voted()
+        whole = {
+            leaf.path: leaf.tensor(joined(voted[k])) if leaf.counts else leaf.settled(self.kept)
+            for k, leaf in enumerate(self.updates.leaves)
+        }
         return self.updates.rebuild(whole)
 
     def publish(self) -> None:
         """The caller gets the result as it is."""
 
-    def _flat(self, leaf: Leaf, pieces: Iterator[Array]) -> Array:
-        if not leaf.counts:
-            rows = np.stack([leaf.rows[i] for i in self.kept])
-            middle = (len(rows) - 1) // 2
-            return np.asarray(np.partition(rows, middle, axis=0)[middle])
-        flat = next(pieces)
-        if flat.size == leaf.rows[0].size:
-            return flat
-        parts = [flat]
-        while sum(part.size for part in parts) < leaf.rows[0].size:
-            parts.append(next(pieces))
-        return np.concatenate(parts)
+    def _voted(self) -> list[list[Array]]:
+        """The parts of each leaf's result."""
+        parts: list[list[Array]] = [[] for _ in self.updates.leaves]
+        pieces = iter(self.pieces)
+        for cut in self.updates.cuts:
+            if len(cut) == 1:
+                ((k, start, stop),) = cut
+                while start < stop:
+                    parts[k].append(next(pieces))
+                    start += parts[k][-1].size
+                continue
+            piece, at = next(pieces), 0
+            for k, start, stop in cut:
+                parts[k].append(piece[at : at + stop - start].copy())  # not one array that keeps all others alive
+                at += stop - start
+        return parts
 
 
-def gather(updates: Any, clients: Iterable[Client] | None = None) -> Updates:
+def joined(parts: list[Array]) -> Array:
+    if len(parts) == 1:
+        return parts[0]
+    return np.concatenate(parts) if parts else np.empty(0, np.float32)
+
+
+def gather(
+    updates: Any,
+    clients: Iterable[Client] | None = None,
+    *,
+    strict: bool = False,
+    buffers: Policy | Mapping[str, str] | None = None,
+) -> Updates:
     """Check what the caller sent and view it as rows.
 
     Parameters
@@ -127,19 +224,31 @@ def gather(updates: Any, clients: Iterable[Client] | None = None) -> Updates:
         See :meth:`robustagg.rules.base.Rule.aggregate`.
     clients : iterable of n str or int, optional
         Defaults to 0 ... n - 1, or to the keys of the mapping.
+    strict : bool
+        Whether an update that cannot be used is an error.
+    buffers : mapping from pattern to action, optional
+        See :class:`robustagg.inputs.policy.Policy`.
     """
     if isinstance(updates, Mapping):
         if clients is not None:
             raise errors.clients_twice()
-        clients, trees = updates.keys(), list(updates.values())
-    elif is_tensor(updates):
+        clients, sent = updates.keys(), list(updates.values())
+    elif hasattr(updates, "columns"):
+        raise errors.frame_of_updates(updates)
+    elif is_tensor(updates) and not np.ma.is_masked(updates):
         return _stacked(updates, clients)
+    elif isinstance(updates, Iterable) and not isinstance(updates, (str, bytes)):
+        sent = list(updates)
     else:
-        trees = list(updates)
-    if not trees:
+        raise errors.not_updates(updates)
+    if not sent:
         raise errors.no_clients()
-    names = client_ids(clients, len(trees))
-    return Updates(names, _leaves(names, trees), lambda whole: _rebuilt(trees[0], (), whole))
+    names = client_ids(clients, len(sent))
+    if _are_alike(sent):
+        return Updates(names, [_alike(sent)], lambda whole: whole[()])
+    found = survey.Entrants(names, sent, Policy.of(buffers), strict).survey()
+    leaves = _leaves(found, names)
+    return Updates(names, leaves, lambda whole: trees.rebuilt(sent[found.model], whole), found.excluded)
 
 
 def _stacked(updates: Any, clients: Iterable[Client] | None) -> Updates:
@@ -150,83 +259,19 @@ def _stacked(updates: Any, clients: Iterable[Client] | None) -> Updates:
     if not shape[0]:
         raise errors.no_clients()
     names = client_ids(clients, shape[0])
-    host, wrap = host_of(names[0], (), updates)
-    leaf = Leaf((), list(host), shape[1:], wrap)
-    if not leaf.counts:
+    host = host_of(names[0], (), updates)
+    if not host.floating:
         raise errors.only_integers(names[0], host.dtype)
+    leaf = Leaf((), list(host.values), shape[1:], host.dtype, host.values.dtype, host.wrap)
     return Updates(names, [leaf], lambda whole: whole[()])
 
 
 def flat(updates: Any) -> Leaf:
     """The one leaf of flat updates, with contiguous rows."""
-    leaves = gather(updates).leaves
+    leaves = gather(updates, strict=True).leaves
     if len(leaves) != 1 or len(leaves[0].shape) != 1:
         raise errors.flat_updates_only()
     return replace(leaves[0], rows=[np.ascontiguousarray(row) for row in leaves[0].rows])
-
-
-def client_ids(clients: Iterable[Client] | None, n: int) -> tuple[Client, ...]:
-    """Checked ids of n clients."""
-    if clients is None:
-        return tuple(range(n))
-    names = tuple(int(c) if isinstance(c, np.integer) else c for c in clients)
-    if len(names) != n:
-        raise errors.client_count(len(names), n)
-    seen: dict[tuple[type, Client], int] = {}
-    for i, name in enumerate(names):
-        if not isinstance(name, (str, int)) or isinstance(name, bool):
-            raise errors.bad_client_id(name)
-        first = seen.setdefault((str if isinstance(name, str) else int, name), i)
-        if first != i:
-            raise errors.duplicate_client(name, first, i)
-    return names
-
-
-# --- trees ----------------------------------------------------------------------------------------------------------
-
-
-def _walk(tree: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
-    if isinstance(tree, np.ndarray):
-        yield path, tree
-    elif isinstance(tree, Mapping):
-        for key in sorted(tree, key=lambda key: (type(key).__name__, key)):
-            yield from _walk(tree[key], (*path, key))
-    elif isinstance(tree, (list, tuple)) and not is_numbers(tree):
-        for i, branch in enumerate(tree):
-            yield from _walk(branch, (*path, i))
-    else:
-        yield path, tree
-
-
-def _rebuilt(tree: Any, path: Path, whole: dict[Path, Any]) -> Any:
-    if path in whole:
-        return whole[path]
-    if isinstance(tree, Mapping):
-        kind = OrderedDict if isinstance(tree, OrderedDict) else dict
-        return kind((key, _rebuilt(branch, (*path, key), whole)) for key, branch in tree.items())
-    branches = [_rebuilt(branch, (*path, i), whole) for i, branch in enumerate(tree)]
-    if isinstance(tree, tuple):
-        return type(tree)(*branches) if hasattr(tree, "_fields") else tuple(branches)
-    return branches
-
-
-def _leaves(clients: Sequence[Client], trees: list[Any]) -> list[Leaf]:
-    """One leaf per tensor of the common structure, which is the first client's."""
-    if _are_alike(trees):
-        shape = trees[0].shape
-        rows = trees if len(shape) == 1 else [tree.reshape(-1) for tree in trees]
-        return [Leaf((), rows, shape, numpy_wrap(trees[0].dtype))]
-    first = [(path, *host_of(clients[0], path, tensor)) for path, tensor in _walk(trees[0])]
-    leaves = [Leaf(path, [host.reshape(-1)], host.shape, wrap) for path, host, wrap in first]
-    for client, tree in zip(clients[1:], trees[1:], strict=True):
-        for leaf, row in zip(leaves, matched(leaves, client, tree, clients[0]), strict=True):
-            leaf.rows.append(row)
-    if not any(leaf.counts for leaf in leaves):
-        if leaves:
-            raise errors.only_integers(clients[0], leaves[0].rows[0].dtype)
-        empty = [np.empty(0, np.float32)] * len(trees)  # a model without tensors is still a block of no coordinates
-        leaves.append(Leaf(("",), empty, (0,), lambda flat: flat))
-    return leaves
 
 
 def _are_alike(trees: Sequence[Any]) -> bool:
@@ -238,27 +283,43 @@ def _are_alike(trees: Sequence[Any]) -> bool:
     return all(type(tree) is np.ndarray and tree.shape == shape and tree.dtype == dtype for tree in trees)
 
 
-def matched(leaves: Sequence[Leaf], client: Client, tree: Any, reference: Client) -> list[Array]:
-    """A tree's rows in the order of the leaves; raises where it differs from them in structure, shape or dtype."""
-    branches = list(_walk(tree))
-    if [path for path, _ in branches] != [leaf.path for leaf in leaves]:
-        theirs, ours = {path for path, _ in branches}, {leaf.path for leaf in leaves}
-        raise errors.other_structure(client, sorted(ours - theirs, key=str), sorted(theirs - ours, key=str), reference)
-    rows = []
-    for leaf, (path, tensor) in zip(leaves, branches, strict=True):
-        host, _ = host_of(client, path, tensor)
-        if host.shape != leaf.shape:
-            raise errors.ragged(client, path, host.shape, reference, leaf.shape)
-        row = host.reshape(-1)
-        if row.dtype != leaf.rows[0].dtype:
-            raise errors.mixed_dtypes(client, path, dtype_name(row), reference, dtype_name(leaf.rows[0]))
-        rows.append(row)
+def _alike(trees: Sequence[Array]) -> Leaf:
+    shape, dtype = trees[0].shape, trees[0].dtype
+    rows = list(trees) if len(shape) == 1 else [tree.reshape(-1) for tree in trees]
+    return Leaf((), rows, shape, dtype.name, dtype, numpy_wrap(dtype))
+
+
+def _leaves(found: survey.Survey, clients: Sequence[Client]) -> list[Leaf]:
+    """One leaf per tensor or constant of the model."""
+    model = found.seen[found.model]
+    leaves = []
+    for k, ((path, dtype, shape), action) in enumerate(zip(model.leaves, found.actions, strict=True)):
+        rows = [found.seen[i].rows[k] if i in found.seen else None for i in range(len(clients))]
+        storage = np.dtype(object) if dtype == survey.CONSTANT else model.rows[k].dtype
+        leaves.append(Leaf(path, rows, shape or (), dtype, storage, model.wraps[k], action))
+    if leaves and not any(model.floating):
+        raise errors.only_integers(clients[found.model], model.leaves[0][1])
+    return leaves
+
+
+def matched(leaves: Sequence[Leaf], name: str, tree: Any, reference: Client) -> list[Array]:
+    """A tree's rows in the order of the leaves, of those that vote; raises where it differs from them."""
+    wanted = {leaf.path: leaf for leaf in leaves if leaf.counts}
+    others = {leaf.path for leaf in leaves} - wanted.keys()
+    sent = {path: value for path, kind, value in trees.walk(tree) if not kind}
+    missing = [path for path in wanted if path not in sent]
+    extra = [path for path in sent if path not in wanted and path not in others]
+    if missing or extra:
+        raise errors.other_structure(name, missing, extra, reference)
+    rows: list[Array] = []
+    for leaf in leaves:
+        if not leaf.counts:
+            rows.append(np.empty(0, leaf.storage))
+            continue
+        host = host_of(name, leaf.path, sent[leaf.path])
+        if host.values.shape != leaf.shape:
+            raise errors.ragged(name, leaf.path, host.values.shape, reference, leaf.shape)
+        if host.dtype != leaf.dtype:
+            raise errors.mixed_dtypes(name, leaf.path, host.dtype, reference, leaf.dtype)
+        rows.append(host.values.reshape(-1))
     return rows
-
-
-def _contiguous(rows: Rows) -> Iterator[Rows]:
-    if all(map(attrgetter("flags.c_contiguous"), rows)):
-        yield rows
-        return
-    for start in range(0, rows[0].size, CONTIGUOUS_BLOCK):
-        yield [np.ascontiguousarray(row[start : start + CONTIGUOUS_BLOCK]) for row in rows]

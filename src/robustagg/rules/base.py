@@ -93,6 +93,8 @@ class Rule(Component, Generic[V]):
         clients: Iterable[Client] | None = None,
         sample_counts: Sequence[float] | Mapping[Client, float] | None = None,
         round: int | None = None,
+        strict: bool = False,
+        buffers: Mapping[str, str] | None = None,
         **extras: Any,
     ) -> Result:
         """Turn one round of clients' updates into one update.
@@ -100,17 +102,27 @@ class Rule(Component, Generic[V]):
         Parameters
         ----------
         updates : (n, d) array, iterable of n updates, or mapping from client to update
-            An update is a flat tensor, or nested dicts, lists and tuples of tensors (a state dict); all of one
-            structure and dtype: float16, bfloat16, float32 or float64, from NumPy, torch, JAX, CuPy, or anything
-            with the array protocol, DLPack or the buffer protocol. Integer tensors inside a structure are not
-            aggregated: the result holds their lower median. Nothing is written to them; what lies on a device is
-            copied to the host, contiguous host tensors are not copied.
+            An update is a flat tensor, or nested mappings, sequences, dataclasses or registered nodes of tensors (a
+            state dict): float8, float16, bfloat16, float32 or float64, from NumPy, torch, JAX, CuPy, or anything
+            with the array protocol, DLPack or the buffer protocol. The model is the most common structure (paths,
+            shapes, dtypes), of several the first; a client that sent something else is left out, and the result
+            says why. What is no tensor (None, flags, words) must be the same for most clients, and passes through.
+            Nothing is written to the tensors; what lies on a device is copied to the host, large contiguous host
+            tensors are not copied.
         clients : iterable of n str or int, optional
             Who sent what; defaults to 0 ... n - 1, or to the keys of the mapping.
         sample_counts : sequence of n numbers, or mapping from client to number, optional
             Training samples of each client, for rules that weigh by them.
         round : int, optional
             Number of the round; defaults to the previous one plus 1.
+        strict : bool
+            Whether an update that cannot be used is an error.
+        buffers : mapping from pattern to action, optional
+            What the result holds of tensors that do not vote, by their dotted path, of several patterns the first:
+            ``{"*.running_*": "median", "*.num_batches_tracked": "max"}``. The actions are "median" (the lower one),
+            "max", "min", "first" (of the admitted clients) and "equal" (most clients must agree, others are left
+            out). Without one, integer tensors of up to 16 values, such as step counters, get the lower median; larger
+            ones, or small ones with a scale beside them, may be quantised weights and must be equal.
         **extras
             What some rules need besides, see their own documentation.
 
@@ -124,7 +136,7 @@ class Rule(Component, Generic[V]):
         TypeError, ValueError
             If something of this does not hold; the text names the client. The rule is then as it was before.
         """
-        return engine.run(self, inputs.gather(updates, clients), sample_counts, round, extras)
+        return engine.run(self, inputs.gather(updates, clients, strict=strict, buffers=buffers), sample_counts, round, extras)
 
     def __call__(self, updates: Any, **arguments: Any) -> Any:
         """The update alone: ``rule.aggregate(updates, ...).update``."""

@@ -31,12 +31,19 @@ class PreAggregation(Component):
     measures: ClassVar[type[Gram] | type[Related] | None] = Gram
     """What the matrix depends on: the inner products of all rows, their lengths, or nothing."""
 
-    def __call__(self, updates: Any, clients: Iterable[Client] | None = None, round: int | None = None) -> Any:
+    def __call__(
+        self,
+        updates: Any,
+        clients: Iterable[Client] | None = None,
+        round: int | None = None,
+        strict: bool = False,
+        buffers: Mapping[str, str] | None = None,
+    ) -> Any:
         """The mixed updates.
 
         Parameters
         ----------
-        updates, clients, round
+        updates, clients, round, strict, buffers
             As :meth:`Rule.aggregate` takes them.
 
         Returns
@@ -45,7 +52,9 @@ class PreAggregation(Component):
             Of the kind and dtype of what came in: an array for an array, else a list. Clients whose update holds a NaN
             or an infinity are left out.
         """
-        source = Apart(inputs.gather(updates, clients), whole=hasattr(updates, "shape"))
+        source = Apart(
+            inputs.gather(updates, clients, strict=strict, buffers=buffers), whole=hasattr(updates, "shape")
+        )
         return engine.run(Mixer(self), source, number=round).update
 
     def after(self, round: Round) -> Round:

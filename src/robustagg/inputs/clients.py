@@ -1,0 +1,29 @@
+"""Who sent what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from robustagg import errors
+from robustagg.protocol import Client
+
+
+def client_ids(clients: Iterable[Client] | None, n: int) -> tuple[Client, ...]:
+    """Checked ids of n clients."""
+    if clients is None:
+        return tuple(range(n))
+    if isinstance(clients, (str, bytes)) or not isinstance(clients, Iterable):
+        raise errors.not_client_ids(clients)
+    names = tuple(int(c) if isinstance(c, np.integer) else str(c) if isinstance(c, np.str_) else c for c in clients)
+    if len(names) != n:
+        raise errors.client_count(len(names), n)
+    seen: dict[tuple[type, Client], int] = {}
+    for i, name in enumerate(names):
+        if not isinstance(name, (str, int)) or isinstance(name, bool):
+            raise errors.bad_client_id(name)
+        first = seen.setdefault((str if isinstance(name, str) else int, name), i)
+        if first != i:
+            raise errors.duplicate_client(name, first, i)
+    return names

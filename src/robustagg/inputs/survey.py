@@ -1,0 +1,227 @@
+"""Whose trees can be used: the most common structure among them is the model's, and nobody else's counts."""
+
+from __future__ import annotations
+
+import pickle
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from robustagg import errors
+from robustagg.inputs import trees
+from robustagg.inputs.policy import Described, Policy
+from robustagg.inputs.tensors import NATIVE_FLOATS, Host, Path, Wrap, holds_numbers, host_of
+from robustagg.protocol import Client
+
+CONSTANT = "no tensor"
+Entry = tuple[Path, str, tuple[int, ...] | None]
+"""A leaf's path, dtype (or CONSTANT) and shape; a node's path, kind and None."""
+
+
+class Seen(NamedTuple):
+    """One client's tree, taken apart."""
+
+    structure: tuple[Entry, ...]
+    rows: list[Any]
+    """Of each leaf, one-dimensional; of a constant its value."""
+    wraps: list[Wrap]
+    floating: list[bool]
+
+    @property
+    def leaves(self) -> list[Entry]:
+        return [entry for entry in self.structure if entry[2] is not None]
+
+
+class Survey(NamedTuple):
+    """The model, and who sent one."""
+
+    model: int
+    """The first client that did."""
+    seen: dict[int, Seen]
+    excluded: dict[int, str]
+    actions: list[str | None]
+
+
+@dataclass(frozen=True)
+class Entrants:
+    """Who has sent a tree, and what becomes of those that cannot be used."""
+
+    clients: Sequence[Client]
+    trees: Sequence[Any]
+    policy: Policy
+    strict: bool
+
+    def survey(self) -> Survey:
+        """Look at every tree, and compare it with the most common structure; of several, the first."""
+        seen, faults = self._looked()
+        if not seen:
+            raise errors.nobody_usable(list(faults.values()))
+        common = Counter(one.structure for one in seen.values()).most_common(1)[0][0]
+        model = next(i for i, one in seen.items() if one.structure == common)
+        for i, one in seen.items():
+            if one.structure is not common and one.structure != common:
+                faults[i] = self._refused(difference(self.clients[i], one, self.clients[model], seen[model]))
+        usable = {i: one for i, one in seen.items() if i not in faults}
+        actions = self._actions(seen[model])
+        for k, action in enumerate(actions):
+            if action == "equal":
+                faults |= self._disagreeing(k, usable, seen[model].leaves[k])
+                usable = {i: one for i, one in usable.items() if i not in faults}
+        excluded = {i: f"not admitted: {fault}" for i, fault in sorted(faults.items())}
+        return Survey(model if model in usable else min(usable), usable, excluded, actions)
+
+    def _looked(self) -> tuple[dict[int, Seen], dict[int, Exception]]:
+        seen: dict[int, Seen] = {}
+        faults: dict[int, Exception] = {}
+        again: Callable[[Any], Seen | None] = lambda tree: None  # noqa: E731
+        for i, (client, tree) in enumerate(zip(self.clients, self.trees, strict=True)):
+            try:
+                seen[i] = again(tree) or look(client, tree, self.policy)
+            except (TypeError, ValueError) as fault:
+                faults[i] = self._refused(fault)
+            except Exception as fault:  # whatever a tree does when it is walked
+                faults[i] = self._refused(errors.not_a_tree(client, fault))
+            else:
+                if len(seen) == 1:
+                    again = _repeated(tree, seen[i])
+        return seen, faults
+
+    def _refused(self, fault: Exception) -> Exception:
+        if self.strict:
+            raise fault from None
+        return fault
+
+    def _actions(self, model: Seen) -> list[str | None]:
+        """What becomes of each leaf of the model; see :meth:`Policy.actions`."""
+        told = [
+            Described(path, floating, shape or ())
+            for (path, _, shape), floating in zip(model.leaves, model.floating, strict=True)
+        ]
+        tensors = [k for k, (_, dtype, _) in enumerate(model.leaves) if dtype != CONSTANT]
+        actions: list[str | None] = ["equal"] * len(told)
+        for k, action in zip(tensors, self.policy.actions([told[k] for k in tensors]), strict=True):
+            actions[k] = action
+        return actions
+
+    def _disagreeing(self, k: int, usable: Mapping[int, Seen], leaf: Entry) -> dict[int, Exception]:
+        """Who holds another value at leaf k than most; an error where there is no most."""
+        held = {i: one.rows[k] for i, one in usable.items()}
+        first = most(list(held.values()))
+        odd = [i for i, value in held.items() if not same(value, first)]
+        if not odd:
+            return {}
+        path, dtype, shape = leaf
+        if 2 * (len(held) - len(odd)) <= len(held):
+            client = self.clients[min(held)]
+            if dtype == CONSTANT:
+                raise errors.no_agreement(path, [(self.clients[i], value) for i, value in held.items()])
+            raise errors.may_be_weights(client, path, dtype, shape or ())
+        reference = self.clients[next(i for i in held if i not in odd)]
+        return {i: self._refused(errors.other_value(self.clients[i], path, held[i], reference, first)) for i in odd}
+
+
+def look(client: Client, tree: Any, policy: Policy) -> Seen:
+    """Take one client's tree apart; raises where something in it is no tensor that could be aggregated."""
+    structure: list[Entry] = []
+    rows: list[Any] = []
+    wraps: list[Wrap] = []
+    floating: list[bool] = []
+    for path, kind, value in trees.walk(tree):
+        if kind:
+            structure.append((path, kind, None))
+            continue
+        host = _host(client, path, value, policy)
+        if host is None:
+            if not path:
+                raise errors.not_a_tensor(client, path, value)
+            structure.append((path, CONSTANT, ()))
+        else:
+            structure.append((path, host.dtype, host.values.shape))
+        rows.append(value if host is None else host.values.reshape(-1))
+        wraps.append(_itself if host is None else host.wrap)
+        floating.append(host is not None and host.floating)
+    return Seen(tuple(structure), rows, wraps, floating)
+
+
+def _itself(value: Any) -> Any:
+    return value
+
+
+def _host(client: Client, path: Path, value: Any, policy: Policy) -> Host | None:
+    if holds_numbers(value):
+        if isinstance(value, (list, tuple)) and path and all(type(number) is int for number in value):
+            return None  # indices of something
+        host = host_of(client, path, value)
+        kind = type(value)
+        return host._replace(wrap=lambda row: kind(row.tolist())) if path and kind in (list, tuple) else host
+    if type(value) in (int, bool) and policy.said(path) and -(2**63) <= value < 2**63:
+        return Host(np.asarray(value), np.asarray(value).dtype.name, lambda row: type(value)(row))
+    return None
+
+
+def _repeated(first: Any, seen: Seen) -> Callable[[Any], Seen | None]:
+    """Takes trees apart that are dicts of the same arrays as the first: the common case, and quick."""
+    if type(first) is not dict or not all(
+        type(value) is np.ndarray and value.dtype in NATIVE_FLOATS for value in first.values()
+    ):
+        return lambda tree: None
+    leaves = [(key, first[key].shape, first[key].dtype) for key in trees.in_order(first)]
+
+    def look(tree: Any) -> Seen | None:
+        if type(tree) is not dict or len(tree) != len(leaves):
+            return None
+        rows = []
+        for key, shape, dtype in leaves:
+            value = tree.get(key)
+            if type(value) is not np.ndarray or value.shape != shape or value.dtype != dtype:
+                return None
+            rows.append(value if len(shape) == 1 else value.reshape(-1))
+        return seen._replace(rows=rows)
+
+    return look
+
+
+def difference(client: Client, one: Seen, reference: Client, model: Seen) -> Exception:
+    """In what a client's structure is not the model's."""
+    theirs, ours = ({entry[0]: entry for entry in seen.leaves} for seen in (one, model))
+    missing, extra = [path for path in ours if path not in theirs], [path for path in theirs if path not in ours]
+    if missing or extra:
+        return errors.other_structure(client, missing, extra, reference)
+    for path, dtype, shape in model.leaves:
+        if theirs[path][2] != shape and CONSTANT not in (dtype, theirs[path][1]):
+            return errors.ragged(client, path, theirs[path][2] or (), reference, shape or ())
+        if theirs[path][1] != dtype:
+            return errors.mixed_dtypes(client, path, theirs[path][1], reference, dtype)
+    kinds = {entry[0]: entry[1] for entry in one.structure if entry[2] is None}
+    for path, kind, shape in model.structure:
+        if shape is None and kinds.get(path) != kind:
+            return errors.other_kind(client, path, kinds.get(path), reference, kind)
+    return errors.other_structure(client, [], [], reference)
+
+
+def most(values: list[Any]) -> Any:
+    """The value that more than half of them are, if there is one (Boyer and Moore's majority vote)."""
+    candidate, lead = values[0], 0
+    for value in values:
+        if not lead:
+            candidate = value
+        lead += 1 if same(value, candidate) else -1
+    return candidate
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two values of constants are equal, and of one type."""
+    if one is other:
+        return True
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, np.ndarray):
+        return one.dtype == other.dtype and bool(np.array_equal(one, other, equal_nan=one.dtype.kind == "f"))
+    try:
+        return bool(one == other) or pickle.dumps(one) == pickle.dumps(other)
+    except Exception:  # what cannot be compared is not equal
+        return False
+
