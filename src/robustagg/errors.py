@@ -417,6 +417,10 @@ def unknown_option(attack: str, option: str, known: Sequence[str]) -> ValueError
     return ValueError(f"attack {attack!r} has no option {option!r}; it has {', '.join(known) or 'none'}")
 
 
+def converter_needs(suffix: str, package: str, version: str, install: str) -> ImportError:
+    return ImportError(f"{suffix} files are read by {package} {version} or later: pip install '{install}'")
+
+
 def optional_package(package: str, extra: str) -> ImportError:
     return ImportError(f"this needs {package}, which is not installed: pip install 'robustagg[{extra}]'")
 
@@ -477,6 +481,10 @@ def not_a_list_of_paths(paths: object) -> TypeError:
     return TypeError(f"paths must be a list of paths, one for each client, got {paths!r}")
 
 
+def ids_twice() -> ValueError:
+    return ValueError("paths is a mapping from client to path, so leave out ids=")
+
+
 def same_stem(stem: str, first: str, second: str) -> ValueError:
     return ValueError(f"{first} and {second} would both be client {stem!r}; say who sent what with ids=")
 
@@ -513,10 +521,12 @@ def single_tensor_only(path: object, tensors: int) -> ValueError:
     return ValueError(f"cannot write {path}: a .npy file holds one tensor, and this model has {tensors}")
 
 
-def c_order_only(path: object, name: str) -> ValueError:
-    return ValueError(
-        f"cannot write {path}: tensor {shown(name)} is stored in Fortran order, which only .npz and .npy know"
-    )
+def reserved_name(path: object, name: str) -> ValueError:
+    return ValueError(f"cannot write {path}: the format keeps the name {name!r} for itself, and a tensor has it")
+
+
+def output_is_folder(path: object) -> ValueError:
+    return ValueError(f"{path} is a folder: say the name of a file")
 
 
 def unusable_file(client: object, path: str, fault: Unreadable) -> ValueError:
@@ -643,6 +653,29 @@ def other_dtype(name: str, dtype: str, expected: str) -> Unreadable:
     return Unreadable(f"tensor {shown(name)} has dtype {dtype}, where most clients sent {expected}")
 
 
-def other_order(name: str, fortran: bool) -> Unreadable:
-    ours, theirs = ("Fortran", "C") if fortran else ("C", "Fortran")
-    return Unreadable(f"tensor {shown(name)} is stored in {ours} order, where most clients sent {theirs} order")
+def not_what_it_says(suffix: str, what: str) -> Unreadable:
+    return Unreadable(f"not a {suffix} file but {what}")
+
+
+def no_model_in_folder(count: int) -> Unreadable:
+    return Unreadable(f"a folder of {count} files that could be the model; one is wanted, or one index of its parts")
+
+
+def bad_index(fault: str) -> Unreadable:
+    return Unreadable(f"not an index of a model's parts: {fault}")
+
+
+def misplaced_in_shards(name: str, shard: str) -> Unreadable:
+    return Unreadable(f"tensor {shown(name)} is not as the index has it, in {shown(shard)}")
+
+
+def not_converted(fault: str) -> Unreadable:
+    return Unreadable(f"cannot be read: {fault[:200]}")
+
+
+def converter_stopped(fault: str) -> Unreadable:
+    return Unreadable(f"cannot be read within the limits set for strangers' files: {fault}")
+
+
+def worker_gone(package: str) -> OSError:
+    return OSError(f"the process that reads files with {package} has ended: does 'import {package}' work?")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -10,23 +11,28 @@ from pathlib import Path
 from typing import Any
 
 from robustagg import engine, errors, inputs
-from robustagg.files import budget, folder, output
+from robustagg.files import budget, folder, foreign, output
 from robustagg.files.folder import Folder
+from robustagg.files.opener import Opener
 from robustagg.files.output import Target
 from robustagg.files.progress import Progress
+from robustagg.files.shards import INDEX
 from robustagg.files.source import Files
+from robustagg.files.storage import Scratch
 from robustagg.files.survey import Entrants, survey
-from robustagg.files.tensors import Tensor
+from robustagg.files.tensors import Model
 from robustagg.protocol import Client, Result
 from robustagg.rules.base import Rule
 from robustagg.rules.mixing.base import Mixer, PreAggregation
+
+MODELS = ("model.safetensors", "pytorch_model.bin", "model.weights.h5")  # as their frameworks name every model
 
 __all__ = ["aggregate_files", "preaggregate_files"]
 
 
 def aggregate_files(
     rule: Rule[Any],
-    paths: Iterable[str | PathLike[str]],
+    paths: Iterable[str | PathLike[str]] | Mapping[Client, str | PathLike[str]],
     out: str | PathLike[str],
     *,
     ids: Iterable[Client] | None = None,
@@ -88,17 +94,17 @@ def aggregate_files(
     """
     if not isinstance(rule, Rule):
         raise errors.rule_expected(rule)
-    paths = _listed(paths)
-    entrants = Entrants(_clients(ids, paths), paths, strict)
+    listed, clients = _listed(paths, ids)
     out = Path(out)
-    output.check(out, paths)
-    target = partial(Target, out)
-    return _run(rule, entrants, target, max_memory, progress, sample_counts=sample_counts, number=round, extras=extras)
+    output.check(out, listed)
+    entrants, target = Entrants(clients, listed, strict), partial(Target, out)
+    options: dict[str, Any] = {"sample_counts": sample_counts, "number": round, "extras": extras}
+    return _run(rule, entrants, target, out.absolute().parent, max_memory, progress, **options)
 
 
 def preaggregate_files(
     member: PreAggregation,
-    paths: Iterable[str | PathLike[str]],
+    paths: Iterable[str | PathLike[str]] | Mapping[Client, str | PathLike[str]],
     out: str | PathLike[str],
     *,
     ids: Iterable[Client] | None = None,
@@ -154,54 +160,77 @@ def preaggregate_files(
     """
     if not isinstance(member, PreAggregation):
         raise errors.preaggregation_expected(member)
-    paths = _listed(paths)
-    entrants = Entrants(_clients(ids, paths), paths, strict)
-    names = entrants.clients if member.keeps_clients else None
-    out, suffix = Path(out), Path(paths[0]).suffix if suffix is None else suffix
+    listed, clients = _listed(paths, ids)
+    names = clients if member.keeps_clients else None
+    if suffix is None:
+        suffix = Path(listed[0]).suffix
+        suffix = suffix if suffix.lower() in output.WRITERS else ".safetensors"
+    out = Path(out)
     folder.check(out, suffix, names or ())
     target = partial(Folder, out, suffix, names)
-    result = _run(Mixer(member), entrants, target, max_memory, progress, number=round)
+    entrants = Entrants(clients, listed, strict)
+    result = _run(Mixer(member), entrants, target, out.absolute().parent, max_memory, progress, number=round)
     return replace(result, rule=type(member).__name__)
 
 
 def _run(
     rule: Rule[Any],
     entrants: Entrants,
-    target: Callable[[tuple[Tensor, ...]], Target | Folder],
+    target: Callable[[Model], Target | Folder],
+    folder: Path,
     max_memory: int | str,
     progress: Callable[[int, int], None] | None,
     **arguments: Any,
 ) -> Result:
     """One round of files; where the result goes is made once the model's tensors are known."""
-    memory = budget.parse(max_memory)
-    found = survey(entrants, budget.header_limit(memory))
+    memory, scratch = budget.parse(max_memory), Scratch(folder)
+    for path in entrants.paths:
+        foreign.library(path)
+    with foreign.Converters(scratch) as converters:
+        found = survey(entrants, Opener(budget.header_limit(memory), scratch, converters))
     voting = [tensor for tensor in found.tensors if tensor.counts]
     if found.tensors and not voting:
         raise errors.only_integers(entrants.clients[min(found.files)], found.tensors[0].dtype)
     itemsize = max((tensor.storage.itemsize for tensor in voting), default=1)
     n = len(found.files)
     plan = budget.divide(memory, n, n * rule.further_rows, itemsize, found.nbytes)
-    work = Progress(progress, found, passes=2 if rule.observes else 1)
-    with target(found.tensors) as out, Files(entrants, found, plan, out, work) as source:
+    work = Progress(progress, found, passes=1 + rule.observes + rule.unguarded)
+    with target(found.model) as out, Files(entrants, found, plan, out, work) as source:
         return engine.run(rule, source, **arguments)
 
 
-def _listed(paths: Iterable[str | PathLike[str]]) -> tuple[str, ...]:
+def _listed(
+    paths: Iterable[str | PathLike[str]] | Mapping[Client, str | PathLike[str]], ids: Iterable[Client] | None
+) -> tuple[tuple[str, ...], tuple[Client, ...]]:
+    """The paths, and who each is of."""
     if isinstance(paths, (str, bytes, PathLike)):
         raise errors.not_a_list_of_paths(paths)
+    if isinstance(paths, Mapping):
+        if ids is not None:
+            raise errors.ids_twice()
+        ids, paths = list(paths), list(paths.values())
     listed = tuple(fspath(path) for path in paths)
     if not listed:
         raise errors.no_clients()
-    return listed
+    return listed, _named(listed) if ids is None else inputs.client_ids(ids, len(listed))
 
 
-def _clients(ids: Iterable[Client] | None, paths: Sequence[str]) -> tuple[Client, ...]:
-    if ids is not None:
-        return inputs.client_ids(ids, len(paths))
-    stems: dict[str, str] = {}
-    for path in paths:
-        stem = Path(path).stem
-        if stem in stems:
-            raise errors.same_stem(stem, stems[stem], path)
-        stems[stem] = path
-    return tuple(stems)
+def _named(paths: Sequence[str]) -> tuple[Client, ...]:
+    """Clients by their files' names."""
+    names = [_name(path) for path in paths]
+    first: dict[str, str] = {}
+    for name, path in zip(names, paths, strict=True):
+        if name in first:
+            raise errors.same_stem(name, first[name], path)
+        first[name] = path
+    return tuple(names)
+
+
+def _name(path: str) -> str:
+    """The file's name without suffixes; its folder's where that is the client's, or all clients' files have one name."""
+    whole = Path(path).absolute()
+    if os.path.isdir(path):
+        return whole.name
+    if path.endswith(INDEX) or whole.name in MODELS:
+        return whole.parent.name
+    return whole.name.removesuffix(".weights.h5") if path.endswith(".weights.h5") else whole.stem

@@ -25,16 +25,18 @@ class Budget:
     """Coordinates that are read at a time: a multiple of GRAM_TILE."""
     notes: int
     """Bytes of notes; what goes beyond is kept on disk."""
+    turning: int
+    """Bytes of a tensor that are brought into another order at a time."""
 
 
 def parse(size: int | str) -> int:
     """Bytes of a size like 536870912, "512 MiB" or "2GB"."""
     if isinstance(size, str):
-        found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?I?)B?\s*", size, re.IGNORECASE)
+        found = re.fullmatch(r"\s*(\d{1,19}(?:\.\d{1,19})?)\s*([KMGT]?I?)B?\s*", size, re.IGNORECASE | re.ASCII)
         if found is None or found[2].upper() not in UNITS:
             raise errors.bad_memory(size)
         size = int(float(found[1]) * UNITS[found[2].upper()])
-    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+    if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size < 2**63:
         raise errors.bad_memory(size)
     return size
 
@@ -65,4 +67,4 @@ def divide(memory: int, rows: int, further: int, itemsize: int, fixed: int) -> B
     width = min((memory - fixed) // 2 // per_coordinate, ROWS // (rows * itemsize))
     width = max(width // GRAM_TILE, 1) * GRAM_TILE
     notes = (memory - fixed - width * per_coordinate) * 7 // 8  # the rest is for what allocators do not give back
-    return Budget(width, notes)
+    return Budget(width, notes, header_limit(memory))

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import secrets
-import shutil
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from robustagg import errors
-from robustagg.files.output import WRITERS, Output, Target, check_model, renamed
-from robustagg.files.tensors import Tensor
+from robustagg.files.layout import Layout, Middles
+from robustagg.files.output import WRITERS, Output, check_model
+from robustagg.files.tensors import Model
 from robustagg.kernels.interface import Array
-from robustagg.memory.vectors import PIECE, Disk, Memory, Stored, Vector
+from robustagg.memory.publish import Draft
+from robustagg.memory.vectors import PIECE, Disk, Memory, OnDisk, Stored, Vector
 from robustagg.protocol import Client
-
-if TYPE_CHECKING:
-    from robustagg.files.source import Files
 
 
 def check(path: Path, suffix: str, clients: Sequence[Client]) -> None:
@@ -45,78 +42,79 @@ class Folder:
     Its files have the names of the clients whose rows they hold, or of buckets where `clients` is None.
     """
 
-    def __init__(self, path: Path, suffix: str, clients: Sequence[Client] | None, tensors: tuple[Tensor, ...]) -> None:
-        check_model(path / f"*{suffix}", suffix, tensors)
-        self.path, self._suffix, self._clients = path, suffix, clients
-        self.partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
-        self.partial.mkdir()
+    def __init__(self, path: Path, suffix: str, clients: Sequence[Client] | None, model: Model) -> None:
+        check_model(path / f"*{suffix}", suffix, model)
+        self.path, self.suffix, self._clients = path, suffix, clients
+        self.draft = Draft(path)
 
     @property
     def folder(self) -> Path:
         """Where temporary files go."""
-        return self.path.parent
+        return self.path.absolute().parent
 
-    def sink(self, source: Files, kept: Sequence[int]) -> Rows:
-        return Rows(source, kept, self)
+    def sink(self, layout: Layout, kept: Sequence[int], middles: Middles) -> Rows:
+        return Rows(self, layout, kept, middles)
 
     def __enter__(self) -> Folder:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        shutil.rmtree(self.partial, ignore_errors=True)
+        self.draft.__exit__()
 
     def names(self, kept: Sequence[int], m: int) -> list[str]:
         """Of the files of m rows, in their order."""
         if self._clients is None:
-            return [f"bucket-{k:0{len(str(m - 1))}}{self._suffix}" for k in range(m)]
-        return [f"{self._clients[i]}{self._suffix}" for i in kept]
+            return [f"bucket-{k:0{len(str(m - 1))}}{self.suffix}" for k in range(m)]
+        return [f"{self._clients[i]}{self.suffix}" for i in kept]
 
 
 class Rows:
     """Takes the pieces of m rows in the order of the cuts. They are in one file before each gets its own."""
 
-    def __init__(self, source: Files, kept: Sequence[int], folder: Folder) -> None:
-        self._source, self._kept, self._folder = source, kept, folder
+    def __init__(self, folder: Folder, layout: Layout, kept: Sequence[int], middles: Middles) -> None:
+        self._folder, self._layout, self._kept, self._middles = folder, layout, kept, middles
         self._m = 0
         self._memory: Memory | None = None
 
     def add(self, piece: Array) -> None:
         if self._memory is None:
             self._m = len(piece)
-            self._memory = self._source.memory({}, range(self._m))
+            self._memory = OnDisk({}, range(self._m), self._layout.d, self._layout.dtype, self._folder.folder)
         self._memory.add(piece)
 
     def result(self) -> list[Path]:
         """Write the files."""
         assert self._memory is not None
-        rows, middles = self._memory.vectors(), self._middles()
+        rows, middles = self._memory.vectors(), self._shared_middles()
         names = self._folder.names(self._kept, self._m)
+        self._folder.draft.path.mkdir()
         for k, name in enumerate(names):
-            self._write(rows[k], middles, self._folder.partial / name)
+            self._write(rows[k], middles, self._folder.draft.path / name)
         return [self._folder.path / name for name in names]
 
     def publish(self) -> None:
-        renamed(self._folder.partial, self._folder.path)
+        self._folder.draft.publish()
 
     def _write(self, row: Vector, middles: dict[int, Stored], path: Path) -> None:
-        tensors, at = self._source.tensors, 0
-        with Target(path, tensors) as target:
-            output = Output(self._source, target, lambda k: pieces_of(middles[k]) if k in middles else iter(()))
-            for cut in self._source.cuts():
+        tensors, at = self._layout.tensors, 0
+        with path.open("xb+") as file:
+            output = Output(file, path.suffix, self._layout, lambda k: pieces_of(middles[k]), self._folder.folder)
+            for cut in self._layout.cuts():
                 for k, start, stop in cut.tolist():
                     compute = np.float64 if tensors[k].dtype == "float64" else np.float32
                     output.add(row[at : at + stop - start].astype(compute, copy=False))
                     at += stop - start
-            output.result()
-            output.publish()
+            output.finish()
+            file.flush()
+            os.fsync(file.fileno())
 
-    def _middles(self) -> dict[int, Stored]:
+    def _shared_middles(self) -> dict[int, Stored]:
         """The lower medians of the integer tensors, which all files share."""
         disk, end, found = Disk.nameless(self._folder.folder), 0, {}
-        for k, tensor in enumerate(self._source.tensors):
+        for k, tensor in enumerate(self._layout.tensors):
             if not tensor.counts:
                 found[k], at = Stored(disk, end, tensor.size, tensor.storage), 0
-                for values in self._source.middles(self._kept, k):
+                for values in self._middles(k):
                     found[k].write(at, values)
                     at += values.size
                 end += tensor.nbytes

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import os
-import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import BinaryIO, Protocol
+
+import numpy as np
 
 from robustagg import errors, kernels
 from robustagg.files import npy, safetensors
-from robustagg.files.tensors import Tensor
+from robustagg.files.layout import Layout, Middles, turned
+from robustagg.files.storage import Scratch
+from robustagg.files.tensors import Model
 from robustagg.kernels.interface import Array
-
-if TYPE_CHECKING:
-    from robustagg.files.source import Files
+from robustagg.memory.publish import Draft
 
 
 class Writer(Protocol):
     """Writes tensors in any order, each in one go."""
+
+    keeps_order: bool
+    """Whether the format knows Fortran order."""
 
     def begin(self, k: int) -> None:
         """Tensor k comes next."""
@@ -31,7 +33,7 @@ class Writer(Protocol):
         """All tensors are written. To close again does nothing."""
 
 
-WRITERS: dict[str, Callable[[BinaryIO, tuple[Tensor, ...]], Writer]] = {
+WRITERS: dict[str, Callable[[BinaryIO, Model], Writer]] = {
     ".safetensors": safetensors.Writer,
     ".npz": npy.ArchiveWriter,
     ".npy": npy.Writer,
@@ -44,103 +46,115 @@ def check(path: Path, inputs: Sequence[str]) -> None:
         raise errors.unknown_output(path, WRITERS)
     if not path.parent.is_dir():
         raise errors.no_folder(path.parent)
-    if path.exists() and any(os.path.exists(other) and path.samefile(other) for other in inputs):
-        raise errors.output_is_input(path)
+    if path.is_dir():
+        raise errors.output_is_folder(path)
+    places = [path, *path.absolute().resolve().parents]
+    for other in inputs:
+        with suppress(OSError, ValueError):  # what cannot be looked at is not the output
+            if any(place.exists() and place.samefile(other) for place in places):
+                raise errors.output_is_input(path)
 
 
-def check_model(path: object, suffix: str, tensors: Sequence[Tensor]) -> None:
+def check_model(path: object, suffix: str, model: Model) -> None:
     """Whether the format knows such a model; raises if not."""
-    if suffix.lower() == ".npy" and len(tensors) != 1:
-        raise errors.single_tensor_only(path, len(tensors))
-    if suffix.lower() == ".safetensors" and any(tensor.fortran for tensor in tensors):
-        raise errors.c_order_only(path, next(tensor.name for tensor in tensors if tensor.fortran))
+    if suffix.lower() == ".npy" and len(model.tensors) != 1:
+        raise errors.single_tensor_only(path, len(model.tensors))
+    if suffix.lower() == ".safetensors" and any(tensor.name == safetensors.METADATA for tensor in model.tensors):
+        raise errors.reserved_name(path, safetensors.METADATA)
+
+
+class Output:
+    """Takes the pieces of one update in the order of the cuts; those of integer tensors are the middles."""
+
+    def __init__(self, file: BinaryIO, suffix: str, layout: Layout, middles: Middles, folder: Path) -> None:
+        self._writer = WRITERS[suffix.lower()](file, layout.model)
+        self._layout, self._middles = layout, middles
+        self._pieces = (piece for cut in layout.cuts() for piece in cut.tolist())
+        self._scratch = Scratch(folder)
+        self._aside: dict[int, int] = {}  # where tensors in Fortran order begin in it
+
+    def add(self, piece: Array) -> None:
+        if piece.size:
+            k, start, _ = next(self._pieces)
+            self._put(k, start, kernels.active().narrow(piece, self._layout.tensors[k].storage))
+
+    def finish(self) -> None:
+        """Add what no piece has brought."""
+        for k, tensor in enumerate(self._layout.tensors):
+            if tensor.size == 0:
+                self._writer.begin(k)
+            elif not tensor.counts:
+                at = 0
+                for values in self._middles(k):
+                    self._put(k, at, values)
+                    at += values.size
+        for k, begin in self._aside.items():
+            tensor = self._layout.tensors[k]
+            self._writer.begin(k)
+            vector = self._scratch.vector(begin, tensor.storage)
+            for values in turned(vector, tensor.shape, self._layout.limit):
+                self._writer.write(values)
+        self._writer.close()
+
+    def abandon(self) -> None:
+        with suppress(Exception):  # a half-written archive cannot be closed in order
+            self._writer.close()
+
+    def _put(self, k: int, start: int, values: Array) -> None:
+        """The next values of tensor k; one in Fortran order has to be whole before it is written."""
+        if self._layout.tensors[k].fortran and self._writer.keeps_order:
+            if start == 0:
+                self._aside[k] = self._scratch.end
+            self._scratch.append(np.ascontiguousarray(values))
+            return
+        if start == 0:
+            self._writer.begin(k)
+        self._writer.write(values)
 
 
 class Target:
     """A file under a name of its own until it is complete; left without that, it is deleted."""
 
-    def __init__(self, path: Path, tensors: tuple[Tensor, ...]) -> None:
-        check_model(path, path.suffix, tensors)
-        self.path, self._tensors = path, tensors
-        self._partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
-        self._writer: Writer | None = None
-        self._file: BinaryIO = open(self._partial, "xb")  # noqa: SIM115 - see __exit__
+    def __init__(self, path: Path, model: Model) -> None:
+        check_model(path, path.suffix, model)
+        self._path, self._draft = path, Draft(path)
+        self._file = self._draft.open()
+        self._output: Output | None = None
 
     @property
     def folder(self) -> Path:
         """Where temporary files go."""
-        return self.path.parent
-
-    def sink(self, source: Files, kept: Sequence[int]) -> Output:
-        return Output(source, self, partial(source.middles, kept))
+        return self._path.absolute().parent
 
     def __enter__(self) -> Target:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._abandon()
+        if self._output is not None:
+            self._output.abandon()
+        self._output = None  # it knows the source, which knows us: memory goes now, not when a cycle is found
         with suppress(OSError):  # what could not be written is not wanted any more
             self._file.close()
-        self._partial.unlink(missing_ok=True)
+        self._draft.__exit__()
 
-    def writer(self) -> Writer:
+    def sink(self, layout: Layout, kept: Sequence[int], middles: Middles) -> Target:
         """Begin, or begin again."""
-        self._abandon()
+        if self._output is not None:
+            self._output.abandon()
         self._file.seek(0)
         self._file.truncate()
-        self._writer = WRITERS[self.path.suffix.lower()](self._file, self._tensors)
-        return self._writer
-
-    def complete(self) -> None:
-        """Everything is on disk before the name is given."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
-
-    def publish(self) -> None:
-        """Give the file its name, for good before anybody is told."""
-        renamed(self._partial, self.path)
-
-    def _abandon(self) -> None:
-        if self._writer is not None:
-            with suppress(Exception):  # a half-written archive cannot be closed in order
-                self._writer.close()
-
-
-def renamed(old: Path, new: Path) -> None:
-    """Give what is on disk its name, for good."""
-    os.replace(old, new)
-    folder = os.open(new.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-class Output:
-    """Takes the pieces of the result in the order of the cuts; `middles` gives those of an integer tensor."""
-
-    def __init__(self, source: Files, target: Target, middles: Callable[[int], Iterator[Array]]) -> None:
-        self._source, self._target, self._middles = source, target, middles
-        self._writer = target.writer()
-        self._pieces = (piece for cut in source.cuts() for piece in cut.tolist())
+        self._output = Output(self._file, self._path.suffix, layout, middles, self.folder)
+        return self
 
     def add(self, piece: Array) -> None:
-        if piece.size:
-            k, start, _ = next(self._pieces)
-            if start == 0:
-                self._writer.begin(k)
-            self._writer.write(kernels.active().narrow(piece, self._source.tensors[k].storage))
+        assert self._output is not None
+        self._output.add(piece)
 
     def result(self) -> Path:
-        """Add what no piece has brought."""
-        for k, tensor in enumerate(self._source.tensors):
-            if tensor.size == 0 or not tensor.counts:
-                self._writer.begin(k)
-                for values in self._middles(k):
-                    self._writer.write(values)
-        self._writer.close()
-        self._target.complete()
-        return self._target.path
+        assert self._output is not None
+        self._output.finish()
+        self._file.flush()
+        return self._path
 
     def publish(self) -> None:
-        self._target.publish()
+        self._draft.publish()

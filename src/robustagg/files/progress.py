@@ -11,7 +11,7 @@ class Progress:
     """Bytes read, of the bytes that the passes planned will read; more if the round has to begin again."""
 
     def __init__(self, callback: Callable[[int, int], None] | None, found: Survey, passes: int) -> None:
-        self._callback = callback
+        self._callback, self.passes = callback, passes
         self._votes = sum(tensor.nbytes for tensor in found.tensors if tensor.counts)
         self._rest = sum(tensor.nbytes for tensor in found.tensors) - self._votes
         self._done, self._total = 0, len(found.files) * (passes * self._votes + self._rest)

@@ -2,57 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from itertools import groupby
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from robustagg.files.layout import Cut
 from robustagg.files.members import Member
-from robustagg.files.storage import File
+from robustagg.files.storage import Readable
 from robustagg.files.tensors import PLAIN, Tensor
-from robustagg.kernels.interface import GRAM_TILE, Array
-
-Cut: TypeAlias = NDArray[np.int64]
-"""(m, 3): values start ... stop - 1 of tensor k, for m pieces of one dtype that are read together."""
-
-PIECES = 4096  # of one cut, at most: a model may have a tensor per coordinate
-
-
-def cuts(tensors: Sequence[Tensor], width: int) -> Iterator[Cut]:
-    """Cut the tensors that count into pieces, and take together what makes at most `width` coordinates."""
-    # at the ends of tiles, see GRAM_TILE
-    voting = [k for k, tensor in enumerate(tensors) if tensor.counts]
-    for _, run in groupby(voting, key=lambda k: tensors[k].dtype):
-        yield from pieces_of(tensors, run, width, GRAM_TILE)
-
-
-def pieces_of(tensors: Sequence[Tensor], run: Iterable[int], width: int, tile: int) -> Iterator[Cut]:
-    """Cut tensors of one dtype at multiples of `tile`, which `width` is one of."""
-    pieces: list[tuple[int, int, int]] = []
-    space = width
-    for k in run:
-        start, size = 0, tensors[k].size
-        while start < size:
-            left = size - start
-            taken = left if left <= space else space // tile * tile
-            if taken:
-                pieces.append((k, start, start + taken))
-                space -= taken
-                start += taken
-            if start < size or len(pieces) == PIECES:
-                yield np.array(pieces, np.int64)
-                pieces, space = [], width
-    if pieces:
-        yield np.array(pieces, np.int64)
+from robustagg.kernels.interface import Array
 
 
 class Reader:
-    """Reads cuts of one client's file, in their order."""
+    """Reads cuts of one client's files, in their order."""
 
-    def __init__(self, file: File, tensors: Sequence[Tensor], places: NDArray[np.void]) -> None:
-        self._file, self._tensors, self._places = file, tensors, places
+    def __init__(self, files: Sequence[Readable], tensors: Sequence[Tensor], places: NDArray[np.void]) -> None:
+        self._files, self._tensors, self._places = files, tensors, places
         self._member: Member | None = None
 
     def read(self, cut: Cut, row: Array) -> None:
@@ -71,19 +38,22 @@ class Reader:
 
     def _read_plain(self, cut: Cut, view: memoryview, itemsize: int) -> None:
         k, start, stop = cut.T
-        begin = self._places["offset"][k] + start * itemsize
+        begin, file = self._places["offset"][k] + start * itemsize, self._places["file"][k]
         sizes = (stop - start) * itemsize
-        # pieces that lie side by side in the file are one read
-        first = np.flatnonzero(np.append(True, begin[1:] != begin[:-1] + sizes[:-1]))
+        # pieces that lie side by side in a file are one read
+        apart = (begin[1:] != begin[:-1] + sizes[:-1]) | (file[1:] != file[:-1])
+        first = np.flatnonzero(np.append(True, apart))
+        reads = zip(file[first].tolist(), begin[first].tolist(), np.add.reduceat(sizes, first).tolist(), strict=True)
         at = 0
-        with self._file.open() as handle:
-            for offset, size in zip(begin[first].tolist(), np.add.reduceat(sizes, first).tolist(), strict=True):
-                handle.read_into(offset, view[at : at + size])
-                at += size
+        for which, run in groupby(reads, key=lambda read: read[0]):
+            with self._files[which].open() as handle:
+                for _, offset, size in run:
+                    handle.read_into(offset, view[at : at + size])
+                    at += size
 
     def _read_members(self, cut: Cut, view: memoryview, itemsize: int) -> None:
         at = 0
-        with self._file.open() as handle:
+        with self._files[0].open() as handle:
             for k, start, stop in cut.tolist():
                 if start == 0:
                     place = self._places[k]

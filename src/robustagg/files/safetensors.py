@@ -6,12 +6,13 @@ Read and written here rather than by the safetensors package, which maps files i
 from __future__ import annotations
 
 import json
+import re
 import sys
 from typing import Any, BinaryIO
 
 from robustagg import errors
-from robustagg.files.storage import File
-from robustagg.files.tensors import PLAIN, Contents, Tensor, checked, in_order
+from robustagg.files.storage import Readable
+from robustagg.files.tensors import PLAIN, Contents, Model, Tensor, checked, in_order
 from robustagg.kernels.interface import Array
 
 NAMES = {
@@ -29,10 +30,14 @@ NAMES = {
     "U8": "uint8",
     "BOOL": "bool",
 }
+METADATA = "__metadata__"
+DEPTH = 16  # brackets inside brackets: two would do
+QUOTED = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 CODES = {name: code for code, name in NAMES.items()}
 
 
-def contents(file: File, limit: int) -> Contents:
+def contents(file: Readable, limit: int) -> Contents:
     """What the header says, once it is known to agree with the file's length; beyond `limit` bytes it is refused."""
     with file.open() as handle:
         length = int.from_bytes(handle.read(0, 8), "little")
@@ -41,17 +46,30 @@ def contents(file: File, limit: int) -> Contents:
         if length > limit:
             raise errors.header_too_long(length, limit)
         text = handle.read(8, length)
-    try:
-        header = json.loads(str(text, "utf-8"), object_pairs_hook=_without_duplicates)
-    except (ValueError, RecursionError) as fault:
-        raise errors.damaged_header(fault) from None
-    if not isinstance(header, dict):
-        raise errors.damaged_header("not an object")
-    header.pop("__metadata__", None)
+    header = parsed(text)
+    metadata = header.pop(METADATA, {})
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise errors.damaged_header(f"{METADATA} is not an object of text")
     found = [_entry(name, entry) for name, entry in header.items()]
     _check_cover(found, file.size - 8 - length)
     swapped = sys.byteorder == "big"
-    return in_order([(tensor, (PLAIN, swapped, 8 + length + begin, 0, 0, 0)) for tensor, begin in found])
+    return in_order([(tensor, (PLAIN, swapped, 8 + length + begin, 0, 0, 0)) for tensor, begin in found], metadata)
+
+
+def parsed(text: bytes) -> dict[str, Any]:
+    """A JSON object of a stranger's; raises where it is none, or nested deeper than any honest one."""
+    brackets = QUOTED.sub(b"", text).translate(None, NO_BRACKETS)
+    for _ in range(DEPTH):
+        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
+    if brackets:
+        raise errors.damaged_header("brackets that do not match, or are nested too deep")
+    try:
+        found = json.loads(str(text, "utf-8"), object_pairs_hook=_without_duplicates)
+    except (ValueError, RecursionError) as fault:
+        raise errors.damaged_header(fault) from None
+    if not isinstance(found, dict):
+        raise errors.damaged_header("not an object")
+    return found
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -90,19 +108,22 @@ def _check_cover(found: list[tuple[Tensor, int]], size: int) -> None:
 class Writer:
     """Writes tensors, each in one go, in any order."""
 
-    def __init__(self, file: BinaryIO, tensors: tuple[Tensor, ...]) -> None:
-        self._file, self._tensors, self._current = file, tensors, -1
-        header, self._offsets, end = {}, [0] * len(tensors), 0
-        order = sorted(range(len(tensors)), key=lambda k: (-tensors[k].storage.itemsize, tensors[k].name))
-        for k in order:  # widest dtype first, as the format's own library does, so that every tensor is aligned
-            tensor = tensors[k]
-            header[tensor.name] = {
-                "dtype": CODES[tensor.dtype],
-                "shape": tensor.shape,
-                "data_offsets": (end, end + tensor.nbytes),
-            }
+    keeps_order = False
+
+    def __init__(self, file: BinaryIO, model: Model) -> None:
+        self._file, tensors = file, model.tensors
+        self._offsets, end = [0] * len(tensors), 0
+        # widest dtype first, as the format's own library does, so that every tensor is aligned
+        for k in sorted(model.listed, key=lambda k: -tensors[k].storage.itemsize):
             self._offsets[k] = end
-            end += tensor.nbytes
+            end += tensors[k].nbytes
+        header: dict[str, Any] = {METADATA: dict(model.metadata)} if model.metadata else {}
+        for k in model.listed:
+            header[tensors[k].name] = {
+                "dtype": CODES[tensors[k].dtype],
+                "shape": tensors[k].shape,
+                "data_offsets": (self._offsets[k], self._offsets[k] + tensors[k].nbytes),
+            }
         text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
         text += b" " * (-len(text) % 8)
         self._begin = 8 + len(text)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from robustagg import errors, inputs
 from robustagg.files.budget import Budget
-from robustagg.files.folder import Folder
+from robustagg.files.layout import Cut, Destination, Layout, pieces_of
 from robustagg.files.notes import Notes
-from robustagg.files.output import Target
 from robustagg.files.progress import Progress
-from robustagg.files.readers import Cut, Reader, cuts, pieces_of
+from robustagg.files.readers import Reader
+from robustagg.files.seals import Seals
 from robustagg.files.survey import Entrants, Survey
 from robustagg.files.tensors import Tensor
 from robustagg.kernels.interface import Array, Rows
@@ -28,13 +29,15 @@ class Files:
     """All clients' updates on disk. Closes its temporary file on leaving a ``with`` block."""
 
     def __init__(
-        self, entrants: Entrants, found: Survey, budget: Budget, target: Target | Folder, progress: Progress
+        self, entrants: Entrants, found: Survey, budget: Budget, destination: Destination, progress: Progress
     ) -> None:
         self._entrants, self._found, self._budget = entrants, found, budget
-        self._target, self._progress = target, progress
+        self._destination, self._progress = destination, progress
+        self._layout = Layout(found.model, budget.width, budget.turning)
         self._notes: Notes | None = None
         self._references: list[list[Array]] = []
-        widest = max((tensor.storage.itemsize for tensor in found.tensors if tensor.counts), default=1)
+        self._seals = Seals() if progress.passes > 1 else None
+        widest = max((tensor.storage.itemsize for tensor in self._tensors if tensor.counts), default=1)
         self._buffer = np.empty((len(found.files), budget.width * widest), np.uint8)
 
     def __enter__(self) -> Files:
@@ -51,7 +54,7 @@ class Files:
 
     @property
     def d(self) -> int:
-        return sum(tensor.size for tensor in self.tensors if tensor.counts)
+        return self._layout.d
 
     @property
     def excluded(self) -> Mapping[int, str]:
@@ -60,13 +63,20 @@ class Files:
     def blocks(self, kept: Sequence[int]) -> Iterator[Rows]:
         readers = self._readers(kept)
         self._progress.begin_pass(len(kept))
-        for cut in self.cuts():
+        if self._seals is not None:
+            self._seals.begin(kept)
+        for cut in self._layout.cuts():
             rows = self._read(readers, cut)
+            if self._seals is not None:
+                self._seals.add(rows)
             at = 0
             for k, start, stop in cut.tolist():
                 following = at + stop - start
                 yield [*(row[at:following] for row in rows), *(whole[k][start:stop] for whole in self._references)]
                 at = following
+        if self._seals is not None and (changed := self._seals.changed()):
+            fault = errors.file_changed()
+            raise errors.Unusable({i: why for k in changed for i, why in self._entrants.refused(k, fault).items()})
         if not self.d:  # a model without coordinates is still a block
             yield [np.empty(0, np.float32)] * (len(kept) + len(self._references))
 
@@ -74,7 +84,7 @@ class Files:
         """The source with further rows in every block, one of each named tree."""
         leaves = [
             inputs.Leaf((t.name,), [], t.shape, t.dtype, t.storage, lambda flat: flat, None if t.counts else "median")
-            for t in self.tensors
+            for t in self._tensors
         ]
         source = copy.copy(self)
         source._references = [
@@ -85,44 +95,36 @@ class Files:
 
     def notes(self) -> Notes:
         self._close_notes()
-        self._notes = Notes(self._budget.notes, self._target.folder)
+        self._notes = Notes(self._budget.notes, self._destination.folder)
         return self._notes
 
     def sink(self, kept: Sequence[int]) -> Sink:
-        return self._target.sink(self, kept)
+        return self._destination.sink(self._layout, kept, partial(self._middles, kept))
 
     def memory(self, old: Mapping[Client, Vector], names: Sequence[Client]) -> Memory:
-        double = any(tensor.dtype == "float64" for tensor in self.tensors if tensor.counts)
-        dtype = np.dtype(np.float64 if double else np.float32)
-        return OnDisk(old, names, self.d, dtype, self._target.folder)
-
-    # --- what its output calls ---
-
-    @property
-    def tensors(self) -> tuple[Tensor, ...]:
-        return self._found.tensors
-
-    def cuts(self) -> Iterator[Cut]:
-        """The pieces of tensors that blocks are made of, in their order."""
-        return cuts(self.tensors, self._budget.width)
-
-    def middles(self, kept: Sequence[int], k: int) -> Iterator[Array]:
-        """The lower median of integer tensor k, piece by piece."""
-        readers = self._readers(kept)
-        for cut in pieces_of(self.tensors, [k], self._budget.width // MIDDLES, tile=1):
-            rows = self._read(readers, cut).astype(np.int64)
-            middle = (len(rows) - 1) // 2
-            rows.partition(middle, axis=0)
-            yield rows[middle].astype(self.tensors[k].storage)
+        return OnDisk(old, names, self.d, self._layout.dtype, self._destination.folder)
 
     # --- reading ---
 
+    @property
+    def _tensors(self) -> tuple[Tensor, ...]:
+        return self._layout.tensors
+
+    def _middles(self, kept: Sequence[int], k: int) -> Iterator[Array]:
+        """The lower median of integer tensor k, piece by piece."""
+        readers = self._readers(kept)
+        for cut in pieces_of(self._tensors, [k], self._budget.width // MIDDLES, tile=1):
+            rows = self._read(readers, cut)
+            middle = (len(rows) - 1) // 2
+            rows.partition(middle, axis=0)
+            yield rows[middle]
+
     def _readers(self, kept: Sequence[int]) -> dict[int, Reader]:
-        return {i: Reader(self._found.files[i], self.tensors, self._found.places[i]) for i in kept}
+        return {i: Reader(self._found.files[i], self._tensors, self._found.places[i]) for i in kept}
 
     def _read(self, readers: Mapping[int, Reader], cut: Cut) -> Array:
         """One row per reader, valid until the next call."""
-        storage = self.tensors[cut[0, 0]].storage
+        storage = self._tensors[cut[0, 0]].storage
         nbytes = int((cut[:, 2] - cut[:, 1]).sum()) * storage.itemsize
         rows: Array = self._buffer[: len(readers), :nbytes].view(storage)
         for row, (i, reader) in zip(rows, readers.items(), strict=True):

@@ -12,9 +12,14 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
 
 from robustagg import errors
+from robustagg.kernels.interface import Array
+from robustagg.memory.vectors import Disk, Stored
 
 
 class File:
@@ -45,11 +50,14 @@ class File:
 class Handle:
     """An open file."""
 
-    def __init__(self, raw: io.FileIO) -> None:
-        self._raw = raw
+    def __init__(self, raw: io.FileIO | Disk, begin: int = 0) -> None:
+        self._raw, self._begin = raw, begin
 
     def read_into(self, offset: int, view: memoryview) -> None:
         """Fill the view from the file's bytes at an offset."""
+        if isinstance(self._raw, Disk):
+            self._raw.read_into(self._begin + offset, view)
+            return
         self._raw.seek(offset)
         done = 0
         while done < len(view):
@@ -58,11 +66,54 @@ class Handle:
                 raise errors.file_truncated(offset + done)
             done += count
 
+    def fileno(self) -> int:
+        return self._raw.fileno()
+
     def read(self, offset: int, size: int) -> bytes:
         """Exactly `size` bytes."""
         data = bytearray(size)
         self.read_into(offset, memoryview(data))
         return bytes(data)
+
+
+class Region:
+    """A part of a file of ours, read like somebody's."""
+
+    def __init__(self, disk: Disk, begin: int, size: int) -> None:
+        self._disk, self._begin, self.size = disk, begin, size
+
+    @contextmanager
+    def open(self) -> Iterator[Handle]:
+        yield Handle(self._disk, self._begin)
+
+
+Readable: TypeAlias = File | Region
+
+
+class Scratch:
+    """A temporary file without a name, for private copies of what cannot be read as it is; made when it is needed."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._disk: Disk | None = None
+        self.end = 0
+
+    @property
+    def disk(self) -> Disk:
+        if self._disk is None:
+            self._disk = Disk.nameless(self._folder)
+        return self._disk
+
+    def append(self, values: Array) -> None:
+        self.disk.write(self.end, values)
+        self.end += values.nbytes
+
+    def vector(self, begin: int, dtype: np.dtype[np.generic]) -> Stored:
+        """What has been appended from `begin` on."""
+        return Stored(self.disk, begin, (self.end - begin) // dtype.itemsize, dtype)
+
+    def region(self, begin: int) -> Region:
+        return Region(self.disk, begin, self.end - begin)
 
 
 class Limited(io.RawIOBase):
@@ -106,9 +157,10 @@ class _Identity(NamedTuple):
     inode: int
     size: int
     modified: int
+    changed: int  # nobody but the file system sets this one
 
 
 def _identity(status: os.stat_result) -> _Identity:
     if not stat.S_ISREG(status.st_mode):
         raise errors.not_regular()
-    return _Identity(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+    return _Identity(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)

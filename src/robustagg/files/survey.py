@@ -4,26 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from robustagg import errors
-from robustagg.files import npy, safetensors
 from robustagg.files.members import INFLATER
-from robustagg.files.storage import File
-from robustagg.files.tensors import DEFLATED, Contents, Tensor
+from robustagg.files.opener import Opener
+from robustagg.files.storage import Readable
+from robustagg.files.tensors import DEFLATED, Contents, Model, Tensor
 from robustagg.protocol import Client
 
-FORMATS = {
-    ".safetensors": safetensors.contents,
-    ".npz": npy.archive_contents,
-    ".npy": npy.contents,
-}
 TENSOR = 1024  # bytes that a tensor's name and shape take, here and in the output's header
 
 
@@ -45,11 +39,15 @@ class Entrants:
 class Survey(NamedTuple):
     """The model, and who sent one."""
 
-    tensors: tuple[Tensor, ...]
-    files: dict[int, File]
+    model: Model
+    files: dict[int, tuple[Readable, ...]]
     places: dict[int, NDArray[np.void]]
-    """Where the tensors are in each file; files of one layout share an array."""
+    """Where the tensors are in each client's files; those of one layout share an array."""
     excluded: dict[int, str]
+
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        return self.model.tensors
 
     @property
     def nbytes(self) -> int:
@@ -59,57 +57,64 @@ class Survey(NamedTuple):
         return TENSOR * len(self.tensors) + sum(layouts.values()) + inflaters
 
 
-def survey(entrants: Entrants, limit: int) -> Survey:
+class Looks(NamedTuple):
+    """What the first look has found of a client: digests of the tensors, and of how its file holds them."""
+
+    structure: bytes
+    style: bytes
+
+
+def survey(entrants: Entrants, opener: Opener) -> Survey:
     """Look into every file, twice: to find the most common structure (of several, the first), and who has it.
 
-    Tables of contents are not kept meanwhile: hostile ones are as long as `limit`, in bytes, allows.
+    Of those who have it, the most common order of tensors is the model's. Tables of contents are not kept meanwhile:
+    hostile ones are as long as the opener allows.
     """
-    structures: dict[int, bytes] = {}
+    looks: dict[int, Looks] = {}
     excluded: dict[int, str] = {}
     for i, path in enumerate(entrants.paths):
         try:
-            structures[i] = _digest(_look(path, limit)[1].tensors)
+            looks[i] = _digests(opener.look(path)[1])
         except errors.Unreadable as fault:
             excluded |= entrants.refused(i, fault)
-    common = Counter(structures.values()).most_common(1)
+    common = _most_common(look.structure for look in looks.values())
+    style = _most_common(look.style for look in looks.values() if look.structure == common)
     found: Survey | None = None
     layouts: dict[bytes, NDArray[np.void]] = {}
-    for i in sorted(structures, key=lambda i: structures[i] != common[0][0]):
+    for i in sorted(looks, key=lambda i: looks[i] != (common, style)):
         try:
-            file, contents = _look(entrants.paths[i], limit)
-            if found is None and _digest(contents.tensors) == common[0][0]:
-                found = Survey(contents.tensors, {}, {}, excluded)
+            files, contents = opener.look(entrants.paths[i])
+            if found is None and _digests(contents) == (common, style):
+                found = Survey(Model(contents.tensors, contents.order, contents.metadata), {}, {}, excluded)
             if found is None:
                 raise errors.file_changed()
             _compare(contents.tensors, found.tensors)
+            found.files[i], places = opener.in_c_order(files, contents)
         except errors.Unreadable as fault:
             excluded |= entrants.refused(i, fault)
         else:
-            layout = hashlib.sha256(contents.places.data).digest()
-            found.files[i], found.places[i] = file, layouts.setdefault(layout, contents.places)
-    if found is None:
+            found.places[i] = layouts.setdefault(hashlib.sha256(places.data).digest(), places)
+            shared = dict(contents.metadata.items() & found.model.metadata.items())
+            found = found._replace(model=found.model._replace(metadata=_in_order_of(found.model.metadata, shared)))
+    if found is None or not found.files:
         raise errors.nobody_admitted((entrants.clients[i], why) for i, why in excluded.items())
     return found
 
 
-def _look(path: str, limit: int) -> tuple[File, Contents]:
-    suffix = Path(path).suffix.lower()
-    if suffix not in FORMATS:
-        raise errors.unknown_format(suffix, FORMATS)
-    file = File(path)
-    try:
-        return file, FORMATS[suffix](file, limit)
-    except errors.Unreadable:
-        raise
-    except Exception as fault:  # whatever a parser of hostile bytes trips over, it is the file's fault
-        raise errors.damaged_header(fault) from None
+def _most_common(digests: Iterable[bytes]) -> bytes:
+    return next((digest for digest, _ in Counter(digests).most_common(1)), b"")
 
 
-def _digest(tensors: Sequence[Tensor]) -> bytes:
-    digest = hashlib.sha256()
-    for tensor in tensors:
-        digest.update(repr(tensor).encode())
-    return digest.digest()
+def _in_order_of(metadata: Mapping[str, str], shared: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in metadata.items() if name in shared}
+
+
+def _digests(contents: Contents) -> Looks:
+    structure, style = hashlib.sha256(), hashlib.sha256(contents.order.data)
+    for tensor in contents.tensors:
+        structure.update(repr(tensor).encode())
+        style.update(bytes([tensor.fortran]))
+    return Looks(structure.digest(), style.digest())
 
 
 def _compare(tensors: Sequence[Tensor], model: Sequence[Tensor]) -> None:
@@ -123,5 +128,3 @@ def _compare(tensors: Sequence[Tensor], model: Sequence[Tensor]) -> None:
             raise errors.other_shape(name, theirs[name].shape, tensor.shape)
         if theirs[name].dtype != tensor.dtype:
             raise errors.other_dtype(name, theirs[name].dtype, tensor.dtype)
-        if theirs[name].fortran != tensor.fortran:
-            raise errors.other_order(name, theirs[name].fortran)

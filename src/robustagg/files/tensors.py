@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -24,6 +25,7 @@ PLACE = np.dtype(
         ("packed", np.int64),  # bytes in the file, of a zip member
         ("header", np.uint32),  # bytes before the data, in a zip member
         ("checksum", np.uint32),  # of a zip member
+        ("file", np.uint32),  # which of the client's files
     ]
 )
 
@@ -35,7 +37,8 @@ class Tensor:
     name: str
     dtype: str
     shape: tuple[int, ...]
-    fortran: bool = False
+    fortran: bool = field(default=False, compare=False, repr=False)
+    """Whether its file holds it in Fortran order; the vote is on its values in C order, whatever the file."""
 
     @property
     def storage(self) -> np.dtype[Any]:
@@ -63,6 +66,23 @@ class Contents(NamedTuple):
     """In the order of their names."""
     places: NDArray[np.void]
     """Where each begins, of dtype PLACE."""
+    order: NDArray[np.intp]
+    """Which tensor comes first, second, ... for whoever lists the file."""
+    metadata: Mapping[str, str]
+
+
+class Model(NamedTuple):
+    """What the clients share, and the result has too."""
+
+    tensors: tuple[Tensor, ...]
+    """In the order of their names, which is that of the computation."""
+    order: NDArray[np.intp]
+    """In which the result lists them."""
+    metadata: Mapping[str, str]
+
+    @property
+    def listed(self) -> list[int]:
+        return [int(k) for k in self.order]
 
 
 def checked(name: str, dtype: str, shape: object, fortran: bool = False) -> Tensor:
@@ -86,10 +106,13 @@ def _is_plain(name: str) -> bool:
     return ".." not in name.split("/")
 
 
-def in_order(found: list[tuple[Tensor, tuple[Any, ...]]]) -> Contents:
-    """The table of contents of what a reader has found: tensors, and their places as tuples."""
-    found.sort(key=lambda pair: pair[0].name)
-    for (tensor, _), (following, _) in pairwise(found):
+def in_order(found: list[tuple[Tensor, tuple[Any, ...]]], metadata: Mapping[str, str] | None = None) -> Contents:
+    """The table of contents of what a reader has found, in the file's order: tensors, and their places as tuples."""
+    ranks = sorted(range(len(found)), key=lambda k: found[k][0].name)
+    order = np.empty(len(found), np.intp)
+    order[ranks] = np.arange(len(found))  # of each entry of the file, which tensor it is
+    tensors = tuple(found[k][0] for k in ranks)
+    for tensor, following in pairwise(tensors):
         if tensor.name == following.name:
             raise errors.duplicate_tensor(tensor.name)
-    return Contents(tuple(tensor for tensor, _ in found), np.array([place for _, place in found], PLACE))
+    return Contents(tensors, np.array([(*found[k][1], 0) for k in ranks], PLACE), order, metadata or {})

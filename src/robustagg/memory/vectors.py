@@ -35,6 +35,9 @@ class Disk:
         with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
             return cls(file.fileno(), f"a temporary file in {folder}")
 
+    def fileno(self) -> int:
+        return self._descriptor
+
     def read_into(self, offset: int, view: memoryview) -> None:
         """Fill the view from the file's bytes at an offset."""
         done = 0

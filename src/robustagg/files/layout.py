@@ -1,0 +1,112 @@
+"""How a model is cut into blocks, and what its blocks' source and sinks have to know of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robustagg.files.tensors import Model, Tensor
+from robustagg.kernels.interface import GRAM_TILE, Array
+from robustagg.memory.vectors import Vector
+from robustagg.protocol import Sink
+
+Cut: TypeAlias = NDArray[np.int64]
+"""(m, 3): values start ... stop - 1 of tensor k, for m pieces of one dtype that are read together."""
+
+Middles: TypeAlias = Callable[[int], Iterator[Array]]
+"""The lower median of integer tensor k, piece by piece."""
+
+PIECES = 4096  # of one cut, at most: a model may have a tensor per coordinate
+
+
+def cuts(tensors: Sequence[Tensor], width: int) -> Iterator[Cut]:
+    """Cut the tensors that count into pieces, and take together what makes at most `width` coordinates."""
+    # at the ends of tiles, see GRAM_TILE
+    voting = [k for k, tensor in enumerate(tensors) if tensor.counts]
+    for _, run in groupby(voting, key=lambda k: tensors[k].dtype):
+        yield from pieces_of(tensors, run, width, GRAM_TILE)
+
+
+def pieces_of(tensors: Sequence[Tensor], run: Iterable[int], width: int, tile: int) -> Iterator[Cut]:
+    """Cut tensors of one dtype at multiples of `tile`, which `width` is one of."""
+    pieces: list[tuple[int, int, int]] = []
+    space = width
+    for k in run:
+        start, size = 0, tensors[k].size
+        while start < size:
+            left = size - start
+            taken = left if left <= space else space // tile * tile
+            if taken:
+                pieces.append((k, start, start + taken))
+                space -= taken
+                start += taken
+            if start < size or len(pieces) == PIECES:
+                yield np.array(pieces, np.int64)
+                pieces, space = [], width
+    if pieces:
+        yield np.array(pieces, np.int64)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A model, and how wide its blocks are."""
+
+    model: Model
+    width: int
+    """Coordinates that are read at a time: a multiple of GRAM_TILE."""
+    limit: int
+    """Bytes that may be held to bring a tensor into another order."""
+
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        return self.model.tensors
+
+    @property
+    def d(self) -> int:
+        return sum(tensor.size for tensor in self.tensors if tensor.counts)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """What holds a coordinate of any tensor."""
+        double = any(tensor.dtype == "float64" for tensor in self.tensors if tensor.counts)
+        return np.dtype(np.float64 if double else np.float32)
+
+    def cuts(self) -> Iterator[Cut]:
+        """The pieces of tensors that blocks are made of, in their order."""
+        return cuts(self.tensors, self.width)
+
+
+class Destination(Protocol):
+    """Where the result of a round over files goes."""
+
+    @property
+    def folder(self) -> Path:
+        """Where temporary files go."""
+
+    def sink(self, layout: Layout, kept: Sequence[int], middles: Middles) -> Sink: ...
+
+
+def turned(vector: Vector, shape: tuple[int, ...], limit: int) -> Iterator[Array]:
+    """The values of an array, given in C order, in Fortran order; given those of the reversed shape, in C order.
+
+    Holds about `limit` bytes, or one index of the last axis if that is more, twice.
+    """
+    *leading, last = shape
+    rows = math.prod(leading)
+    group = min(max(1, limit // (rows * vector.dtype.itemsize)), last) if rows else 1
+    for start in range(0, last, group):
+        stop = min(start + group, last)
+        if stop - start == last:
+            part = vector[: rows * last]
+        else:
+            part = np.empty((rows, stop - start), vector.dtype)
+            for row in range(rows):
+                part[row] = vector[row * last + start : row * last + stop]
+        yield np.ascontiguousarray(part.reshape(*leading, stop - start).T).reshape(-1)

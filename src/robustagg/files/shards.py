@@ -1,0 +1,70 @@
+"""A model in several safetensors files with an index, or in a folder of its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from robustagg import errors
+from robustagg.files import safetensors
+from robustagg.files.storage import File, Readable
+from robustagg.files.tensors import Contents, in_order
+
+INDEX = ".safetensors.index.json"
+ENTRIES = 10_000  # of a folder, at most
+
+
+def model_in(folder: str, suffixes: Callable[[str], bool]) -> str:
+    """The one index in a folder, or the one file that can be a model."""
+    with os.scandir(folder) as entries:
+        names = sorted(entry.name for entry in islice(entries, ENTRIES))
+    indexes = [name for name in names if name.endswith(INDEX)]
+    models = indexes or [name for name in names if suffixes(name)]
+    if "model.safetensors" in models:
+        models = ["model.safetensors"]
+    if len(models) != 1:
+        raise errors.no_model_in_folder(len(models))
+    return str(inside(Path(folder), models[0]))
+
+
+def opened(index: str, limit: int) -> tuple[tuple[Readable, ...], Contents]:
+    """The parts of a model, and the tensors in all of them."""
+    file = File(index)
+    if file.size > limit:
+        raise errors.header_too_long(file.size, limit)
+    with file.open() as handle:
+        where = safetensors.parsed(handle.read(0, file.size)).get("weight_map")
+    if not isinstance(where, dict) or not where or not all(isinstance(shard, str) for shard in where.values()):
+        raise errors.bad_index("it has no weight_map of tensors' names to files' names")
+    names = list(dict.fromkeys(where.values()))
+    files = [File(str(inside(Path(index).parent, name))) for name in names]
+    found, metadata = [], None
+    for which, (name, shard) in enumerate(zip(names, files, strict=True)):
+        part = safetensors.contents(shard, limit)
+        limit -= sum(len(tensor.name) for tensor in part.tensors)  # of all headers together
+        for tensor, place in zip(part.tensors, part.places.tolist(), strict=True):
+            if where.get(tensor.name) != name:
+                raise errors.misplaced_in_shards(tensor.name, name)
+            found.append((tensor, (*place[:-1], which)))
+        pairs = part.metadata.items()
+        metadata = dict(pairs) if metadata is None else dict(metadata.items() & pairs)
+    ranks = {name: rank for rank, name in enumerate(where)}
+    found.sort(key=lambda pair: ranks[pair[0].name])
+    missing = ranks.keys() - {tensor.name for tensor, _ in found}
+    if missing:
+        raise errors.misplaced_in_shards(min(missing), where[min(missing)])
+    contents = in_order([(tensor, place[:-1]) for tensor, place in found], metadata)
+    contents.places["file"] = np.array([place[-1] for _, place in found])[np.argsort(contents.order)]
+    return tuple(files), contents
+
+
+def inside(folder: Path, name: str) -> Path:
+    """A file of a folder, which may not lead out of it."""
+    path = folder / name
+    if name in (".", "..") or any(sign in name for sign in "/\\\0") or path.resolve().parent != folder.resolve():
+        raise errors.bad_index(f"{errors.shown(name)} leads out of its folder")
+    return path
