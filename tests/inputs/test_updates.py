@@ -249,7 +249,7 @@ def test_any_layout_gives_the_same_bits_and_is_left_alone(layout, monkeypatch):
 )
 def test_bad_updates_name_the_client_and_the_place(updates, error, words):
     with pytest.raises(error, match=words):
-        ra.Mean()(updates)
+        ra.Mean()(updates, strict=True)
 
 
 def test_a_mapping_and_clients_contradict_each_other():

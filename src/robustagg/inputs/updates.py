@@ -298,7 +298,10 @@ def _leaves(found: survey.Survey, clients: Sequence[Client]) -> list[Leaf]:
         storage = np.dtype(object) if dtype == survey.CONSTANT else model.rows[k].dtype
         leaves.append(Leaf(path, rows, shape or (), dtype, storage, model.wraps[k], action))
     if leaves and not any(model.floating):
-        raise errors.only_integers(clients[found.model], model.leaves[0][1])
+        path, dtype, _ = model.leaves[0]
+        if dtype == survey.CONSTANT:
+            raise errors.not_a_tensor(clients[found.model], path, model.rows[0])
+        raise errors.only_integers(clients[found.model], dtype)
     return leaves
 
 
