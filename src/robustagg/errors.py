@@ -645,6 +645,10 @@ def other_tensors(missing: Sequence[str], extra: Sequence[str]) -> Unreadable:
     return Unreadable(f"not the tensors that most clients sent: {', '.join(told)}")
 
 
+def other_values(name: str) -> Unreadable:
+    return Unreadable(f"tensor {shown(name)} holds other values than most clients sent, where all must be equal")
+
+
 def other_shape(name: str, shape: tuple[int, ...], expected: tuple[int, ...]) -> Unreadable:
     return Unreadable(f"tensor {shown(name)} has shape {shown(shape)}, where most clients sent {expected}")
 

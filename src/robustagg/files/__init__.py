@@ -40,6 +40,7 @@ def aggregate_files(
     round: int | None = None,
     max_memory: int | str = "1 GiB",
     strict: bool = False,
+    buffers: Mapping[str, str] | None = None,
     progress: Callable[[int, int], None] | None = None,
     **extras: Any,
 ) -> Result:
@@ -69,6 +70,8 @@ def aggregate_files(
         What a rule must remember beyond it is kept in a temporary file beside `out`.
     strict : bool
         Whether a file that cannot be used is an error.
+    buffers : mapping from pattern to action, optional
+        What the result holds of tensors that do not vote, as :meth:`Rule.aggregate` takes it.
     progress : callable, optional
         Called with the bytes read so far and the bytes to be read in all, which may grow.
     **extras
@@ -98,7 +101,7 @@ def aggregate_files(
     out = Path(out)
     output.check(out, listed)
     entrants, target = Entrants(clients, listed, strict), partial(Target, out)
-    options: dict[str, Any] = {"sample_counts": sample_counts, "number": round, "extras": extras}
+    options: dict[str, Any] = {"buffers": buffers, "sample_counts": sample_counts, "number": round, "extras": extras}
     return _run(rule, entrants, target, out.absolute().parent, max_memory, progress, **options)
 
 
@@ -112,6 +115,7 @@ def preaggregate_files(
     suffix: str | None = None,
     max_memory: int | str = "1 GiB",
     strict: bool = False,
+    buffers: Mapping[str, str] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Result:
     """Turn one round of clients' files into a folder of mixed updates, without ever holding them in memory.
@@ -123,7 +127,7 @@ def preaggregate_files(
     ----------
     member : PreAggregation
         NNM, ARC, NormClipping or Bucketing.
-    paths, ids, round, max_memory, strict, progress
+    paths, ids, round, max_memory, strict, buffers, progress
         As :func:`aggregate_files` takes them.
     out : path
         The folder to make; it may be there if it is empty. It appears when it is complete, or not at all. A file in it
@@ -169,7 +173,7 @@ def preaggregate_files(
     folder.check(out, suffix, names or ())
     target = partial(Folder, out, suffix, names)
     entrants = Entrants(clients, listed, strict)
-    result = _run(Mixer(member), entrants, target, out.absolute().parent, max_memory, progress, number=round)
+    result = _run(Mixer(member), entrants, target, out.absolute().parent, max_memory, progress, buffers=buffers, number=round)
     return replace(result, rule=type(member).__name__)
 
 
@@ -180,6 +184,7 @@ def _run(
     folder: Path,
     max_memory: int | str,
     progress: Callable[[int, int], None] | None,
+    buffers: Mapping[str, str] | None,
     **arguments: Any,
 ) -> Result:
     """One round of files; where the result goes is made once the model's tensors are known."""
@@ -188,9 +193,10 @@ def _run(
         foreign.library(path)
     with foreign.Converters(scratch) as converters:
         found = survey(entrants, Opener(budget.header_limit(memory), scratch, converters))
-    voting = [tensor for tensor in found.tensors if tensor.counts]
-    if found.tensors and not voting:
+    if found.tensors and not any(tensor.counts for tensor in found.tensors):
         raise errors.only_integers(entrants.clients[min(found.files)], found.tensors[0].dtype)
+    found = found.under(inputs.Policy.of(buffers))
+    voting = [tensor for tensor in found.tensors if tensor.counts]
     itemsize = max((tensor.storage.itemsize for tensor in voting), default=1)
     n = len(found.files)
     plan = budget.divide(memory, n, n * rule.further_rows, itemsize, found.nbytes)

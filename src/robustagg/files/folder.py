@@ -100,10 +100,10 @@ class Rows:
         with path.open("xb+") as file:
             output = Output(file, path.suffix, self._layout, lambda k: pieces_of(middles[k]), self._folder.folder)
             for cut in self._layout.cuts():
-                for k, start, stop in cut.tolist():
-                    compute = np.float64 if tensors[k].dtype == "float64" else np.float32
-                    output.add(row[at : at + stop - start].astype(compute, copy=False))
-                    at += stop - start
+                following = at + int((cut[:, 2] - cut[:, 1]).sum())
+                compute = np.float64 if tensors[cut[0, 0]].dtype == "float64" else np.float32
+                output.add(row[at:following].astype(compute, copy=False))
+                at = following
             output.finish()
             file.flush()
             os.fsync(file.fileno())

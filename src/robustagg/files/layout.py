@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
@@ -13,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustagg.files.tensors import Model, Tensor
-from robustagg.kernels.interface import GRAM_TILE, Array
+from robustagg.inputs import blocks
+from robustagg.kernels.interface import Array
 from robustagg.memory.vectors import Vector
 from robustagg.protocol import Sink
 
@@ -21,37 +21,20 @@ Cut: TypeAlias = NDArray[np.int64]
 """(m, 3): values start ... stop - 1 of tensor k, for m pieces of one dtype that are read together."""
 
 Middles: TypeAlias = Callable[[int], Iterator[Array]]
-"""The lower median of integer tensor k, piece by piece."""
-
-PIECES = 4096  # of one cut, at most: a model may have a tensor per coordinate
+"""What the result holds of tensor k, which does not vote, piece by piece."""
 
 
 def cuts(tensors: Sequence[Tensor], width: int) -> Iterator[Cut]:
-    """Cut the tensors that count into pieces, and take together what makes at most `width` coordinates."""
-    # at the ends of tiles, see GRAM_TILE
-    voting = [k for k, tensor in enumerate(tensors) if tensor.counts]
-    for _, run in groupby(voting, key=lambda k: tensors[k].dtype):
-        yield from pieces_of(tensors, run, width, GRAM_TILE)
+    """The pieces of the tensors that vote, block by block."""
+    for run in blocks.runs([tensor.storage if tensor.counts else None for tensor in tensors]):
+        for pieces in blocks.cuts([(k, tensors[k].size) for k in run], width):
+            yield np.array(pieces, np.int64)
 
 
-def pieces_of(tensors: Sequence[Tensor], run: Iterable[int], width: int, tile: int) -> Iterator[Cut]:
-    """Cut tensors of one dtype at multiples of `tile`, which `width` is one of."""
-    pieces: list[tuple[int, int, int]] = []
-    space = width
-    for k in run:
-        start, size = 0, tensors[k].size
-        while start < size:
-            left = size - start
-            taken = left if left <= space else space // tile * tile
-            if taken:
-                pieces.append((k, start, start + taken))
-                space -= taken
-                start += taken
-            if start < size or len(pieces) == PIECES:
-                yield np.array(pieces, np.int64)
-                pieces, space = [], width
-    if pieces:
-        yield np.array(pieces, np.int64)
+def pieces_of(tensor: Tensor, k: int, width: int) -> Iterator[Cut]:
+    """One tensor, by itself."""
+    for start in range(0, tensor.size, width):
+        yield np.array([(k, start, min(start + width, tensor.size))], np.int64)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import BinaryIO, Protocol
 
 import numpy as np
 
-from robustagg import errors, kernels
+from robustagg import errors, inputs
 from robustagg.files import npy, safetensors
 from robustagg.files.layout import Layout, Middles, turned
 from robustagg.files.storage import Scratch
@@ -40,7 +40,7 @@ WRITERS: dict[str, Callable[[BinaryIO, Model], Writer]] = {
 }
 
 
-def check(path: Path, inputs: Sequence[str]) -> None:
+def check(path: Path, sent: Sequence[str]) -> None:
     """Whether a result can be written there at all; raises if not."""
     if path.suffix.lower() not in WRITERS:
         raise errors.unknown_output(path, WRITERS)
@@ -49,7 +49,7 @@ def check(path: Path, inputs: Sequence[str]) -> None:
     if path.is_dir():
         raise errors.output_is_folder(path)
     places = [path, *path.absolute().resolve().parents]
-    for other in inputs:
+    for other in sent:
         with suppress(OSError, ValueError):  # what cannot be looked at is not the output
             if any(place.exists() and place.samefile(other) for place in places):
                 raise errors.output_is_input(path)
@@ -69,14 +69,18 @@ class Output:
     def __init__(self, file: BinaryIO, suffix: str, layout: Layout, middles: Middles, folder: Path) -> None:
         self._writer = WRITERS[suffix.lower()](file, layout.model)
         self._layout, self._middles = layout, middles
-        self._pieces = (piece for cut in layout.cuts() for piece in cut.tolist())
+        self._cuts = layout.cuts()
         self._scratch = Scratch(folder)
         self._aside: dict[int, int] = {}  # where tensors in Fortran order begin in it
 
     def add(self, piece: Array) -> None:
-        if piece.size:
-            k, start, _ = next(self._pieces)
-            self._put(k, start, kernels.active().narrow(piece, self._layout.tensors[k].storage))
+        if not piece.size:
+            return
+        cut, at = next(self._cuts).tolist(), 0
+        values = inputs.narrowed(piece, self._layout.tensors[cut[0][0]].storage)
+        for k, start, stop in cut:
+            self._put(k, start, values[at : at + stop - start])
+            at += stop - start
 
     def finish(self) -> None:
         """Add what no piece has brought."""

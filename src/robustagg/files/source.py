@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -58,7 +59,7 @@ class Files:
 
     @property
     def excluded(self) -> Mapping[int, str]:
-        return self._found.excluded
+        return self._found.excluded | self._disagreeing()
 
     def blocks(self, kept: Sequence[int]) -> Iterator[Rows]:
         readers = self._readers(kept)
@@ -69,11 +70,9 @@ class Files:
             rows = self._read(readers, cut)
             if self._seals is not None:
                 self._seals.add(rows)
-            at = 0
-            for k, start, stop in cut.tolist():
-                following = at + stop - start
-                yield [*(row[at:following] for row in rows), *(whole[k][start:stop] for whole in self._references)]
-                at = following
+            pieces = cut.tolist()
+            references = (np.concatenate([ref[k][start:stop] for k, start, stop in pieces]) for ref in self._references)
+            yield [*rows, *references]
         if self._seals is not None and (changed := self._seals.changed()):
             fault = errors.file_changed()
             raise errors.Unusable({i: why for k in changed for i, why in self._entrants.refused(k, fault).items()})
@@ -111,13 +110,37 @@ class Files:
         return self._layout.tensors
 
     def _middles(self, kept: Sequence[int], k: int) -> Iterator[Array]:
-        """The lower median of integer tensor k, piece by piece."""
-        readers = self._readers(kept)
-        for cut in pieces_of(self._tensors, [k], self._budget.width // MIDDLES, tile=1):
-            rows = self._read(readers, cut)
-            middle = (len(rows) - 1) // 2
-            rows.partition(middle, axis=0)
-            yield rows[middle]
+        """What the result holds of tensor k, which does not vote, piece by piece."""
+        tensor, readers = self._tensors[k], self._readers(kept)
+        for cut in pieces_of(tensor, k, self._budget.width // MIDDLES):
+            rows = inputs.numbers(self._read(readers, cut), tensor.dtype)
+            yield inputs.stored(inputs.reduced(tensor.action or "median", rows), tensor.dtype)
+
+    def _disagreeing(self) -> dict[int, str]:
+        """Who holds another value than most of a tensor that must be equal."""
+        excluded: dict[int, str] = {}
+        for k, tensor in enumerate(self._tensors):
+            if tensor.action == "equal":
+                kept = [i for i in sorted(self._found.files) if i not in excluded and i not in self._found.excluded]
+                excluded |= self._differing(kept, k)
+        return excluded
+
+    def _differing(self, kept: list[int], k: int) -> dict[int, str]:
+        tensor, digests = self._tensors[k], {i: hashlib.sha256() for i in kept}
+        unread: dict[int, str] = {}
+        try:
+            readers = self._readers(kept)
+            for cut in pieces_of(tensor, k, self._budget.width // MIDDLES):
+                for digest, row in zip(digests.values(), self._read(readers, cut), strict=True):
+                    digest.update(row.data.cast("B"))
+        except errors.Unusable as fault:
+            unread = dict(fault.reasons)
+            rest = [i for i in kept if i not in unread]
+            return unread | (self._differing(rest, k) if rest else {})
+        odd, usual = inputs.odd_ones({i: digest.digest() for i, digest in digests.items()})
+        if odd and usual is None:
+            raise errors.may_be_weights(self.clients[kept[0]], (tensor.name,), tensor.dtype, tensor.shape)
+        return {j: why for i in odd for j, why in self._entrants.refused(i, errors.other_values(tensor.name)).items()}
 
     def _readers(self, kept: Sequence[int]) -> dict[int, Reader]:
         return {i: Reader(self._found.files[i], self._tensors, self._found.places[i]) for i in kept}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +16,7 @@ from robustagg.files.members import INFLATER
 from robustagg.files.opener import Opener
 from robustagg.files.storage import Readable
 from robustagg.files.tensors import DEFLATED, Contents, Model, Tensor
+from robustagg.inputs.policy import Described, Policy
 from robustagg.protocol import Client
 
 TENSOR = 1024  # bytes that a tensor's name and shape take, here and in the output's header
@@ -48,6 +49,12 @@ class Survey(NamedTuple):
     @property
     def tensors(self) -> tuple[Tensor, ...]:
         return self.model.tensors
+
+    def under(self, policy: Policy) -> Survey:
+        """With what becomes of each tensor."""
+        told = [Described((tensor.name,), tensor.counts, tensor.shape) for tensor in self.tensors]
+        tensors = (replace(t, action=action) for t, action in zip(self.tensors, policy.actions(told), strict=True))
+        return self._replace(model=self.model._replace(tensors=tuple(tensors)))
 
     @property
     def nbytes(self) -> int:

@@ -40,6 +40,9 @@ class Tensor:
     fortran: bool = field(default=False, compare=False, repr=False)
     """Whether its file holds it in Fortran order; the vote is on its values in C order, whatever the file."""
 
+    action: str | None = field(default=None, compare=False, repr=False)
+    """What the result holds of it if it does not vote; see :class:`robustagg.inputs.Policy`."""
+
     @property
     def storage(self) -> np.dtype[Any]:
         """How values are held in memory: bfloat16 as its bits."""
@@ -56,7 +59,7 @@ class Tensor:
     @property
     def counts(self) -> bool:
         """Whether it takes part in the vote."""
-        return self.dtype in FLOATING
+        return self.action is None and self.dtype in FLOATING
 
 
 class Contents(NamedTuple):

@@ -1,7 +1,22 @@
 """Any framework's tensors as rows for the kernels, and results back as what the caller sent."""
 
 from robustagg.inputs.clients import client_ids
-from robustagg.inputs.policy import Policy
+from robustagg.inputs.policy import Policy, reduced
+from robustagg.inputs.survey import odd_ones
+from robustagg.inputs.tensors import numbers, stored
 from robustagg.inputs.updates import Leaf, Updates, flat, gather, matched, narrowed
 
-__all__ = ["Leaf", "Policy", "Updates", "client_ids", "flat", "gather", "matched", "narrowed"]
+__all__ = [
+    "Leaf",
+    "Policy",
+    "Updates",
+    "client_ids",
+    "flat",
+    "gather",
+    "matched",
+    "narrowed",
+    "numbers",
+    "odd_ones",
+    "reduced",
+    "stored",
+]

@@ -109,18 +109,18 @@ class Entrants:
     def _disagreeing(self, k: int, usable: Mapping[int, Seen], leaf: Entry) -> dict[int, Exception]:
         """Who holds another value at leaf k than most; an error where there is no most."""
         held = {i: one.rows[k] for i, one in usable.items()}
-        first = most(list(held.values()))
-        odd = [i for i, value in held.items() if not same(value, first)]
+        odd, first = odd_ones(held)
         if not odd:
             return {}
         path, dtype, shape = leaf
-        if 2 * (len(held) - len(odd)) <= len(held):
+        if first is None:
             client = self.clients[min(held)]
             if dtype == CONSTANT:
                 raise errors.no_agreement(path, [(self.clients[i], value) for i, value in held.items()])
             raise errors.may_be_weights(client, path, dtype, shape or ())
-        reference = self.clients[next(i for i in held if i not in odd)]
-        return {i: self._refused(errors.other_value(self.clients[i], path, held[i], reference, first)) for i in odd}
+        reference = self.clients[first]
+        usual = held[first]
+        return {i: self._refused(errors.other_value(self.clients[i], path, held[i], reference, usual)) for i in odd}
 
 
 def look(client: Client, tree: Any, policy: Policy) -> Seen:
@@ -202,14 +202,16 @@ def difference(client: Client, one: Seen, reference: Client, model: Seen) -> Exc
     return errors.other_structure(client, [], [], reference)
 
 
-def most(values: list[Any]) -> Any:
-    """The value that more than half of them are, if there is one (Boyer and Moore's majority vote)."""
-    candidate, lead = values[0], 0
-    for value in values:
+def odd_ones(held: Mapping[int, Any]) -> tuple[list[int], int | None]:
+    """Whose value is not that of more than half, and the first whose it is; None where there is no such value."""
+    candidate, lead = None, 0  # Boyer and Moore's majority vote
+    for value in held.values():
         if not lead:
             candidate = value
         lead += 1 if same(value, candidate) else -1
-    return candidate
+    odd = [i for i, value in held.items() if not same(value, candidate)]
+    usual = next((i for i in held if i not in set(odd)), None)
+    return odd, usual if 2 * len(odd) < len(held) else None
 
 
 def same(one: Any, other: Any) -> bool:
