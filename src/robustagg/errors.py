@@ -102,15 +102,15 @@ def _at(path: Sequence[object]) -> str:
     return f", at {'.'.join(map(str, path))!r}" if path else ""
 
 
-def not_a_tensor(
-    client: object, path: Sequence[object], value: object, fault: Exception | None = None
-) -> TypeError:
+def not_a_tensor(client: object, path: Sequence[object], value: object, fault: Exception | None = None) -> TypeError:
     why = "" if fault is None else f", which holds no values that can be read ({str(fault)[:120]})"
     return TypeError(f"client {client!r}{_at(path)}: expected a tensor, got {type(value).__name__}{why}")
 
 
 def not_a_tree(client: object, fault: Exception) -> TypeError:
-    return TypeError(f"client {client!r}: the update cannot be taken apart ({type(fault).__name__}: {str(fault)[:120]})")
+    return TypeError(
+        f"client {client!r}: the update cannot be taken apart ({type(fault).__name__}: {str(fault)[:120]})"
+    )
 
 
 def unusable_tensor(client: object, path: Sequence[object], fault: Unreadable) -> TypeError:
@@ -134,7 +134,9 @@ def frame_of_updates(value: object) -> TypeError:
 
 
 def not_updates(value: object) -> TypeError:
-    return TypeError(f"updates must be an (n, d) array, n updates, or a mapping from client to update, got {shown(value)}")
+    return TypeError(
+        f"updates must be an (n, d) array, n updates, or a mapping from client to update, got {shown(value)}"
+    )
 
 
 def not_client_ids(value: object) -> TypeError:
@@ -169,9 +171,7 @@ def other_value(
     return ValueError(f"client {client!r}{_at(path)}: {shown(value)}, but client {reference!r} sent {shown(expected)}")
 
 
-def other_kind(
-    client: object, path: Sequence[object], kind: object, reference: object, expected: object
-) -> TypeError:
+def other_kind(client: object, path: Sequence[object], kind: object, reference: object, expected: object) -> TypeError:
     return TypeError(f"client {client!r}{_at(path)}: a {kind or 'leaf'}, but client {reference!r} sent a {expected}")
 
 

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from robustagg import errors, kernels
+from robustagg import errors
 from robustagg.engine.counts import checked_counts
+from robustagg.engine.shared import Masked, inspect
 from robustagg.engine.turns import turn, uninterrupted
 from robustagg.kernels.interface import Rows
 from robustagg.memory.vectors import Vector
@@ -62,16 +63,16 @@ def run(
 
 
 def _attempt(rule: Verbs, source: Source, round: Round, references: Sequence[str]) -> Done:
+    if rule.unguarded:
+        source = _examined(rule, source, round, references) or source
     try:
-        if rule.unguarded and (guilty := _non_finite(rule, source, round, references)):
-            raise errors.Unusable(guilty)
         rule.check(round)
         return _passes(rule, source, replace(round, prepared=rule.prepare(round)))
     except errors.NonFinite:
-        guilty = _non_finite(rule, source, round, references)
-        if not guilty:
+        masked = _examined(rule, source, round, references)
+        if masked is None:
             raise
-        raise errors.Unusable(guilty) from None
+    return _passes(rule, masked, replace(round, prepared=rule.prepare(round)))
 
 
 def _passes(rule: Verbs, source: Source, round: Round) -> Done:
@@ -107,19 +108,22 @@ def _placed(blocks: Iterator[Rows]) -> Iterator[Block]:
         start += rows[0].size
 
 
-def _non_finite(rule: Verbs, source: Source, round: Round, references: Sequence[str]) -> dict[int, str]:
-    """Which clients sent a NaN or an infinity; a reference vector with one is the caller's mistake."""
+def _examined(rule: Verbs, source: Source, round: Round, references: Sequence[str]) -> Source | None:
+    """The source without the NaN and infinities that all clients share; None where there are none.
+
+    Whoever sent others is left out; a reference vector with one is the caller's mistake.
+    """
     kept = round.kept
-    finite = np.ones(len(kept) + len(references), np.bool_)
-    for rows in source.blocks(kept):
-        finite &= kernels.active().finite(rows)
-    for name, whole in zip(references, finite[len(kept) :], strict=True):
-        if not whole:
+    found = inspect(source, kept, len(references))
+    for name, bad in zip(references, found.guilty[len(kept) :], strict=True):
+        if bad:
             raise errors.non_finite_reference(name)
-    guilty = [i for i, whole in zip(kept, finite[: len(kept)], strict=True) if not whole]
+    guilty = [i for i, bad in zip(kept, found.guilty[: len(kept)], strict=True) if bad]
+    if not guilty:
+        return Masked(source, kept) if found.shared else None
     if rule.nonfinite == "raise":
         raise errors.non_finite_clients([round.clients[i] for i in guilty])
-    return dict.fromkeys(guilty, NON_FINITE)
+    raise errors.Unusable(dict.fromkeys(guilty, NON_FINITE))
 
 
 def result_of(rule: Verbs, verdict: Verdict, round: Round, update: Any = None) -> Result:

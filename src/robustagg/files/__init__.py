@@ -173,7 +173,9 @@ def preaggregate_files(
     folder.check(out, suffix, names or ())
     target = partial(Folder, out, suffix, names)
     entrants = Entrants(clients, listed, strict)
-    result = _run(Mixer(member), entrants, target, out.absolute().parent, max_memory, progress, buffers=buffers, number=round)
+    result = _run(
+        Mixer(member), entrants, target, out.absolute().parent, max_memory, progress, buffers=buffers, number=round
+    )
     return replace(result, rule=type(member).__name__)
 
 

@@ -226,4 +226,3 @@ def same(one: Any, other: Any) -> bool:
         return bool(one == other) or pickle.dumps(one) == pickle.dumps(other)
     except Exception:  # what cannot be compared is not equal
         return False
-

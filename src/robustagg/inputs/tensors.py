@@ -94,7 +94,7 @@ def _adapt(tensor: Any) -> tuple[Array, Wrap, str]:
     """Host array, the way from an array of its shape to a tensor like this one, and its dtype where NumPy has none."""
     if isinstance(tensor, np.ndarray):
         if isinstance(tensor, np.ma.MaskedArray) and np.ma.is_masked(tensor):
-            raise errors.masked(int(np.ma.count_masked(tensor)))
+            raise errors.masked(int(np.ma.getmaskarray(tensor).sum()))
         return np.asarray(tensor), numpy_wrap(tensor.dtype), ""
     torch = sys.modules.get("torch")  # a torch tensor cannot exist before torch is imported
     if torch is not None and isinstance(tensor, torch.Tensor):
@@ -134,7 +134,7 @@ def _sent(values: Array, dtype: np.dtype[Any]) -> Array:
     if dtype.name.startswith(NARROW):
         import ml_dtypes  # where the dtype comes from
 
-        greatest = float(ml_dtypes.finfo(dtype).max)
+        greatest = float(ml_dtypes.finfo(dtype).max)  # type: ignore[no-untyped-call]
         values = np.where(np.isinf(values), values, np.clip(values, -greatest, greatest))
     return values.astype(dtype, copy=False)
 

@@ -136,7 +136,9 @@ class Rule(Component, Generic[V]):
         TypeError, ValueError
             If something of this does not hold; the text names the client. The rule is then as it was before.
         """
-        return engine.run(self, inputs.gather(updates, clients, strict=strict, buffers=buffers), sample_counts, round, extras)
+        return engine.run(
+            self, inputs.gather(updates, clients, strict=strict, buffers=buffers), sample_counts, round, extras
+        )
 
     def __call__(self, updates: Any, **arguments: Any) -> Any:
         """The update alone: ``rule.aggregate(updates, ...).update``."""
