@@ -59,10 +59,10 @@ class Entrants:
         seen, faults = self._looked()
         if not seen:
             raise errors.nobody_usable(list(faults.values()))
-        common = Counter(one.structure for one in seen.values()).most_common(1)[0][0]
-        model = next(i for i, one in seen.items() if one.structure == common)
+        common = Counter(id(one.structure) for one in seen.values()).most_common(1)[0][0]
+        model = next(i for i, one in seen.items() if id(one.structure) == common)
         for i, one in seen.items():
-            if one.structure is not common and one.structure != common:
+            if id(one.structure) != common:
                 faults[i] = self._refused(difference(self.clients[i], one, self.clients[model], seen[model]))
         usable = {i: one for i, one in seen.items() if i not in faults}
         actions = self._actions(seen[model])
@@ -74,12 +74,18 @@ class Entrants:
         return Survey(model if model in usable else min(usable), usable, excluded, actions)
 
     def _looked(self) -> tuple[dict[int, Seen], dict[int, Exception]]:
+        """Each tree taken apart, equal structures being one object, and what is wrong with the others."""
         seen: dict[int, Seen] = {}
+        structures: dict[tuple[Entry, ...], tuple[Entry, ...]] = {}
         faults: dict[int, Exception] = {}
         again: Callable[[Any], Seen | None] = lambda tree: None  # noqa: E731
         for i, (client, tree) in enumerate(zip(self.clients, self.trees, strict=True)):
             try:
-                seen[i] = again(tree) or look(client, tree, self.policy)
+                one = again(tree)
+                if one is None:
+                    one = look(client, tree, self.policy)
+                    one = one._replace(structure=structures.setdefault(one.structure, one.structure))
+                seen[i] = one
             except (TypeError, ValueError) as fault:
                 faults[i] = self._refused(fault)
             except Exception as fault:  # whatever a tree does when it is walked

@@ -65,6 +65,11 @@ class Leaf:
         """Results of any shape as a tensor of the clients' kind and dtype."""
         return self.wrap(narrowed(values, self.storage))
 
+    def held(self, kept: Sequence[int]) -> Rows:
+        """The rows of some clients, then the references."""
+        rows = self.rows if len(kept) == len(self.rows) else [self.rows[i] for i in kept]
+        return [*rows, *self.references] if self.references else rows
+
     def settled(self, kept: Sequence[int]) -> Any:
         """What the result holds of a leaf that does not vote."""
         assert self.action is not None
@@ -116,7 +121,7 @@ class Updates:
 
     def blocks(self, kept: Sequence[int]) -> Iterator[Rows]:
         rows = {
-            k: [*(leaf.rows if len(kept) == len(self.clients) else (leaf.rows[i] for i in kept)), *leaf.references]
+            k: leaf.held(kept)
             for k, leaf in enumerate(self.leaves)
             if leaf.counts
         }
@@ -293,8 +298,10 @@ def _leaves(found: survey.Survey, clients: Sequence[Client]) -> list[Leaf]:
     """One leaf per tensor or constant of the model."""
     model = found.seen[found.model]
     leaves = []
-    for k, ((path, dtype, shape), action) in enumerate(zip(model.leaves, found.actions, strict=True)):
-        rows = [found.seen[i].rows[k] if i in found.seen else None for i in range(len(clients))]
+    nothing = [None] * len(model.rows)
+    columns = zip(*(found.seen[i].rows if i in found.seen else nothing for i in range(len(clients))), strict=True)
+    entries = zip(model.leaves, found.actions, map(list, columns), strict=True)
+    for k, ((path, dtype, shape), action, rows) in enumerate(entries):
         storage = np.dtype(object) if dtype == survey.CONSTANT else model.rows[k].dtype
         leaves.append(Leaf(path, rows, shape or (), dtype, storage, model.wraps[k], action))
     if leaves and not any(model.floating):
