@@ -29,7 +29,7 @@ from updatefiles import (
 
 import robustagg as ra
 from robustagg import errors
-from robustagg.files import budget, readers
+from robustagg.files import budget, layout
 from robustagg.files.notes import Notes
 from robustagg.files.tensors import Tensor
 
@@ -129,8 +129,17 @@ def test_big_endian_and_fortran_order(tmp_path, rule):
     expected = rule().aggregate(updates).update
     assert np.array_equal(found["w"], expected["w"])
     assert np.array_equal(found["b"], expected["b"])
-    with pytest.raises(ValueError, match=r"out\.safetensors: tensor 'w' is stored in Fortran order"):
-        ra.aggregate_files(rule(), paths, tmp_path / "out.safetensors")
+    assert found["w"].flags.f_contiguous
+    assert not found["w"].flags.c_contiguous
+    found = read(ra.aggregate_files(rule(), paths, tmp_path / "out.safetensors").update)
+    assert np.array_equal(found["w"], expected["w"])
+    updates["dan"]["w"] = np.ascontiguousarray(updates["dan"]["w"])  # one of five in C order: of the same structure
+    paths = write_all(tmp_path, updates, ".npz")
+    result = ra.aggregate_files(rule(), paths, tmp_path / "out.npz", max_memory="7 MiB")
+    assert result.admitted.all()
+    found = read(result.update)["w"]
+    assert np.array_equal(found, expected["w"])
+    assert found.flags.f_contiguous
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".npz"])
@@ -335,7 +344,7 @@ def test_pieces_fit_tiles_and_cover_the_model():
     tensors = [Tensor(str(k), "float32", (size,)) for k, size in enumerate((5, 0, 8192, 30000, 1, 1, 16384, 9000))]
     tensors += [Tensor("i", "int64", (9,)), Tensor("j", "float64", (3,))]
     for width in (8192, 16384, 2**20):
-        cut = [c.tolist() for c in readers.cuts(tensors, width)]
+        cut = [c.tolist() for c in layout.cuts(tensors, width)]
         assert all(sum(stop - start for _, start, stop in pieces) <= width for pieces in cut)
         assert all(len({tensors[k].dtype for k, _, _ in pieces}) == 1 for pieces in cut)
         whole = [piece for pieces in cut for piece in pieces]

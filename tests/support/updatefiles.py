@@ -34,7 +34,8 @@ def model(seed, dtype="float32", wide=WIDE):
         "half": rng.normal(size=9000).astype(np.float16),
         "steps": np.array(seed * 10, np.int64),
         "mask": rng.random(9) < 0.5,
-        "histogram": np.random.default_rng(0).integers(0, 2**64, 5000, np.uint64),
+        "histogram": rng.integers(0, 2**64, 16, np.uint64),
+        "codes": np.arange(5000, dtype=np.uint8),
     }
 
 

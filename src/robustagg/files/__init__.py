@@ -54,13 +54,17 @@ def aggregate_files(
     ----------
     rule : Rule
         Any rule; its memory is that of its other rounds.
-    paths : iterable of n paths
-        Files of the formats .safetensors, .npz and .npy, told by their suffix.
+    paths : iterable of n paths, or mapping from client to path
+        Files, told by their suffix: .safetensors, .npz and .npy; .pt, .pth and .bin, read by torch, and .h5, .hdf5 and
+        .keras, read by h5py, each in a process of its own with limits. A folder with one model in it, or the
+        ``*.safetensors.index.json`` of a model in several files, is one client's too.
     out : path
-        The file to write, in the format of its suffix; replaced if there is one. It appears when it is complete, or
-        not at all. A .npy file is possible where the model is a single tensor.
+        The file to write, .safetensors, .npz or .npy; replaced if there is one. It appears when it is complete, or
+        not at all. A .npy file is possible where the model is a single tensor. Tensors are listed as most clients
+        list them, and are in Fortran order where most clients' are and the format has it; `__metadata__` that all
+        clients share is kept. In .npz and .npy bfloat16 becomes float32, which holds the same numbers.
     ids : iterable of n str or int, optional
-        Who sent what; defaults to the files' names without suffix.
+        Who sent what; defaults to the files' names without suffix, of ``model.safetensors`` and indexes the folders'.
     sample_counts : sequence of n numbers, or mapping from client to number, optional
         Training samples of each client, for rules that weigh by them.
     round : int, optional
@@ -89,11 +93,14 @@ def aggregate_files(
         text names the client. The rule is then as it was before, and so is `out`.
     OSError
         If `out` cannot be written.
+    ImportError
+        If what reads somebody's file is not installed.
 
     Notes
     -----
     Every file is read once per pass: once for mean, median and trimmed mean, twice for the reputation rule. A file that
-    fails or changes during a pass makes the round begin again without its client.
+    fails, changes, or shows other bytes than in the first pass makes the round begin again without its client. Formats
+    that other libraries read, and tensors in Fortran order, are copied to a temporary file beside `out` first.
     """
     if not isinstance(rule, Rule):
         raise errors.rule_expected(rule)
@@ -235,7 +242,7 @@ def _named(paths: Sequence[str]) -> tuple[Client, ...]:
 
 
 def _name(path: str) -> str:
-    """The file's name without suffixes; its folder's where that is the client's, or all clients' files have one name."""
+    """The file's name without suffixes; its folder's where every client's file has the same one."""
     whole = Path(path).absolute()
     if os.path.isdir(path):
         return whole.name

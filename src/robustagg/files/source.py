@@ -112,9 +112,11 @@ class Files:
     def _middles(self, kept: Sequence[int], k: int) -> Iterator[Array]:
         """What the result holds of tensor k, which does not vote, piece by piece."""
         tensor, readers = self._tensors[k], self._readers(kept)
+        # of what was found equal, the median is the same, even if somebody's bytes have changed since
+        action = "median" if tensor.action in ("equal", None) else tensor.action
         for cut in pieces_of(tensor, k, self._budget.width // MIDDLES):
             rows = inputs.numbers(self._read(readers, cut), tensor.dtype)
-            yield inputs.stored(inputs.reduced(tensor.action or "median", rows), tensor.dtype)
+            yield inputs.stored(inputs.reduced(action, rows), tensor.dtype)
 
     def _disagreeing(self) -> dict[int, str]:
         """Who holds another value than most of a tensor that must be equal."""
