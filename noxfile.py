@@ -61,6 +61,13 @@ def sanitize(session: nox.Session) -> None:
 
 
 @nox.session
+def torture(session: nox.Session) -> None:
+    """Random hostile rounds, kills, races and damaged files against the promises; minutes, and prints its counts."""
+    install(session, ".[test]")
+    session.run("python", "tests/torture", *session.posargs)
+
+
+@nox.session
 def no_compiler(session: nox.Session) -> None:
     """A machine without a compiler: the install succeeds, and the package works without its native core."""
     missing = {"CC": "/nonexistent", "CXX": "/nonexistent"}

@@ -17,5 +17,7 @@ def main() -> None:
         if package not in ("rich", "typer"):
             raise
         sys.exit(f"robustagg: {errors.optional_package(package, 'cli')}")
+    except KeyboardInterrupt:  # later the app hears it
+        sys.exit(128 + signal.SIGINT)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that unfinished files are removed
     app(prog_name="robustagg")
