@@ -51,13 +51,13 @@ def plot(ledger: Ledger, out: Out = Path("reputations.png"), as_json: screen.Jso
 
 
 def _overview(ledger: Path, as_json: bool) -> None:
-    parameters, memory = ledgers.load(ledger)
-    rounds = ledgers.rounds(ledger)
+    summary, rounds = ledgers.summary(ledger), ledgers.rounds(ledger)
+    parameters, clients = summary["parameters"], summary["clients"]
     if as_json:
-        screen.say_json({"ledger": str(ledger), "clients": len(memory), "parameters": parameters, "rounds": rounds})
+        screen.say_json({"ledger": str(ledger), "clients": clients, "parameters": parameters, "rounds": rounds})
         return
     screen.say(
-        f"{ledger}: {len(memory)} clients, {len(rounds)} rounds",
+        f"{ledger}: {clients} clients, {len(rounds)} rounds",
         "Parameters: " + ", ".join(f"{name} {value}" for name, value in parameters.items()),
         "",
     )
