@@ -224,10 +224,6 @@ def rows_without_clients(rule: str, member: str) -> ValueError:
     return ValueError(f"{rule} must know whose row is whose, but the rows that {member} makes are no single client's")
 
 
-def file_is_no_state(path: object, fault: object) -> InvalidLedger:
-    return InvalidLedger(f"{path} does not hold the state of a rule: {fault}")
-
-
 # --- saved state ----------------------------------------------------------------------------------------------------
 
 

@@ -188,9 +188,13 @@ def _updated(path: AnyPath, state: State, past: Past) -> Iterator[None]:
                     _modernise(table)
                 stamp = _write(connection, state, past, last)
         yield
-        with database.told(path):
-            past.stamps.add(stamp)  # first: interrupted after the commit, the file is still ours
-            connection.execute("COMMIT")
+        past.stamps.add(stamp)  # first: interrupted after the commit, the file is still ours
+        try:
+            with database.told(path):
+                connection.execute("COMMIT")
+        except (OSError, errors.InvalidLedger):
+            past.stamps.difference_update({stamp} - {replaced})
+            raise
     if _identity(path) != before:
         raise errors.ledger_written_since(path, None, state.round)
     past.stamps.difference_update({replaced} - {stamp})
@@ -210,8 +214,7 @@ def _continued(table: Table, state: State, past: Past) -> tuple[str, int | None]
     if rule != state.rule:
         raise errors.other_rule(state.rule, rule)
     ours = json.loads(json.dumps(dict(state.parameters)))
-    names = sorted(theirs.keys() | ours.keys())
-    pairs = [(name, theirs.get(name, "absent"), ours.get(name, "absent")) for name in names]
+    pairs = [(name, value, ours.get(name, "absent")) for name, value in sorted(theirs.items())]
     if differences := [pair for pair in pairs if pair[1] != pair[2]]:
         raise errors.other_parameters(differences)
     stamp, last = _stamp(table)
@@ -312,10 +315,14 @@ def _rule(table: Table) -> tuple[str, dict[str, Any]]:
 
 
 def _parameters(table: Table) -> dict[str, Any]:
+    """The parameters, at least one: every rule has some."""
     try:
-        return {name: json.loads(value) for name, value in table.rows("SELECT name, value FROM parameters")}
+        found = {name: json.loads(value) for name, value in table.rows("SELECT name, value FROM parameters")}
     except states.FAULTS as fault:
         raise _fault(table.path, fault) from fault
+    if not found:
+        raise errors.damaged_ledger(table.path, "its parameters are missing")
+    return found
 
 
 def _stamp(table: Table) -> tuple[str, int | None]:

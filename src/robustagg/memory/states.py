@@ -122,9 +122,9 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
             text = archive.read(f"{STATE}.npy").partition(b"\n")[2]
             state = _unmarked(json.loads(text), _Members(archive, Path(path)))
     except FAULTS as fault:
-        raise errors.file_is_no_state(path, fault) from fault
+        raise errors.damaged_ledger(path, fault) from fault
     if not isinstance(state, dict) or not {"rule", "parameters", "round"} <= state.keys():
-        raise errors.file_is_no_state(path, "it names no rule")
+        raise errors.damaged_ledger(path, "it names no rule")
     return state
 
 

@@ -279,9 +279,8 @@ class Rule(Component, Generic[V]):
     def _check_state(self, state: Mapping[str, Any]) -> None:
         if state.get("rule") != self.label():
             raise errors.other_rule(self.label(), state.get("rule"))
-        differences = [
-            (k, state["parameters"].get(k), v) for k, v in self.parameters.items() if state["parameters"].get(k) != v
-        ]
+        theirs = self._of(state["parameters"]).parameters  # what an earlier version did not have is its default
+        differences = [(k, theirs.get(k), v) for k, v in self.parameters.items() if theirs.get(k) != v]
         if differences:
             raise errors.other_parameters(differences)
 
