@@ -69,7 +69,10 @@ class Table:
     def rows(self, statement: str, values: Any = ()) -> Iterator[tuple[Any, ...]]:
         """The rows of a query."""
         for row in self.connection.execute(statement, values):
-            self._left -= 2 + sum(len(value) for value in row if isinstance(value, (bytes, str)))
+            self._left -= 2
+            for value in row:
+                if value.__class__ is str or value.__class__ is bytes:
+                    self._left -= len(value)
             if self._left < 0:
                 raise errors.damaged_ledger(self.path, "it says more than its bytes can hold")
             yield row

@@ -96,8 +96,7 @@ def write_record(connection: sqlite3.Connection, record: RoundRecord) -> None:
     connection.execute("INSERT INTO rounds VALUES (?, ?, ?, ?, ?)", summary)
     # A reason may quote a file name that is no valid Unicode.
     reasons = (reason.encode("utf-8", "backslashreplace").decode() for reason in record.reasons)
-    columns = {name: column.tolist() for name, column in record.facts.items()}
-    facts = map(_as_text, repeat(tuple(columns)), zip(*columns.values(), strict=True)) if columns else repeat("{}")
+    facts = _texts({name: column.tolist() for name, column in record.facts.items()})
     lines = zip(map(stored, record.clients), admitted, record.weights.tolist(), reasons, facts, strict=False)
     _insert(connection, ((record.round, *line) for line in lines))
 
@@ -106,16 +105,20 @@ def _insert(connection: sqlite3.Connection, lines: Iterator[Any]) -> None:
     connection.executemany("INSERT INTO trail VALUES (?, ?, ?, ?, ?, ?)", lines)
 
 
-def _as_text(names: Sequence[str], values: Sequence[Any]) -> str:
-    known = (None if isinstance(value, float) and not math.isfinite(value) else value for value in values)
-    return json.dumps(dict(zip(names, known, strict=True)), separators=(",", ":"))
+def _texts(columns: Mapping[str, Sequence[float | None]]) -> Iterator[str]:
+    """A JSON object for each line of some columns of numbers; endless empty ones for no column."""
+    if not columns:
+        return repeat("{}")
+    form = "{" + ",".join(f"{json.dumps(name)}:%s" for name in columns) + "}"
+    words = ([repr(v) if v is not None and math.isfinite(v) else "null" for v in column] for column in columns.values())
+    return map(form.__mod__, zip(*words, strict=True))
 
 
 def take_over(table: Table) -> None:
     """Move the trail of version 1 to where it is now."""
     table.again()
-    old = table.rows(_LINES[1])
-    _insert(table.connection, ((*line[:5], _as_text(FACTS, line[5:])) for line in old))
+    told = ((line[:5], {n: [v] for n, v in zip(FACTS, line[5:], strict=True)}) for line in table.rows(_LINES[1]))
+    _insert(table.connection, ((*head, *_texts(facts)) for head, facts in told))
     table.connection.execute("DROP TABLE observations")
 
 
@@ -165,7 +168,7 @@ def _line(row: Sequence[Any]) -> dict[str, Any]:
     number = weight is None or isinstance(weight, (int, float))
     if not (plain and number and isinstance(round, int) and admitted in (0, 1) and isinstance(reason, str)):
         raise errors.bad_trail(round)
-    if not _RESERVED.isdisjoint(facts):
+    if not _RESERVED.isdisjoint(facts) or any(isinstance(facts.get(name), str) for name in FACTS):
         raise errors.bad_trail(round)
     head = {"round": round, "client": client_of(client), "admitted": bool(admitted)}
     return {**head, **facts, "weight": weight, "reason": reason}
