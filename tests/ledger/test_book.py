@@ -364,7 +364,7 @@ def test_a_memory_that_cannot_be_is_refused(path: Path, damage: str) -> None:
     sql(path, damage)
     with (
         unchanged(path),
-        pytest.raises(InvalidLedger, match="not a ledger, or a damaged one: |not the state of a ledger"),
+        pytest.raises(InvalidLedger, match=r"not a ledger, or a damaged one: |not the state of a ledger"),
     ):
         books.load(path)
 

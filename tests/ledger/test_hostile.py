@@ -42,6 +42,15 @@ def sql(path: Path, *statements: str) -> None:
             connection.execute(statement)
 
 
+def told(look: Any, path: Path) -> str:
+    """What InvalidLedger says; nothing where it is not raised."""
+    try:
+        look(path)
+    except ra.InvalidLedger as fault:
+        return str(fault)
+    return ""
+
+
 COUNT = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 1000000000)"
 TRICKS = {
     "a view of endless rows": ["DROP TABLE rounds", f"CREATE VIEW rounds AS {COUNT} SELECT x, '', '', 1, 1 FROM c"],
@@ -71,7 +80,7 @@ TRICKS = {
     "a number of 5000 digits": ["UPDATE parameters SET value = printf('%05000d', 1) || '1'"],
     "a rule that is none": ["UPDATE rule SET label = 'NNM'"],
     "a name too long": [f"UPDATE rule SET label = '{'x' * 100_000}'"],
-    "an id too long": ["UPDATE clients SET client = x'69' || zeroblob(100000) WHERE row = 1"],
+    "an id too long": ["UPDATE clients SET client = CAST(x'69' || zeroblob(100000) AS BLOB) WHERE row = 1"],
 }
 
 
@@ -79,14 +88,9 @@ TRICKS = {
 def test_tricks(trick: str, tmp_path: Path) -> None:
     path = book(tmp_path / "ledger")
     sql(path, *TRICKS[trick])
-    began, refused = time.perf_counter(), 0
-    for look in LOOKS:
-        try:
-            look(path)
-        except ra.InvalidLedger as fault:
-            refused += 1
-            assert len(str(fault)) < 1000
-    assert refused
+    began, refused = time.perf_counter(), [told(look, path) for look in LOOKS]
+    assert all(len(text) < 1000 for text in refused)
+    assert any(refused)
     assert time.perf_counter() - began < 5
 
 
@@ -249,7 +253,8 @@ def test_many_clients_of_a_large_window_take_little_memory(tmp_path: Path) -> No
         path,
         'UPDATE rule SET own = \'{"ledger": {"decay": 0.5, "window": 10000}}\'',
         "UPDATE parameters SET value = '10000' WHERE name = 'window'",
-        f"WITH RECURSIVE c(x) AS (SELECT 3 UNION ALL SELECT x + 1 FROM c WHERE x < 30000) INSERT INTO clients SELECT x, x + 9, 2, {entry} FROM c",
+        "WITH RECURSIVE c(x) AS (SELECT 3 UNION ALL SELECT x + 1 FROM c WHERE x < 30000) "
+        f"INSERT INTO clients SELECT x, x + 9, 2, {entry} FROM c",
     )
     found = subprocess.run([sys.executable, "-c", SMALL, str(path)], capture_output=True, text=True, check=True)
     assert int(found.stdout) < 200 * 2**10
