@@ -5,7 +5,7 @@ from robustagg.errors import BackendUnavailable, InvalidLedger
 from robustagg.files import aggregate_files, preaggregate_files
 from robustagg.kernels import set_num_threads, use_backend
 from robustagg.protocol import Block, Result, Round, Verdict
-from robustagg.rules.base import Rule
+from robustagg.rules.base import Rule, load
 from robustagg.rules.component import Withstanding
 from robustagg.rules.coordinatewise import Mean, Median, TrimmedMean
 from robustagg.rules.foolsgold import FoolsGold
@@ -63,6 +63,7 @@ __all__ = [
     "__version__",
     "aggregate_files",
     "confidence",
+    "load",
     "preaggregate_files",
     "rectify",
     "repeated_median",

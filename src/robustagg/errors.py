@@ -313,10 +313,6 @@ def rows_without_clients(rule: str, member: str) -> ValueError:
     return ValueError(f"{rule} must know whose row is whose, but the rows that {member} makes are no single client's")
 
 
-def file_is_no_state(path: object, fault: object) -> InvalidLedger:
-    return InvalidLedger(f"{path} does not hold the state of a rule: {fault}")
-
-
 # --- saved state ----------------------------------------------------------------------------------------------------
 
 
@@ -324,16 +320,24 @@ def vector_cut_short(name: str, end: int) -> InvalidLedger:
     return InvalidLedger(f"{name} ends at byte {end}, before a vector that the rule remembers: it was written to since")
 
 
-def no_vector(name: str) -> ValueError:
+def no_vector(name: object) -> ValueError:
     return ValueError(f"member {name!r} is no vector of numbers as they were saved")
 
 
-def other_rule(expected: str, got: object) -> ValueError:
-    return ValueError(f"this is the state of {got!r}, not of {expected!r}")
+def bad_archive(fault: str) -> ValueError:
+    return ValueError(f"an archive that no rule has written: {fault}")
 
 
-def unknown_component(label: object) -> ValueError:
-    return ValueError(f"no rule {label!r} is known here; import the module that defines it first")
+def bad_state(fault: object) -> InvalidLedger:
+    return InvalidLedger(f"this is not the state of a rule: {type(fault).__name__}: {str(fault)[:200]}")
+
+
+def other_rule(expected: str, got: object) -> InvalidLedger:
+    return InvalidLedger(f"this is the state of {shown(got)}, not of {expected!r}")
+
+
+def unknown_component(label: object) -> InvalidLedger:
+    return InvalidLedger(f"no rule {shown(label)} is known here; import the module that defines it first")
 
 
 def not_a_rule(label: object) -> ValueError:
@@ -390,8 +394,8 @@ def ledger_written_since(path: object, theirs: int | None, ours: int | None) -> 
     )
 
 
-def unstorable_client(client: object) -> ValueError:
-    return ValueError(f"client id {client!r} cannot be stored: an int must fit in 64 bits, a str must be valid Unicode")
+def bad_trail(round: object) -> ValueError:
+    return ValueError(f"a line of round {shown(round)} is none that a rule has written")
 
 
 # --- attacks and simulation -----------------------------------------------------------------------------------------

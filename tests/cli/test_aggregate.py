@@ -118,7 +118,10 @@ FAILURES = {
     "other parameters": (["--ledger", "{book}", "-p", "window=20"], "window = 10 (here 20)"),
     "a round of the past": (["--ledger", "{book}", "--round", "3"], "round 3 is not later"),
     "no ledger but a file": (["--ledger", "{tmp}/berlin.npz"], "berlin.npz is not a ledger"),
-    "a ledger of another rule": (["--rule", "foolsgold", "--ledger", "{book}"], "not hold the state of a rule"),
+    "a ledger of another rule": (
+        ["--rule", "foolsgold", "--ledger", "{book}"],
+        "state of 'Reputation', not of 'FoolsGold'",
+    ),
     "a broken file": (["--rule", "mean", "--strict", "{tmp}/broken.npz"], "client 'broken'"),
     "too few clients": (["--rule", "trimmed-mean", "-p", "f=3"], "more than 2f = 6 clients; 5 clients"),
     "the same client twice": (["--rule", "mean", "{tmp}/berlin.npz"], "'berlin'"),

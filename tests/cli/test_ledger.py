@@ -15,6 +15,7 @@ from commandline import NAMES, ledger, robustagg
 
 import robustagg as ra
 from robustagg import ledger as ledgers
+from robustagg.cli import screen
 
 
 @pytest.fixture
@@ -36,9 +37,11 @@ def test_show_the_rounds(book: Path) -> None:
 
 def test_show_a_client_and_a_round(book: Path) -> None:
     done = robustagg("ledger", "show", book, "--client", "lima", columns=None)
-    assert [line.split()[0] for line in done.stdout.splitlines()] == ["round", "1", "2", "3"]
+    assert done.stdout.splitlines()[0] == f"{book}: client lima"
+    assert [line.split()[0] for line in done.stdout.splitlines()[2:]] == ["round", "1", "2", "3"]
     done = robustagg("ledger", "show", book, "--round", 3, columns=None)
-    assert {line.split()[0] for line in done.stdout.splitlines()} == {"client", "7", *NAMES}
+    assert done.stdout.splitlines()[0] == f"{book}: round 3"
+    assert {line.split()[0] for line in done.stdout.splitlines()[2:]} == {"client", "7", *NAMES}
     assert "NaN or infinite" in done.stdout
     said = json.loads(robustagg("ledger", "show", book, "--round", 3, "--json").stdout)
     assert said["observations"] == ledgers.history(book, round=3)
@@ -95,6 +98,49 @@ def test_plot_of_many_clients_with_names_that_mean_something_elsewhere(tmp_path:
     picture = out.read_text()
     assert picture.count('<g id="line2d_') > len(names)
     assert "Reputation of 35 clients; named: the 10 least reputable" in picture
+
+
+def test_ids_of_any_size_and_of_any_characters(tmp_path: Path) -> None:
+    rule, book = ra.Krum(f=1), tmp_path / "book"
+    ids = [2**64 - 1, -5, "-5", "\x1b[2J\nround", "\ud800"]
+    rule.aggregate(np.eye(5), clients=ids)
+    rule.save(book)
+    for client in ids:
+        done = robustagg("ledger", "show", book, f"--client={client}", columns=None)
+        assert done.stdout.splitlines()[0] == f"{book}: client {screen.printable(str(client))}"
+        assert "weight" in done.stdout
+    assert "reputation" not in done.stdout
+    said = json.loads(robustagg("ledger", "show", book, "--round", 1, "--json").stdout)
+    assert {line["client"] for line in said["observations"]} == set(ids)
+
+
+def test_numbers_that_json_has_no_word_for(capsys: pytest.CaptureFixture[str]) -> None:
+    screen.say_json({"a": [np.nan, 1.0, (np.inf,)], "b": {"c": -np.inf}})
+    assert json.loads(capsys.readouterr().out) == {"a": [None, 1.0, [None]], "b": {"c": None}}
+
+
+@pytest.mark.parametrize("n", [3, 500])
+@pytest.mark.parametrize("make", [ra.Median, ra.Reputation])
+def test_plot_of_any_rule_and_any_number(make: type[ra.Rule], n: int, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="the picture needs the sim extra")
+    rule, book, out = make(), tmp_path / "l", tmp_path / "p.svg"
+    for round in range(3):
+        rule.aggregate(np.random.default_rng(round).normal(0, 0.01, (n, 20)))
+        rule.save(book)
+    course = ledgers.course(book)
+    assert (course.measure, course.clients) == ("reputation" if make is ra.Reputation else "weight", n)
+    assert len(course.lines) == (3 if n == 3 else 10)
+    for k, round in enumerate(course.rounds):
+        told = [line[course.measure] for line in ledgers.history(book, round=round)]
+        assert course.bands[k].tolist() == pytest.approx(
+            np.quantile(told, [0, 0.05, 0.25, 0.5, 0.75, 0.95, 1]), rel=1e-12
+        )
+    last = {line["client"]: line[course.measure] for line in ledgers.history(book, round=3)}
+    assert [last[client] for client in course.lines] == sorted(last.values())[: len(course.lines)]
+    for client, points in course.lines.items():
+        assert points == [(line["round"], line[course.measure]) for line in ledgers.history(book, client)]
+    robustagg("ledger", "plot", book, "--out", out)
+    assert out.read_text().count('<g id="line2d_') < 100
 
 
 def test_plot_in_a_format_that_there_is_not(book: Path, tmp_path: Path) -> None:

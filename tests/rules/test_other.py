@@ -205,7 +205,7 @@ def test_foolsgold_forgets_a_round_that_fails():
         rule(np.full((4, 5), np.nan))
     after = rule.state_dict()
     assert after["round"] == before["round"] == 1
-    assert_array_equal(list(after["vectors"].values()), list(before["vectors"].values()))
+    assert after["vectors"] == before["vectors"]
 
 
 # --- FLTrust --------------------------------------------------------------------------------------------------------

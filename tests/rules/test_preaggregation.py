@@ -324,5 +324,5 @@ def test_a_file_that_is_no_state_is_told(tmp_path):
     np.savez(tmp_path / "other.npz", a=np.arange(3))
     for content in (b"", b"text", whole[: len(whole) // 2], (tmp_path / "other.npz").read_bytes()):
         path.write_bytes(content)
-        with pytest.raises(ra.InvalidLedger, match=r"rule\.npz does not hold the state of a rule"):
+        with pytest.raises(ra.InvalidLedger, match=r"rule\.npz is not a ledger"):
             ra.Krum.load(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
@@ -19,7 +20,7 @@ Client: TypeAlias = Annotated[str | None, typer.Option("--client", "-c", help="O
 Round: TypeAlias = Annotated[int | None, typer.Option("--round", "-r", help="Only this round, client by client.")]
 Out: TypeAlias = Annotated[Path, typer.Option("--out", "-o", **arguments.DRAWN)]
 
-_COLUMNS = ("admitted", "accepted", "rejected", "reputation", "weight", "reason")
+_COLUMNS = ("admitted", "accepted", "rejected", "reputation", "weight", "reason")  # those that the rule tells
 
 
 @app.command()
@@ -35,15 +36,16 @@ def show(ledger: Ledger, client: Client = None, round: Round = None, as_json: sc
         for line in lines:
             screen.say(*_answer(line))
     else:
-        key = "client" if client is None else "round"
-        header = (key, *_COLUMNS)
-        screen.table(header, ([line[name] for name in header] for line in lines))
+        asked, key = (f"round {round}", "client") if client is None else (f"client {lines[0]['client']}", "round")
+        screen.say(f"{ledger}: {asked}", "")
+        header = (key, *(name for name in _COLUMNS if any(name in line for line in lines)))
+        screen.table(header, ([line.get(name) for name in header] for line in lines))
 
 
 @app.command()
 def plot(ledger: Ledger, out: Out = Path("reputations.png"), as_json: screen.Json = False) -> None:
-    """Draw every client's reputation over the rounds."""
-    plots.reputations(ledgers.history(ledger), out)
+    """Draw the clients' reputation over the rounds, or their weight where the rule keeps no reputation."""
+    plots.standing(ledgers.course(ledger), out)
     if as_json:
         screen.say_json({"ledger": str(ledger), "out": str(out)})
     else:
@@ -51,13 +53,13 @@ def plot(ledger: Ledger, out: Out = Path("reputations.png"), as_json: screen.Jso
 
 
 def _overview(ledger: Path, as_json: bool) -> None:
-    parameters, memory = ledgers.load(ledger)
-    rounds = ledgers.rounds(ledger)
+    summary, rounds = ledgers.summary(ledger), ledgers.rounds(ledger)
+    parameters, clients = summary["parameters"], summary["clients"]
     if as_json:
-        screen.say_json({"ledger": str(ledger), "clients": len(memory), "parameters": parameters, "rounds": rounds})
+        screen.say_json({"ledger": str(ledger), "clients": clients, "parameters": parameters, "rounds": rounds})
         return
     screen.say(
-        f"{ledger}: {len(memory)} clients, {len(rounds)} rounds",
+        f"{ledger}: {clients} clients, {len(rounds)} rounds",
         "Parameters: " + ", ".join(f"{name} {value}" for name, value in parameters.items()),
         "",
     )
@@ -68,18 +70,24 @@ def _overview(ledger: Path, as_json: bool) -> None:
 def _lines(ledger: Path, client: str | None, round: int | None) -> list[dict[str, Any]]:
     """What the ledger holds on it; a client called 7 is the text "7", or else the number."""
     lines = ledgers.history(ledger, client, round)
-    if not lines and client is not None and client.lstrip("-").isdecimal():
+    if not lines and client is not None and _NUMBER.fullmatch(client):
         lines = ledgers.history(ledger, int(client), round)
     if not lines:
         raise errors.unrecorded(ledger, client, round)
     return lines
 
 
-def _answer(line: dict[str, Any]) -> tuple[str, str]:
+_NUMBER = re.compile(r"-?[0-9]{1,4000}")
+
+
+def _answer(line: dict[str, Any]) -> list[str]:
     """Why was lima's weight 0 in round 7?"""
-    d = line["accepted"] + line["rejected"]
-    return (
-        f"In round {line['round']}, client {line['client']} had weight {line['weight']:.4f}: {line['reason']}.",
-        f"{line['accepted']} of {d} coordinates accepted: observed {line['observed']:.4f} in this round, "
-        f"reputation {line['reputation']:.4f}.",
-    )
+    weight = "no weight" if line["weight"] is None else f"weight {line['weight']:.4f}"
+    said = [f"In round {line['round']}, client {line['client']} had {weight}: {line['reason']}."]
+    if all(line.get(name) is not None for name in ("accepted", "rejected", "observed", "reputation")):
+        d = line["accepted"] + line["rejected"]
+        said.append(
+            f"{line['accepted']} of {d} coordinates accepted: observed {line['observed']:.4f} in this round, "
+            f"reputation {line['reputation']:.4f}."
+        )
+    return said

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from robustagg import errors
+from robustagg.ledger import Course
 from robustagg.names import printable
 
 # A colour and a name for the least reputable clients; the rest is a crowd in grey.
@@ -24,45 +24,55 @@ _COLOURS = (
     "black",
 )
 _CROWD = "0.75"
+_BANDS = ("0.93", "0.86", "0.76")  # the outermost first
 _LONGEST = 28  # characters of a name
 
 
-def reputations(history: Iterable[dict[str, Any]], out: Path) -> None:
-    """Draw reputation over rounds, a line per client."""
+def standing(course: Course, out: Path) -> None:
+    """Draw a value over rounds: a line per client, or bands of a crowd and the lines of the last ones."""
     try:
         from matplotlib.figure import Figure
     except ModuleNotFoundError as missing:
         raise errors.optional_package("matplotlib", "sim") from missing
-    lines: dict[Any, list[dict[str, Any]]] = defaultdict(list)
-    for entry in history:
-        lines[entry["client"]].append(entry)
-    ranked = sorted(lines, key=lambda client: lines[client][-1]["reputation"])
-    named, crowd = ranked[: len(_COLOURS)], ranked[len(_COLOURS) :]
+    clients = list(course.lines)
+    named, others = clients[: len(_COLOURS)], clients[len(_COLOURS) :]
     figure = Figure(figsize=(9, 5), layout="constrained")
     axes = figure.add_subplot()
-    for client in crowd:
-        _draw(axes, lines[client], color=_CROWD, linewidth=0.6, zorder=1)
+    if course.clients > len(clients):
+        _draw_bands(axes, course)
+    for client in others:
+        _draw(axes, course.lines[client], color=_CROWD, linewidth=0.6, zorder=1)
     handles = [
-        _draw(axes, lines[client], color=colour, linewidth=1.6, marker=".", zorder=2)
+        _draw(axes, course.lines[client], color=colour, linewidth=1.6, marker=".", zorder=3)
         for client, colour in zip(named, _COLOURS, strict=False)
     ]
-    _label(
-        axes, f"Reputation of {len(ranked)} clients" + (f"; named: the {len(named)} least reputable" if crowd else "")
-    )
+    _label(axes, course, len(named))
     _name(axes, handles[::-1], named[::-1])  # from top to bottom, as the lines end
     figure.savefig(out, dpi=150)
 
 
-def _draw(axes: Any, entries: Sequence[dict[str, Any]], **style: Any) -> Any:
-    rounds = [entry["round"] for entry in entries]
-    return axes.plot(rounds, [entry["reputation"] for entry in entries], **style)[0]
+def _draw_bands(axes: Any, course: Course) -> None:
+    """From light to dark: all clients, 9 of 10, every second one; the median as a line."""
+    for k, colour in enumerate(_BANDS):
+        axes.fill_between(course.rounds, course.bands[:, k], course.bands[:, -1 - k], color=colour, linewidth=0)
+    axes.plot(course.rounds, course.bands[:, len(_BANDS)], color="0.45", linewidth=1.2, zorder=2)
 
 
-def _label(axes: Any, title: str) -> None:
+def _draw(axes: Any, points: Sequence[tuple[int, float]], **style: Any) -> Any:
+    return axes.plot([round for round, _ in points], [value for _, value in points], **style)[0]
+
+
+def _label(axes: Any, course: Course, named: int) -> None:
+    title = f"{course.measure.capitalize()} of {course.clients} clients"
+    if course.clients > named:
+        title += f"; named: the {named} {'least reputable' if course.measure == 'reputation' else 'of least weight'}"
     axes.set_title(title, loc="left")
+    if course.clients > len(course.lines):
+        axes.set_title("median, half, 9 of 10 and all of the clients", loc="right", fontsize=8, color="0.4")
     axes.set_xlabel("round")
-    axes.set_ylabel("reputation")
-    axes.set_ylim(-0.02, 1.02)
+    axes.set_ylabel(course.measure)
+    if course.measure == "reputation":
+        axes.set_ylim(-0.02, 1.02)
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color="0.92")

@@ -7,6 +7,7 @@ Results go to stdout, everything else to stderr. Names come from other people's 
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -36,8 +37,8 @@ def complain(error: Exception) -> None:
 
 
 def say_json(value: Any) -> None:
-    """A result for machines."""
-    typer.echo(json.dumps(value, indent=2, allow_nan=False))
+    """A result for machines; null in place of a number that JSON has no word for."""
+    typer.echo(json.dumps(_sayable(value), indent=2, allow_nan=False))
 
 
 def table(header: Sequence[str], lines: Iterable[Sequence[Any]]) -> None:
@@ -67,6 +68,14 @@ def _console(stderr: bool = False) -> Console:
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = _ENDLESS
     return console
+
+
+def _sayable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _sayable(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_sayable(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _cell(value: Any) -> str:

@@ -59,6 +59,7 @@ def run(
         with uninterrupted():
             done.sink.publish()
             rule.commit(done.verdict, done.round, done.vectors)
+            rule.record(result)
     return result
 
 

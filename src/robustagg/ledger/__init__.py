@@ -1,7 +1,22 @@
-"""The reputation model: its memory, and the SQLite file that keeps it and tells why."""
+"""A rule's memory as a file that tells why: any rule's state and trail, and the reputations of clients."""
 
-from robustagg.ledger.memory import Ledger
-from robustagg.ledger.sqlite import load, save
-from robustagg.ledger.trail import RoundRecord, history, rounds
+from robustagg.ledger.book import State, load, saving, summary
+from robustagg.ledger.course import Course, course
+from robustagg.ledger.reputation import WINDOW, Ledger, checked_round
+from robustagg.ledger.trail import Past, RoundRecord, history, rounds
 
-__all__ = ["Ledger", "RoundRecord", "history", "load", "rounds", "save"]
+__all__ = [
+    "WINDOW",
+    "Course",
+    "Ledger",
+    "Past",
+    "RoundRecord",
+    "State",
+    "checked_round",
+    "course",
+    "history",
+    "load",
+    "rounds",
+    "saving",
+    "summary",
+]

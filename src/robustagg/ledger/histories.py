@@ -15,27 +15,29 @@ from numpy.typing import NDArray
 from robustagg import kernels
 from robustagg.protocol import Floats
 
-Rows: TypeAlias = NDArray[np.int64]
+Places: TypeAlias = NDArray[np.int64]
 
+LEAST_ALLOWED, GROWTH = 2**29, 200
+"""Bytes that a window's memory may take when it is loaded, and how many times those of its file."""
 EMPTY = -1  # the round of a slot, or of a row, that holds nothing
 
 
 class History(Protocol):
     """What a :class:`~robustagg.ledger.Ledger` asks of the way it remembers."""
 
-    def score(self, rows: Rows, observed: Floats, round: int) -> Floats:
+    def score(self, rows: Places, observed: Floats, round: int) -> Floats:
         """Decayed scores (n,), this round's observations included; changes nothing."""
 
     def reserve(self, count: int) -> None:
         """Make room for `count` rows; what is remembered stays."""
 
-    def record(self, rows: Rows, observed: Floats, round: int) -> None:
+    def record(self, rows: Places, observed: Floats, round: int) -> None:
         """Remember this round's observations; every row has been reserved."""
 
     def look(self, row: int, round: int) -> float | None:
         """Score of one row as it stands in `round`; None where nothing counts any more."""
 
-    def last(self, count: int) -> Rows:
+    def last(self, count: int) -> Places:
         """Round of the last observation of each of the first `count` rows."""
 
     def arrays(self, count: int) -> dict[str, NDArray[Any]]:
@@ -44,7 +46,7 @@ class History(Protocol):
     def restore(self, arrays: Mapping[str, Any], count: int, round: int) -> None:
         """Take over what `arrays` gave; ValueError, and no change, if it cannot be the past up to `round`."""
 
-    def pack(self, rows: Rows) -> list[bytes]:
+    def pack(self, rows: Places) -> list[bytes]:
         """Each row as bytes, little-endian, empty slots left out."""
 
     def unpack(self, packed: Sequence[bytes]) -> dict[str, NDArray[Any]]:
@@ -71,7 +73,7 @@ class Window:
         self._rounds = np.full((1, window), EMPTY, np.int64)
         self._observed = np.zeros((1, window))
 
-    def score(self, rows: Rows, observed: Floats, round: int) -> Floats:
+    def score(self, rows: Places, observed: Floats, round: int) -> Floats:
         rounds = self._rounds.take(rows, axis=0)
         past = self._observed.take(rows, axis=0)
         slot = round % self._window
@@ -84,7 +86,7 @@ class Window:
         observed = _reserved(self._observed, count, 0.0)
         self._rounds, self._observed = rounds, observed
 
-    def record(self, rows: Rows, observed: Floats, round: int) -> None:
+    def record(self, rows: Places, observed: Floats, round: int) -> None:
         slot = round % self._window
         self._observed[:, slot][rows] = observed
         self._rounds[:, slot][rows] = round
@@ -100,8 +102,8 @@ class Window:
         observed = self._observed[row : row + 1]
         return float(kernels.active().decayed_score(rounds, observed, latest, self._decay, self._window)[0])
 
-    def last(self, count: int) -> Rows:
-        last: Rows = self._rounds[:count].max(axis=1)
+    def last(self, count: int) -> Places:
+        last: Places = self._rounds[:count].max(axis=1)
         return last
 
     def arrays(self, count: int) -> dict[str, NDArray[Any]]:
@@ -120,7 +122,7 @@ class Window:
             raise ValueError("observed values must lie between 0 and 1")
         self._rounds, self._observed = _blank_after(rounds, EMPTY), _blank_after(observed, 0.0)
 
-    def pack(self, rows: Rows) -> list[bytes]:
+    def pack(self, rows: Places) -> list[bytes]:
         rounds = self._rounds[rows]
         filled = rounds != EMPTY
         entries = np.empty(np.count_nonzero(filled), self._ENTRY)
@@ -130,6 +132,9 @@ class Window:
 
     def unpack(self, packed: Sequence[bytes]) -> dict[str, NDArray[Any]]:
         entries, counts = _joined(packed, self._ENTRY)
+        if len(packed) * self._window * 16 > max(LEAST_ALLOWED, GROWTH * entries.nbytes):
+            told = f"{len(packed)} clients, a window of {self._window} rounds"
+            raise ValueError(f"{told} and {len(entries)} observations, which would take {GROWTH} times their bytes")
         rounds = np.full((len(packed), self._window), EMPTY, np.int64)
         observed = np.zeros((len(packed), self._window))
         place = np.repeat(np.arange(len(packed)), counts), entries["round"] % self._window
@@ -154,12 +159,12 @@ class Sums:
         self._numerator = np.zeros(1)
         self._denominator = np.zeros(1)
 
-    def score(self, rows: Rows, observed: Floats, round: int) -> Floats:
+    def score(self, rows: Places, observed: Floats, round: int) -> Floats:
         numerator, denominator = self._advanced(rows, observed, round)
         scores: Floats = numerator / denominator
         return scores
 
-    def _advanced(self, rows: Rows, observed: Floats, round: int) -> tuple[Floats, Floats]:
+    def _advanced(self, rows: Places, observed: Floats, round: int) -> tuple[Floats, Floats]:
         theta = np.exp(-self._decay * (round - self._last[rows]))
         numerator = theta * self._numerator[rows] + observed
         denominator = theta * self._denominator[rows] + 1.0
@@ -171,14 +176,14 @@ class Sums:
         denominator = _reserved(self._denominator, count, 0.0)
         self._last, self._numerator, self._denominator = last, numerator, denominator
 
-    def record(self, rows: Rows, observed: Floats, round: int) -> None:
+    def record(self, rows: Places, observed: Floats, round: int) -> None:
         numerator, denominator = self._advanced(rows, observed, round)
         self._last[rows], self._numerator[rows], self._denominator[rows] = round, numerator, denominator
 
     def look(self, row: int, round: int) -> float | None:
         return float(self._numerator[row] / self._denominator[row])
 
-    def last(self, count: int) -> Rows:
+    def last(self, count: int) -> Places:
         return self._last[:count]
 
     def arrays(self, count: int) -> dict[str, NDArray[Any]]:
@@ -200,7 +205,7 @@ class Sums:
         self._last = _blank_after(last, EMPTY)
         self._numerator, self._denominator = _blank_after(numerator, 0.0), _blank_after(denominator, 0.0)
 
-    def pack(self, rows: Rows) -> list[bytes]:
+    def pack(self, rows: Places) -> list[bytes]:
         entries = np.empty(len(rows), self._ENTRY)
         entries["last"] = self._last[rows]
         entries["numerator"] = self._numerator[rows]
@@ -237,14 +242,14 @@ def _checked(name: str, value: Any, shape: tuple[int, ...], dtype: type[np.gener
     return array
 
 
-def _split(entries: NDArray[np.void], counts: Rows) -> list[bytes]:
+def _split(entries: NDArray[np.void], counts: Places) -> list[bytes]:
     """The bytes of the first ``counts[0]`` entries, of the next ``counts[1]``, and so on."""
     data = entries.tobytes()
     ends = (np.cumsum(counts) * entries.itemsize).tolist()
     return [data[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
 
-def _joined(packed: Sequence[bytes], entry: np.dtype[np.void]) -> tuple[NDArray[np.void], Rows]:
+def _joined(packed: Sequence[bytes], entry: np.dtype[np.void]) -> tuple[NDArray[np.void], Places]:
     """All entries of `packed`, and how many each of them holds."""
     counts, rest = np.divmod(np.fromiter(map(len, packed), np.int64, len(packed)), entry.itemsize)
     if rest.any():

@@ -1,9 +1,12 @@
-"""The audit trail on disk: what was observed of each client in each round, and what was decided."""
+"""The audit trail of any rule: who was given which weight in each round, why, and what the rule had seen."""
 
 from __future__ import annotations
 
+import json
+import math
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from itertools import repeat
@@ -12,11 +15,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from robustagg.ledger.database import AnyPath, reading
-from robustagg.protocol import Client, Floats
+from robustagg import errors
+from robustagg.ledger.database import AnyPath, Table, client_of, reading, stored
+from robustagg.protocol import Client, Floats, Result
 
 ROUND = ("round", "finished", "rule", "clients", "admitted")
-OBSERVATION = ("round", "client", "admitted", "accepted", "rejected", "observed", "reputation", "weight", "reason")
+FACTS = ("accepted", "rejected", "observed", "reputation")
+"""What a rule may tell of each client besides its weight."""
+_LINES = {
+    1: f"SELECT round, client, admitted, weight, reason, {', '.join(FACTS)} FROM observations",
+    2: "SELECT round, client, admitted, weight, reason, facts FROM trail",
+}
+_RESERVED = frozenset({"round", "client", "admitted", "weight", "reason"})
+UNSAVED_ROUNDS, UNSAVED_LINES = 1000, 2**17
+"""How much of the trail waits in memory to be saved at most, the last round besides."""
 
 
 def _now() -> str:
@@ -31,14 +43,50 @@ class RoundRecord:
     rule: str
     clients: Sequence[Client]
     admitted: NDArray[np.bool_]
-    accepted: NDArray[np.int64]
-    rejected: NDArray[np.int64]
-    observed: Floats
-    reputation: Floats
     weights: Floats
     reasons: Sequence[str]
+    facts: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    """(n,) columns by name: what the rule has seen of each client."""
     finished: str = field(default_factory=_now)
     """UTC, ISO 8601."""
+
+    @classmethod
+    def of(cls, result: Result) -> RoundRecord:
+        """What a result tells, but for the update; copied, as the result is its receiver's."""
+        facts = {name: column.copy() for name in FACTS if (column := getattr(result, name)) is not None}
+        return cls(
+            *(result.round, result.rule, result.clients, result.admitted.copy(), result.weights.copy()),
+            *(result.reasons, facts),
+        )
+
+
+class Past:
+    """What becomes of a rule's rounds: the files that hold some of them, and the records that no file may hold yet.
+
+    Attributes
+    ----------
+    stamps : set of str
+        The stamps of the files that hold an earlier state of this very memory.
+    records : deque of RoundRecord
+        The last rounds, for files that do not have them.
+    """
+
+    def __init__(self, stamps: set[str] | None = None) -> None:
+        self.stamps = stamps or set()
+        self.records: deque[RoundRecord] = deque(maxlen=UNSAVED_ROUNDS)
+        self._lines = 0
+
+    def add(self, record: RoundRecord) -> None:
+        """One more round; the oldest ones go where there are too many."""
+        if len(self.records) == UNSAVED_ROUNDS:
+            self._lines -= len(self.records[0].clients)
+        self.records.append(record)
+        self._lines += len(record.clients)
+        while len(self.records) > 1 and self._lines > UNSAVED_LINES:
+            self._lines -= len(self.records.popleft().clients)
+
+
+# --- written --------------------------------------------------------------------------------------------------------
 
 
 def write_record(connection: sqlite3.Connection, record: RoundRecord) -> None:
@@ -46,12 +94,35 @@ def write_record(connection: sqlite3.Connection, record: RoundRecord) -> None:
     admitted = record.admitted.tolist()
     summary = (record.round, record.finished, record.rule, len(record.clients), sum(admitted))
     connection.execute("INSERT INTO rounds VALUES (?, ?, ?, ?, ?)", summary)
-    numbers = (record.accepted, record.rejected, record.observed, record.reputation, record.weights)
-    columns = [record.clients, admitted, *(column.tolist() for column in numbers)]
     # A reason may quote a file name that is no valid Unicode.
     reasons = (reason.encode("utf-8", "backslashreplace").decode() for reason in record.reasons)
-    lines = zip(repeat(record.round, len(admitted)), *columns, reasons, strict=True)
-    connection.executemany("INSERT INTO observations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", lines)
+    facts = _texts({name: column.tolist() for name, column in record.facts.items()})
+    lines = zip(map(stored, record.clients), admitted, record.weights.tolist(), reasons, facts, strict=False)
+    _insert(connection, ((record.round, *line) for line in lines))
+
+
+def _insert(connection: sqlite3.Connection, lines: Iterator[Any]) -> None:
+    connection.executemany("INSERT INTO trail VALUES (?, ?, ?, ?, ?, ?)", lines)
+
+
+def _texts(columns: Mapping[str, Sequence[float | None]]) -> Iterator[str]:
+    """A JSON object for each line of some columns of numbers; endless empty ones for no column."""
+    if not columns:
+        return repeat("{}")
+    form = "{" + ",".join(f"{json.dumps(name)}:%s" for name in columns) + "}"
+    words = ([repr(v) if v is not None and math.isfinite(v) else "null" for v in column] for column in columns.values())
+    return map(form.__mod__, zip(*words, strict=True))
+
+
+def take_over(table: Table) -> None:
+    """Move the trail of version 1 to where it is now."""
+    table.again()
+    told = ((line[:5], {n: [v] for n, v in zip(FACTS, line[5:], strict=True)}) for line in table.rows(_LINES[1]))
+    _insert(table.connection, ((*head, *_texts(facts)) for head, facts in told))
+    table.connection.execute("DROP TABLE observations")
+
+
+# --- read -----------------------------------------------------------------------------------------------------------
 
 
 def history(path: AnyPath, client: Client | None = None, round: int | None = None) -> list[dict[str, Any]]:
@@ -68,22 +139,39 @@ def history(path: AnyPath, client: Client | None = None, round: int | None = Non
     Returns
     -------
     list of dict
-        round, client, admitted, accepted, rejected, observed, reputation, weight, reason; oldest round first.
+        round, client, admitted, weight (None if it was no number) and reason, and where the rule tells them accepted,
+        rejected, observed and reputation; oldest round first.
 
     Raises
     ------
     FileNotFoundError, InvalidLedger, OSError
-        As :func:`robustagg.ledger.load`.
+        As :func:`robustagg.load`.
     """
     # The key is (round, client): a client's lines are looked up round by round, not searched for among all.
     rounds = "SELECT round FROM rounds" if round is None else ":round"
     clients = "" if client is None else "AND client = :client"
-    where = f"WHERE round IN ({rounds}) {clients} ORDER BY round, client"
-    try:
-        lines = _select(path, "observations", OBSERVATION, where, {"round": round, "client": client})
-    except (OverflowError, UnicodeEncodeError):  # no ledger can hold that client, or that round
+    where = f" WHERE round IN ({rounds}) {clients} ORDER BY round, client"
+    if round is not None and not -(2**63) <= round < 2**63:
         return []
-    return [{**line, "admitted": bool(line["admitted"])} for line in lines]
+    values = {"round": round, "client": None if client is None else stored(client)}
+    with reading(path) as table:
+        try:
+            return [_line(row) for row in table.rows(_LINES[table.version] + where, values)]
+        except (ValueError, TypeError, RecursionError) as fault:
+            raise errors.damaged_ledger(path, fault) from fault
+
+
+def _line(row: Sequence[Any]) -> dict[str, Any]:
+    round, client, admitted, weight, reason = row[:5]
+    facts = json.loads(row[5]) if len(row) == 6 else dict(zip(FACTS, row[5:], strict=True))
+    plain = isinstance(facts, dict) and all(v is None or isinstance(v, (int, float, str)) for v in facts.values())
+    number = weight is None or isinstance(weight, (int, float))
+    if not (plain and number and isinstance(round, int) and admitted in (0, 1) and isinstance(reason, str)):
+        raise errors.bad_trail(round)
+    if not _RESERVED.isdisjoint(facts) or any(isinstance(facts.get(name), str) for name in FACTS):
+        raise errors.bad_trail(round)
+    head = {"round": round, "client": client_of(client), "admitted": bool(admitted)}
+    return {**head, **facts, "weight": weight, "reason": reason}
 
 
 def rounds(path: AnyPath) -> list[dict[str, Any]]:
@@ -92,14 +180,14 @@ def rounds(path: AnyPath) -> list[dict[str, Any]]:
     Raises
     ------
     FileNotFoundError, InvalidLedger, OSError
-        As :func:`robustagg.ledger.load`.
+        As :func:`robustagg.load`.
     """
-    return _select(path, "rounds", ROUND, "ORDER BY round", {})
-
-
-def _select(
-    path: AnyPath, table: str, columns: Sequence[str], where: str, values: Mapping[str, Any]
-) -> list[dict[str, Any]]:
-    with reading(path) as connection:
-        lines = connection.execute(f"SELECT {', '.join(columns)} FROM {table} {where}", values)
-        return [dict(zip(columns, line, strict=True)) for line in lines]
+    with reading(path) as table:
+        found = [
+            dict(zip(ROUND, row, strict=True))
+            for row in table.rows(f"SELECT {', '.join(ROUND)} FROM rounds ORDER BY round")
+        ]
+    kinds = (int, str, str, int, int)
+    if not all(isinstance(line[name], kind) for line in found for name, kind in zip(ROUND, kinds, strict=True)):
+        raise errors.damaged_ledger(path, "a round that is none")
+    return found

@@ -84,11 +84,6 @@ def in_memory(vector: Vector) -> Array:
     return vector[:] if isinstance(vector, Stored) else vector.copy()
 
 
-def kept(vector: Any) -> Vector:
-    """A vector of a saved state: what is in a file stays there, what is in memory is copied."""
-    return vector if isinstance(vector, Stored) else np.array(vector)
-
-
 class Memory(Protocol):
     """The vectors that a rule will remember once the round is complete."""
 

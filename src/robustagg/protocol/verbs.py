@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from robustagg.kernels.interface import Array, Rows
 from robustagg.memory.vectors import Memory, Vector
 from robustagg.names import Client
+from robustagg.protocol.result import Result
 from robustagg.protocol.round import Block, Round
 
 
@@ -60,6 +61,9 @@ class Verbs(Protocol):
 
     def commit(self, verdict: Any, round: Round, vectors: Mapping[Client, Vector]) -> None:
         """Remember a completed round, and in place of all vectors these."""
+
+    def record(self, result: Result) -> None:
+        """Keep what became of a completed round's clients, until it is saved."""
 
 
 class Sink(Protocol):

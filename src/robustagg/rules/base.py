@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import copy
+import inspect
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
-from robustagg import engine, errors, inputs
+from robustagg import engine, errors, inputs, ledger
 from robustagg.kernels.interface import Array
 from robustagg.memory import states
-from robustagg.memory.vectors import Vector, in_memory, kept
+from robustagg.memory.vectors import Vector
 from robustagg.protocol import Block, Client, Floats, Result, Round, Verdict
 from robustagg.rules.checks import one_of
-from robustagg.rules.component import Component
+from robustagg.rules.component import Component, kind_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -42,6 +45,17 @@ class Rule(Component, Generic[V]):
         one_of("nonfinite", self.nonfinite, NONFINITE)
         self._last_round: int | None = None
         self._vectors: Mapping[Client, Vector] = {}
+        self._past = ledger.Past()
+
+    def __copy__(self) -> Self:
+        return copy.deepcopy(self)  # two rules that share their memory would both be wrong
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        with engine.turn(self):
+            twin = object.__new__(type(self))
+            memo[id(self)] = twin
+            twin.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        return twin
 
     # --- what a rule can do ---
 
@@ -150,27 +164,74 @@ class Rule(Component, Generic[V]):
         return self._last_round
 
     def state_dict(self) -> dict[str, Any]:
-        """Parameters and memory, for :meth:`load_state_dict`."""
+        """Parameters and memory, for :meth:`load_state_dict`: numbers, texts, lists and dicts with text keys.
+
+        So it goes through JSON and through loaders that execute nothing, as torch's with ``weights_only=True``.
+        """
         with engine.turn(self):
-            vectors = {client: in_memory(vector) for client, vector in self._vectors.items()}
-            return {**self._state(), "vectors": vectors}
+            state = {**states.plain(self._state()), "vectors": states.pairs(self.vectors)}
+            memory = self._reputations
+            return state if memory is None else {**state, "ledger": states.plain(memory.state_dict())}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from a state that a rule of the same kind and parameters has saved.
+        """Continue from a state that a rule of the same kind and parameters has given.
+
+        What the rule did since is forgotten, the records for the trail of a ledger included; a ledger that it has
+        saved to is somebody else's from here on.
 
         Raises
         ------
-        ValueError
-            If the state is another rule's, or was reached with other parameters; nothing is changed then.
+        InvalidLedger
+            If the state is none, is another rule's, or was reached with other parameters; nothing is changed then.
         """
         with engine.turn(self):
-            self._check_state(state)
-            self._restore(state)
+            try:
+                self._check_state(state)
+                self._restore(state)
+            except errors.InvalidLedger:
+                raise
+            except states.FAULTS as fault:
+                raise errors.bad_state(fault) from fault
+            self._past = ledger.Past()
 
     def save(self, path: str | Path) -> None:
-        """Write parameters and memory to a file, an .npz archive; replaced if there is one, whole or not at all."""
-        with engine.turn(self):
-            states.write(path, {**self._state(), "vectors": self._vectors})
+        """Write parameters, memory, and the trail of the rounds since, to a ledger: an SQLite file, of any suffix.
+
+        One transaction: after a crash the file holds the round before or the round after, never a half. Saved after
+        every round, it is a complete audit trail; of rounds in between, the last thousand are recorded (fewer, where
+        they have more than 131,072 clients in all).
+
+        Raises
+        ------
+        InvalidLedger
+            If the file is no ledger, was written with other parameters, or has been written by someone else since
+            this rule was loaded from or saved to it.
+        OSError
+            If it cannot be written.
+        """
+        with self.saving(path):
+            pass
+
+    @contextmanager
+    def saving(self, path: str | Path) -> Iterator[None]:
+        """Save around a block: written before it, in force when it is done; what fails in the block undoes it.
+
+        For what has to happen together with the save, as giving the update its name: killed in between, the round is
+        not in the ledger and can be run again. Errors as in :meth:`save`.
+
+        Examples
+        --------
+        >>> import pathlib, tempfile, numpy as np, robustagg as ra
+        >>> folder = pathlib.Path(tempfile.mkdtemp())
+        >>> rule = ra.Reputation()
+        >>> update = rule(np.zeros((3, 2)))
+        >>> with rule.saving(folder / "ledger.sqlite"):
+        ...     np.save(folder / "update.npy", update)
+        >>> ra.load(folder / "ledger.sqlite").last_round
+        1
+        """
+        with engine.turn(self), ledger.saving(path, self._written(), self._past):
+            yield
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -180,36 +241,60 @@ class Rule(Component, Generic[V]):
         ------
         FileNotFoundError
             If there is no such file.
-        InvalidLedger, ValueError
-            If it does not hold the state of a rule, or holds another rule's.
+        InvalidLedger
+            If it does not hold the state of a rule, or holds another rule's; a ValueError.
 
         Notes
         -----
-        What a rule of rounds over files remembers of the model's size stays in the file until the next round; the file
-        may meanwhile be replaced, as :meth:`save` does, or deleted, but not be written to.
+        More than a megabyte of vectors of the model's size is copied to a file without a name beside the ledger, piece
+        by piece, so that neither they nor a change of the ledger meanwhile cost memory.
         """
-        state = states.read(path)
-        if state["rule"] != cls.label():
-            raise errors.other_rule(cls.label(), state["rule"])
-        rule = cls._of(state["parameters"])
-        rule.load_state_dict(state)
+        state, past = ledger.load(path)
+        try:
+            rule: Self = cls._kind(state.rule)._of(state.parameters)
+            rule._restore(state.whole())
+        except errors.InvalidLedger:
+            raise
+        except states.FAULTS as fault:
+            raise errors.damaged_ledger(path, fault) from fault
+        rule._past = past
         return rule
 
+    @classmethod
+    def _kind(cls, label: str) -> type[Self]:
+        """The class of a saved rule: this one, or, where this one stands for many, whatever it is."""
+        if label in (cls.label(), cls.__name__):
+            return cls
+        kind = kind_of(label)
+        if not (inspect.isabstract(cls) and issubclass(kind, cls)):
+            raise errors.other_rule(cls.label(), label)
+        return kind
+
+    def _written(self) -> ledger.State:
+        """What a file holds of the rule."""
+        state = self._state()
+        named = state.pop("rule"), state.pop("parameters"), state.pop("round")
+        return ledger.State(*named, states.plain(state), self.vectors, self._reputations)
+
+    @property
+    def _reputations(self) -> ledger.Ledger | None:
+        """The memory of reputations, where the rule has one."""
+        return None
+
     def _state(self) -> dict[str, Any]:
-        """Parameters and memory, without the vectors."""
+        """Parameters and memory, without the vectors and the reputations."""
         return {"rule": self.label(), "parameters": self.parameters, "round": self.last_round}
 
     def _restore(self, state: Mapping[str, Any]) -> None:
-        """Take over a checked state."""
-        self._last_round = state["round"]
-        self._vectors = {client: kept(vector) for client, vector in state.get("vectors", {}).items()}
+        """Take over a state, once it is found sound; any error says that it is not."""
+        round = None if state["round"] is None else ledger.checked_round(state["round"])
+        self._vectors, self._last_round = states.vectors_of(state), round
 
     def _check_state(self, state: Mapping[str, Any]) -> None:
         if state.get("rule") != self.label():
             raise errors.other_rule(self.label(), state.get("rule"))
-        differences = [
-            (k, state["parameters"].get(k), v) for k, v in self.parameters.items() if state["parameters"].get(k) != v
-        ]
+        theirs = self._of(state["parameters"]).parameters  # what an earlier version did not have is its default
+        differences = [(k, theirs.get(k), v) for k, v in self.parameters.items() if theirs.get(k) != v]
         if differences:
             raise errors.other_parameters(differences)
 
@@ -266,6 +351,42 @@ class Rule(Component, Generic[V]):
         """Remember a completed round, and in place of all vectors these."""
         self._last_round = round.number
         self._vectors = vectors
+
+    def record(self, result: Result) -> None:
+        """Keep what became of a completed round's clients for the trail, until it is saved."""
+        self._past.add(ledger.RoundRecord.of(result))
+
+
+def load(path: str | Path) -> Rule[Any]:
+    """The rule that :meth:`Rule.save` has written, of whatever kind; one of your own must have been imported.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    Rule
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    InvalidLedger
+        If it does not hold the state of a rule that is known here; a ValueError.
+    OSError
+        If it cannot be read.
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np, robustagg as ra
+    >>> rule = ra.Pipeline(ra.NNM(f=1), ra.CenteredClipping(tau=1.0))
+    >>> update = rule(np.ones((4, 3)))
+    >>> rule.save(path := tempfile.mkdtemp() + "/state")
+    >>> ra.load(path).last_round
+    1
+    """
+    return Rule.load(path)
 
 
 def equal(m: int) -> Verdict:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from robustagg import engine, kernels, ledger
+from robustagg import errors, kernels, ledger
 from robustagg.kernels.interface import Array, Detection
+from robustagg.memory import states
 from robustagg.memory.vectors import Vector
 from robustagg.protocol import Block, Client, Floats, Round, Standing, Verdict
 from robustagg.rules.base import Rule, shares
@@ -65,7 +65,7 @@ class Reputation(Rule[Verdict]):
     decay : float
         Decay of an observation's weight with each round of age (c).
     window : int or None
-        Rounds after which an observation is forgotten (s); None: never.
+        Rounds after which an observation is forgotten (s), at most 10,000; None: never.
     intercept : {"separate", "hierarchical", "median_point"}
         How the line's intercept is found; the first two as in :func:`scipy.stats.siegelslopes`.
     rescale : {"clip", "paper"}
@@ -135,7 +135,6 @@ class Reputation(Rule[Verdict]):
         super().__post_init__()
         self._check_parameters()
         self._ledger = ledger.Ledger(self.decay, self.window)
-        self._last: tuple[Verdict, Round] | None = None
 
     @classmethod
     def as_published(cls, **parameters: Any) -> Reputation:
@@ -192,7 +191,6 @@ class Reputation(Rule[Verdict]):
     def commit(self, verdict: Verdict, round: Round, vectors: Mapping[Client, Vector]) -> None:
         assert verdict.standing is not None
         self._ledger.commit(round.clients, verdict.standing.observed, round.number)
-        self._last = verdict, round
 
     def _normalized(self, reputation: Floats) -> Floats:
         """C.1: the scores as weights."""
@@ -214,57 +212,26 @@ class Reputation(Rule[Verdict]):
         self.prior = number("prior", self.prior, "at least 0 and at most 1", lambda v: 0 <= v <= 1)
         if self.window is not None:
             self.window = whole("window", self.window, 1)
+            if self.window > ledger.WINDOW:
+                raise errors.out_of_range("window", self.window, f"at most {ledger.WINDOW}, or None for all rounds")
         one_of("intercept", self.intercept, INTERCEPTS)
         one_of("rescale", self.rescale, RESCALES)
         one_of("normalize", self.normalize, NORMALIZATIONS)
 
     # --- memory ---
 
-    def _state(self) -> dict[str, Any]:
-        return {**super()._state(), "ledger": self._ledger.state_dict()}
+    @property
+    def _reputations(self) -> ledger.Ledger:
+        return self._ledger
 
     def _restore(self, state: Mapping[str, Any]) -> None:
-        self._ledger.load_state_dict(state["ledger"])
-
-    def save(self, path: str | Path) -> None:
-        """Write the memory, and the last round's record, to a ledger: an SQLite file, made where there is none.
-
-        One transaction: after a crash the file holds the round before or the round after, never a half. Saved after
-        every round, the file is a complete audit trail; rounds that were never saved count in the memory but have
-        no record.
-
-        Raises
-        ------
-        InvalidLedger
-            If the file is no ledger, was written with other parameters, or has been continued by someone else since
-            this rule was loaded from or saved to it.
-        """
-        with engine.turn(self):
-            ledger.save(path, self.parameters, self._ledger, self._record())
-
-    @classmethod
-    def load(cls, path: str | Path) -> Reputation:
-        """The rule, parameters and memory, that :meth:`save` has written.
-
-        Raises
-        ------
-        FileNotFoundError
-            If there is no such file.
-        InvalidLedger
-            If it is no ledger.
-        """
-        parameters, memory = ledger.load(path)
-        rule = cls(**parameters)
-        rule._ledger = memory
-        return rule
-
-    def _record(self) -> ledger.RoundRecord | None:
-        """The last round as the audit trail keeps it."""
-        if self._last is None:
-            return None
-        result = engine.result_of(self, *self._last)
-        names = {field.name for field in fields(ledger.RoundRecord)} & vars(result).keys()
-        return ledger.RoundRecord(**{name: getattr(result, name) for name in names})
+        memory = state["ledger"]
+        if not isinstance(memory, ledger.Ledger):
+            told, memory = memory, ledger.Ledger(self.decay, self.window)
+            memory.load_state_dict(states.restored(told))
+        if (memory.decay, memory.window, memory.round) != (self.decay, self.window, state["round"]):
+            raise errors.bad_ledger_state("not of this rule, or of another round")
+        self._ledger = memory
 
 
 def _reasons(normalized: Floats, rejected: NDArray[np.int64], round: Round) -> list[str]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from robustagg import errors, kernels
 from robustagg.kernels.interface import GRAM_TILE, Array
+from robustagg.ledger import Ledger
 from robustagg.memory.vectors import Vector
 from robustagg.protocol import Block, Client, Floats, Round, Verdict
 from robustagg.rules.base import Rule
@@ -272,16 +273,18 @@ class Pipeline(Rule[Chained]):
         members = [kind_of(member.pop("rule"))._of(member) for member in described]
         return cls(*members, nonfinite=parameters["nonfinite"])
 
-    def state_dict(self) -> dict[str, Any]:
-        """Parameters and memory, the last member's included, for :meth:`load_state_dict`."""
-        return {**self._state(), "vectors": {}, "last": self.last.state_dict()}
+    @property
+    def _reputations(self) -> Ledger | None:
+        return self.last._reputations
 
     def _state(self) -> dict[str, Any]:
-        return {**super()._state(), "last": {**self.last._state(), "vectors": self.last.vectors}}
+        return {**super()._state(), "last": self.last._state()}
 
     def _restore(self, state: Mapping[str, Any]) -> None:
-        self.last._check_state(state["last"])
-        self.last._restore(state["last"])
+        memory = {name: state[name] for name in ("vectors", "ledger") if state.get(name)}
+        own = {**state["last"], **memory}
+        self.last._check_state(own)
+        self.last._restore(own)
 
 
 def chunks(block: Block, matrix: Floats) -> Iterator[Block]:

@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from robustagg import errors
-from robustagg.ledger.histories import Rows, history
+from robustagg.ledger.histories import Places, history
+from robustagg.memory.states import checked_name
 from robustagg.protocol import Client, Floats
 
+WINDOW = 10_000  # rounds at most: a client's memory takes 16 bytes for each
 _ROUNDS = 2**62  # so that differences of rounds fit in an int64
 
 
@@ -29,12 +31,6 @@ class Ledger:
     window : int or None
         s, the number of rounds that count, at least 1; None: all of them.
 
-    Attributes
-    ----------
-    stamps : set of str
-        The stamps of the files that hold an earlier state of this very memory. Kept by
-        :func:`robustagg.ledger.save` and :func:`robustagg.ledger.load`; no part of the state.
-
     Notes
     -----
     Rounds need not be consecutive: a client that sat out decays by true age, one that returns after `window`
@@ -49,11 +45,10 @@ class Ledger:
     """
 
     def __init__(self, decay: float, window: int | None) -> None:
-        if window is not None and window < 1:
-            raise errors.out_of_range("window", window, "an integer of at least 1, or None")
+        if window is not None and not 1 <= window <= WINDOW:
+            raise errors.out_of_range("window", window, f"an integer of 1 to {WINDOW}, or None")
         self.decay = decay
         self.window = window
-        self.stamps: set[str] = set()
         self._round: int | None = None
         self._rows: dict[Client, int] = {}  # in the order of the rows
         self._history = history(decay, window)
@@ -158,12 +153,12 @@ class Ledger:
         past = history(self.decay, self.window)
         try:
             _check_clients(clients)
-            past.restore(state, len(clients), -1 if round is None else _checked_round(round))
+            past.restore(state, len(clients), -1 if round is None else checked_round(round))
             if (int(past.last(len(clients)).max()) if clients else None) != round:
                 raise ValueError(f"nobody took part in round {round}, the last one")
         except (TypeError, ValueError) as fault:
             raise errors.bad_ledger_state(str(fault)) from fault
-        self._history, self._round, self.stamps = past, round, set()
+        self._history, self._round = past, round
         self._rows = {client: row for row, client in enumerate(clients)}
 
     def pack(self, since: int | None) -> tuple[list[int], list[Client], list[int], list[bytes]]:
@@ -183,16 +178,17 @@ class Ledger:
         own = {"decay": self.decay, "window": self.window}
         self.load_state_dict({**own, "round": round, "clients": clients, **arrays})
 
-    def _find(self, clients: Sequence[Client]) -> Rows:
+    def _find(self, clients: Sequence[Client]) -> Places:
         return np.array([self._rows.get(client, -1) for client in clients], np.int64)
 
     def _check_later(self, round: int) -> None:
-        number = _checked_round(round)
+        number = checked_round(round)
         if self._round is not None and number <= self._round:
             raise errors.round_not_later(round, self._round)
 
 
-def _checked_round(round: Any) -> int:
+def checked_round(round: Any) -> int:
+    """The number of a round; raises if it is none."""
     if isinstance(round, bool) or not isinstance(round, int) or round < 0:
         raise errors.bad_round(round)
     if round >= _ROUNDS:
@@ -202,7 +198,6 @@ def _checked_round(round: Any) -> int:
 
 def _check_clients(clients: Sequence[Any]) -> None:
     for client in clients:
-        if isinstance(client, bool) or not isinstance(client, int | str):
-            raise errors.bad_client_id(client)
+        checked_name(client)
     if len(set(clients)) < len(clients):
         raise ValueError("a client is listed twice")

@@ -1,0 +1,33 @@
+"""A ledger of reputations on disk, without the rule that fills it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from robustagg.ledger import Ledger, Past, RoundRecord, State, book
+
+
+def past(memory: Ledger) -> Past:
+    """The files that hold earlier states of a memory, and its records."""
+    found: Past = vars(memory).setdefault("past", Past())
+    return found
+
+
+def save(path: Path | str, parameters: Mapping[str, Any], memory: Ledger, record: RoundRecord | None = None) -> None:
+    """Save the memory, with the record of its last round."""
+    kept = past(memory)
+    if record is not None and record not in kept.records:
+        kept.add(record)
+    state = State("Reputation", parameters, memory.round, reputation=memory)
+    with book.saving(path, state, kept):
+        pass
+
+
+def load(path: Path | str) -> tuple[dict[str, Any], Ledger]:
+    """Parameters and memory."""
+    state, kept = book.load(path)
+    assert state.reputation is not None
+    vars(state.reputation)["past"] = kept
+    return dict(state.parameters), state.reputation
