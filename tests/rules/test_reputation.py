@@ -214,7 +214,7 @@ def same_state(a, b):
 
 
 FAULTS = {
-    "ragged": dict(updates=[np.zeros(3), np.zeros(4)]),
+    "ragged": dict(updates=[np.zeros(3), np.zeros(4)], strict=True),
     "empty": dict(updates=[]),
     "duplicate": dict(updates=np.zeros((2, 3)), clients=["a", "a"]),
     "count": dict(updates=np.zeros((2, 3)), clients=["a"]),
@@ -222,7 +222,7 @@ FAULTS = {
     "complex": dict(updates=np.zeros((2, 3), complex)),
     "object": dict(updates=np.array([[None, 1]])),
     "str": dict(updates=np.array([["a", "b"]])),
-    "mixed": dict(updates=[np.zeros(3), np.zeros(3, np.float32)]),
+    "mixed": dict(updates=[np.zeros(3), np.zeros(3, np.float32)], strict=True),
     "0-d": dict(updates=np.array(1.0)),
     "3-d": dict(updates=np.zeros((2, 3, 4))),
     "negative count": dict(updates=np.zeros((2, 3)), sample_counts=[1, -1]),

@@ -120,11 +120,7 @@ class Updates:
         return found
 
     def blocks(self, kept: Sequence[int]) -> Iterator[Rows]:
-        rows = {
-            k: leaf.held(kept)
-            for k, leaf in enumerate(self.leaves)
-            if leaf.counts
-        }
+        rows = {k: leaf.held(kept) for k, leaf in enumerate(self.leaves) if leaf.counts}
         for cut in self.cuts:
             if len(cut) > 1:
                 yield _packed(rows, cut)
