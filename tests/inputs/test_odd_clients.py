@@ -31,7 +31,7 @@ ODD = {
     "float64": (lambda: {k: v.astype(float) for k, v in good(1).items()}, "dtype float64, but.*float32"),
     "bfloat16": (lambda: {k: v.astype(ml_dtypes.bfloat16) for k, v in good(1).items()}, "dtype bfloat16, but.*float32"),
     "integers": (lambda: {**good(1), "head": np.ones(2, int)}, "'head': dtype int64, but.*float32"),
-    "text": (lambda: {**good(1), "head": "surprise"}, "'head': dtype no tensor, but.*float32"),
+    "text": (lambda: {**good(1), "head": "surprise"}, "'head': no tensor, but.*sent a tensor of float32"),
     "None": (lambda: None, "expected a tensor, got NoneType"),
     "str": (lambda: "update", "expected a tensor, got str"),
     "generator": (lambda: iter(()), "expected a tensor, got tuple_iterator"),

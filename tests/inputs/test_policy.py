@@ -62,7 +62,7 @@ def test_large_integers_must_be_equal_unless_something_is_said(tmp_path):
     assert "'codes' holds other values" in told.reasons[0]
     np.savez(paths[1], **{**sent["b"], "codes": sent["a"]["codes"]})
     np.savez(paths[2], **trees()["c"])
-    with pytest.raises(TypeError, match="at 'codes'.*buffers="):
+    with pytest.raises(TypeError, match=r"at 'codes'.*buffers="):
         ra.aggregate_files(ra.Mean(), paths, out, buffers=buffers)
 
 

@@ -88,6 +88,8 @@ class Entrants:
                 seen[i] = one
             except (TypeError, ValueError) as fault:
                 faults[i] = self._refused(fault)
+            except MemoryError:
+                raise
             except Exception as fault:  # whatever a tree does when it is walked
                 faults[i] = self._refused(errors.not_a_tree(client, fault))
             else:
@@ -197,15 +199,21 @@ def difference(client: Client, one: Seen, reference: Client, model: Seen) -> Exc
     if missing or extra:
         return errors.other_structure(client, missing, extra, reference)
     for path, dtype, shape in model.leaves:
-        if theirs[path][2] != shape and CONSTANT not in (dtype, theirs[path][1]):
+        if CONSTANT in (dtype, theirs[path][1]) and theirs[path][1] != dtype:
+            return errors.other_kind(client, path, _kind(theirs[path][1]), reference, _kind(dtype))
+        if theirs[path][2] != shape:
             return errors.ragged(client, path, theirs[path][2] or (), reference, shape or ())
         if theirs[path][1] != dtype:
             return errors.mixed_dtypes(client, path, theirs[path][1], reference, dtype)
     kinds = {entry[0]: entry[1] for entry in one.structure if entry[2] is None}
     for path, kind, shape in model.structure:
         if shape is None and kinds.get(path) != kind:
-            return errors.other_kind(client, path, kinds.get(path), reference, kind)
+            return errors.other_kind(client, path, f"a {kinds.get(path, 'leaf')}", reference, f"a {kind}")
     return errors.other_structure(client, [], [], reference)
+
+
+def _kind(dtype: str) -> str:
+    return dtype if dtype == CONSTANT else f"a tensor of {dtype}"
 
 
 def odd_ones(held: Mapping[int, Any]) -> tuple[list[int], int | None]:

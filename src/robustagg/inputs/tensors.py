@@ -38,7 +38,10 @@ class Host(NamedTuple):
 
 
 def is_tensor(value: Any) -> bool:
-    return hasattr(value, "shape") and hasattr(value, "dtype")
+    try:
+        return hasattr(value, "shape") and hasattr(value, "dtype")
+    except Exception:  # torch's nested and uninitialised tensors, asked for their shape
+        return True
 
 
 def is_numbers(value: Any) -> bool:

@@ -254,7 +254,11 @@ def gather(
 
 def _stacked(updates: Any, clients: Iterable[Client] | None) -> Updates:
     """The rows of one (n, d) tensor."""
-    shape = tuple(updates.shape)
+    try:
+        shape = tuple(updates.shape)
+    except Exception:  # a tensor without a shape says why it is none
+        host_of(0, (), updates)
+        raise
     if len(shape) != 2:
         raise errors.wrong_dimensions(shape)
     if not shape[0]:

@@ -24,7 +24,7 @@ Rows: TypeAlias = Sequence[Array]
 
 GRAM_TILE = 8192
 """Coordinates of one tile of :meth:`Kernels.gram` and :meth:`Kernels.measure`. Sources cut blocks at multiples of it
-from a tensor's start, so that the same tiles arise however the updates are cut."""
+from the start of a run of tensors of one dtype, so that the same tiles arise however the updates are cut."""
 
 GRAM_LIMIT = 2.0**480
 """Numbers and differences beyond this (3e144) count as this in sums of products, lest they overflow: a sum of squares
