@@ -348,7 +348,8 @@ def test_pieces_fit_tiles_and_cover_the_model():
         assert all(sum(stop - start for _, start, stop in pieces) <= width for pieces in cut)
         assert all(len({tensors[k].dtype for k, _, _ in pieces}) == 1 for pieces in cut)
         whole = [piece for pieces in cut for piece in pieces]
-        assert all(start % 8192 == 0 for _, start, _ in whole)
+        sizes = [sum(stop - start for _, start, stop in pieces) for pieces in cut if tensors[pieces[0][0]].counts]
+        assert all(size % 8192 == 0 for size in sizes[:-2])  # the ends of the two runs are as they fall
         covered = [(k, i) for k, start, stop in whole for i in range(start, stop)]
         assert covered == [(k, i) for k, t in enumerate(tensors) if t.counts for i in range(t.size)]
 

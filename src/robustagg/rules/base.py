@@ -233,12 +233,6 @@ class Rule(Component, Generic[V]):
         with engine.turn(self), ledger.saving(path, self._written(), self._past):
             yield
 
-    @contextmanager
-    def saving(self, path: str | Path) -> Iterator[None]:
-        """Save around a block, which must not fail."""
-        yield
-        self.save(path)
-
     @classmethod
     def load(cls, path: str | Path) -> Self:
         """The rule, parameters and memory, that :meth:`save` has written.
