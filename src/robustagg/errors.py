@@ -453,6 +453,10 @@ def ledger_unused(rule: str) -> ValueError:
     return ValueError(f"the rule {rule} remembers nothing: leave out --ledger")
 
 
+def ledger_is_another_file(path: object) -> ValueError:
+    return ValueError(f"--ledger {path} is the update's file or one of the clients', and would be overwritten")
+
+
 def no_folder(path: object) -> ValueError:
     return ValueError(f"there is no folder {path}")
 

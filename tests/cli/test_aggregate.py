@@ -117,7 +117,8 @@ def test_parameters_make_a_ledger_and_stay_with_it(tmp_path: Path, folder: Path)
 FAILURES = {
     "other parameters": (["--ledger", "{book}", "-p", "window=20"], "window = 10 (here 20)"),
     "a round of the past": (["--ledger", "{book}", "--round", "3"], "round 3 is not later"),
-    "no ledger but a file": (["--ledger", "{tmp}/berlin.npz"], "berlin.npz is not a ledger"),
+    "no ledger but a file": (["--ledger", "{tmp}/broken.npz"], "broken.npz is not a ledger"),
+    "memory of 400 digits": (["--rule", "mean", "--max-memory", "9" * 400], "max_memory must be"),
     "a ledger of another rule": (
         ["--rule", "foolsgold", "--ledger", "{book}"],
         "state of 'Reputation', not of 'FoolsGold'",
@@ -177,6 +178,9 @@ USAGE = {
     "a folder for the update": (["--rule", "mean", "--out", "{tmp}"], "directory"),
     "a format that cannot be written": (["--rule", "mean", "--out", "{tmp}/g.txt"], "suffix"),
     "an update over an input": (["--rule", "mean", "--out", "{tmp}/lima.npz"], "lima.npz"),
+    "a ledger for the update": (["--ledger", "{tmp}/l", "--out", "{tmp}/l"], "suffix"),
+    "a ledger over the update": (["--ledger", "{tmp}/l.npz", "--out", "{tmp}/../{tmp.name}/l.npz"], "overwritten"),
+    "a ledger over an input": (["--ledger", "{tmp}/lima.npz"], "overwritten"),
     "a negative round": (["--ledger", "{tmp}/l", "--round", "-1"], "--round"),
     "no file of sample counts": (["--rule", "mean", "--sample-counts", "{tmp}/nothing"], "nothing"),
 }
@@ -200,7 +204,7 @@ def test_a_round_that_the_ledger_refuses_leaves_no_update(
     def overtaken(rule: ra.Reputation, path: Path) -> None:
         raise ra.InvalidLedger("written by someone else")
 
-    monkeypatch.setattr(ra.Reputation, "save", overtaken)
+    monkeypatch.setattr(ra.Reputation, "saving", overtaken)
     robustagg("aggregate", *files(tmp_path), "--ledger", book, "--out", folder / "g.npz", code=1)
     assert list(folder.iterdir()) == []
 
@@ -211,9 +215,11 @@ STOPPED = {"SIGINT": 130, "SIGTERM": 143, "SIGKILL": -9}
 @pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")
 @pytest.mark.parametrize("name", STOPPED)
 def test_stopped_in_the_middle(name: str, tmp_path: Path, book: Path) -> None:
-    """At the last moment before the ledger is written: no update, and the ledger as it was."""
+    """At the last moment before the update has its name: no update, the ledger as it was, and a second run does it."""
     stall = (
-        "import time, robustagg; robustagg.Reputation.save = lambda *_: print('saving', flush=True) or time.sleep(60); "
+        "import time; from robustagg.memory.publish import Draft; real = Draft.publish; "
+        "Draft.publish = lambda draft, **options: real(draft, **options) if '.partial' in str(draft.target) "
+        "else print('saving', flush=True) or time.sleep(60); "
     )
     out, before = tmp_path / "out", book.read_bytes()
     out.mkdir()
@@ -232,3 +238,6 @@ def test_stopped_in_the_middle(name: str, tmp_path: Path, book: Path) -> None:
     assert book.read_bytes() == before
     assert ra.Reputation.load(book).last_round == 3
     assert name == "SIGKILL" or list(out.iterdir()) == []
+    robustagg(*command)
+    assert [path.name for path in out.iterdir()] == ["g.npz"]  # what the killed process left is swept
+    assert ra.Reputation.load(book).last_round == 4

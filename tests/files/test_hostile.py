@@ -158,7 +158,7 @@ NPZ = {
     "encrypted": (honest_npz().replace(b"PK\1\2\x14\x03\x14\0\0\0", b"PK\1\2\x14\x03\x14\0\1\0"), "is encrypted"),
     "outside": (claim(honest_npz(), len(B), len(B) + 10**6), "lies outside of its place"),
     "truncated": (honest_npz()[:-40], "damaged header"),
-    "crowded": (crowded(400_000), "bytes, where 4194304 are allowed"),
+    "crowded": (crowded(400_000), "bytes, where 1048576 are allowed"),
     "bit of data": (honest_npz().replace(b"\0\xf0?", b"\0\xf1?", 1), "wrong checksum"),
     "bit of deflated data": (DEFLATED[:60] + bytes([DEFLATED[60] ^ 255]) + DEFLATED[61:], "not admitted"),
     "short": (claim(DEFLATED, len(B), len(B) + 8), "'b' has fewer bytes than its header says"),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated, Any, TypeAlias
 
 import typer
@@ -11,8 +11,13 @@ import typer
 from robustagg import Result, Rule, aggregate_files, errors
 from robustagg.cli import arguments, screen
 from robustagg.files.output import check as check_output
+from robustagg.files.output import overwritten
+from robustagg.memory.publish import Draft
 
-_FILES = "One file per client: .safetensors, .npz or .npy. The name without the suffix is the client's id."
+_FILES = (
+    "One file or folder per client: .safetensors (or its index), .npz, .npy, .pt, .pth, .bin, .h5, .hdf5 or .keras. "
+    "The name without the suffix is the client's id."
+)
 _LEDGER = "Keep what the rule remembers here; made if missing. The rules reputation and foolsgold need it."
 _RULE = "How to aggregate; 'robustagg rules' lists the names."
 _PARAM = "A parameter of the rule, f=2 or window=none; repeatable. A ledger keeps those that it was made with."
@@ -61,6 +66,8 @@ def aggregate(
         if ledger is not None and not made.remembers:
             raise errors.ledger_unused(rule)
         check_output(out, list(map(str, files)))
+        if ledger is not None and overwritten(ledger, [str(out), *map(str, files)]):
+            raise errors.ledger_is_another_file(ledger)
     options = {
         "ids": ids or None,
         "round": round,
@@ -89,25 +96,16 @@ def _continued(kind: type[Rule[Any]], ledger: Path, values: dict[str, Any]) -> R
 
 
 def _aggregated(rule: Rule[Any], files: list[Path], out: Path, ledger: Path | None, options: dict[str, Any]) -> Result:
-    """The round. The update appears once the ledger has taken the round: no file is left of a refused one."""
-    with (
-        screen.progress() as bars,
-        TemporaryDirectory(
-            prefix=f".{out.name}.",
-            dir=out.absolute().parent,
-            ignore_cleanup_errors=True,  # NFS keeps what the rule remembers on disk there until the process ends
-        ) as folder,
-    ):
+    """The round. The update gets its name while the ledger's save is open: stopped anywhere, it can be run again."""
+    with screen.progress() as bars, Draft(out) as draft:
         bar = bars.add_task("Aggregating", note="")
-        draft = Path(folder) / out.name
 
         def progress(done: int, total: int) -> None:
             bars.update(bar, completed=done, total=total)
 
-        result = aggregate_files(rule, files, draft, progress=progress, **options)
-        if ledger is not None:
-            rule.save(ledger)
-        draft.replace(out)
+        result = aggregate_files(rule, files, draft.path, progress=progress, **options)
+        with nullcontext() if ledger is None else rule.saving(ledger):
+            draft.publish()
     return result
 
 

@@ -22,7 +22,7 @@ MAGIC = b"\x93NUMPY"
 PREFIX = 12  # magic, version and the longer kind of header length
 HEADER_LIMIT = 10_000  # as numpy.load has it
 LOCAL_HEADER = 30  # bytes of a zip member's own header, without name and extra field
-DIRECTORY = 4  # a directory of members may be this many times shorter than another header: each has one of its own
+DIRECTORY = 16  # a directory of members may be this many times shorter than another header: each has one of its own
 SINGLE = "arr_0"  # the name of an array without one, as numpy.savez has it
 # three entries in any order, with the values that a plain array's header has, or a structured one's list
 ENTRY = r"""['"](descr|fortran_order|shape)['"]\s*:\s*('[^'\\]*'|"[^"\\]*"|\[[^{}]*\]|\w+|\([-\dL,\s]*\))\s*"""

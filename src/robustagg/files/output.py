@@ -48,11 +48,19 @@ def check(path: Path, sent: Sequence[str]) -> None:
         raise errors.no_folder(path.parent)
     if path.is_dir():
         raise errors.output_is_folder(path)
-    places = [path, *path.absolute().resolve().parents]
-    for other in sent:
-        with suppress(OSError, ValueError):  # what cannot be looked at is not the output
-            if any(place.exists() and place.samefile(other) for place in places):
-                raise errors.output_is_input(path)
+    if overwritten(path, sent):
+        raise errors.output_is_input(path)
+
+
+def overwritten(path: Path, others: Sequence[str]) -> bool:
+    """Whether to write there would change one of the others, by whatever name."""
+    resolved = path.absolute().resolve()
+    for other in others:
+        with suppress(OSError, ValueError, RuntimeError):  # what cannot be looked at is another
+            there = Path(other).absolute().resolve()
+            if there == resolved or there in resolved.parents or (path.exists() and path.samefile(there)):
+                return True
+    return False
 
 
 def check_model(path: object, suffix: str, model: Model) -> None:

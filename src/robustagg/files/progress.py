@@ -14,8 +14,8 @@ class Progress:
         self._callback, self.passes = callback, passes
         self._votes = sum(tensor.nbytes for tensor in found.tensors if tensor.counts)
         self._rest = sum(tensor.nbytes for tensor in found.tensors) - self._votes
-        compared = sum(tensor.nbytes for tensor in found.tensors if tensor.action == "equal")  # before the first pass
-        self._done, self._total = 0, len(found.files) * (passes * self._votes + compared + self._rest)
+        equal = sum(tensor.nbytes for tensor in found.tensors if tensor.action == "equal")  # read once more, before
+        self._done, self._total = 0, len(found.files) * (passes * self._votes + self._rest + equal)
 
     def begin_pass(self, clients: int) -> None:
         self._total = max(self._total, self._done + clients * (self._votes + self._rest))

@@ -1,0 +1,163 @@
+"""Models in parts, in folders, and in other libraries' files; hostile ones are left out with the reason."""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+from updatefiles import read
+
+import robustagg as ra
+
+VALUES = {"w2": np.float32([1, 2]), "b": np.float32(3), "a/c": np.zeros((2, 0), np.float32)}
+
+
+def sharded(folder: Path, scale: float, **changes) -> Path:
+    folder.mkdir()
+    parts = {"model-1.safetensors": ["w2"], "model-2.safetensors": ["b", "a/c"]}
+    for name, keys in parts.items():
+        save_file({key: np.asarray(VALUES[key] * scale) for key in keys}, folder / name, metadata={"format": "np"})
+    where = {key: name for name, keys in parts.items() for key in keys} | changes
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": where}))
+    return folder
+
+
+@pytest.mark.parametrize("index", ["", "model.safetensors.index.json"])
+def test_a_model_in_parts(tmp_path, index):
+    paths = [sharded(tmp_path / f"site-{i}", i) / index for i in range(3)]
+    result = ra.aggregate_files(ra.Mean(), paths, tmp_path / "out.safetensors")
+    assert result.clients == ("site-0", "site-1", "site-2")
+    found = load_file(result.update)
+    assert all(np.array_equal(found[name], values) for name, values in VALUES.items())
+    with pytest.raises(ValueError, match="one of the clients' files"):
+        ra.aggregate_files(ra.Mean(), [tmp_path / "site-0"], tmp_path / "site-0" / "out.npz")
+
+
+HOSTILE = {
+    "out of the folder": ({"w2": "../site-0/model-1.safetensors"}, "leads out of its folder"),
+    "absolute": ({"w2": "/etc/passwd"}, "leads out of its folder"),
+    "missing": ({"w2": "model-3.safetensors"}, "cannot be read: No such file"),
+    "itself": ({"w2": "model.safetensors.index.json"}, "a header of"),
+    "a tensor too many": ({"more": "model-1.safetensors"}, "'more' is not as the index has it"),
+    "another part": ({"w2": "model-2.safetensors"}, "is not as the index has it"),
+    "no text": ({"w2": 1}, "no weight_map"),
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_hostile_indexes(tmp_path, case):
+    changes, reason = HOSTILE[case]
+    paths = [sharded(tmp_path / f"site-{i}", i) for i in range(3)] + [sharded(tmp_path / "eve", 9, **changes)]
+    result = ra.aggregate_files(ra.Mean(), paths, tmp_path / "out.safetensors")
+    assert result.admitted.tolist() == [True, True, True, False]
+    assert reason in result.reasons[3]
+
+
+def test_a_mapping_says_who_sent_what(tmp_path):
+    paths = {7: tmp_path / "x.npy", "b": tmp_path / "y.npy"}
+    for path in paths.values():
+        np.save(path, np.ones(2))
+    assert ra.aggregate_files(ra.Mean(), paths, tmp_path / "out.npy").clients == (7, "b")
+
+
+def test_order_and_metadata_of_the_senders(tmp_path):
+    names = ("w2", "w10", "b", "a")
+    for i in range(3):
+        save_file(
+            dict.fromkeys(names, np.ones(2)), tmp_path / f"{i}.safetensors", metadata={"format": "pt", "by": str(i)}
+        )
+        np.savez(tmp_path / f"{i}.npz", **dict.fromkeys(names, np.ones(2)))
+    ra.aggregate_files(ra.Median(), sorted(tmp_path.glob("?.safetensors")), tmp_path / "out.safetensors")
+    raw = (tmp_path / "out.safetensors").read_bytes()
+    header = json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])
+    assert header["__metadata__"] == {"format": "pt"}
+    ra.aggregate_files(ra.Median(), sorted(tmp_path.glob("?.npz")), tmp_path / "out.npz")
+    assert np.load(tmp_path / "out.npz").files == list(names)
+
+
+def test_bfloat16_in_numpys_formats_is_numbers(tmp_path):
+    torch = pytest.importorskip("torch", reason="safetensors writes bfloat16 from torch")
+    from safetensors.torch import save_file as save
+
+    for i in range(3):
+        save({"w": torch.tensor([1.5, -2.0 * i], dtype=torch.bfloat16)}, tmp_path / f"{i}.safetensors")
+    found = read(ra.aggregate_files(ra.Median(), sorted(tmp_path.glob("?.safetensors")), tmp_path / "out.npz").update)
+    assert found["w"].dtype == np.float32
+    assert found["w"].tolist() == [1.5, -2.0]
+
+
+class Trap:
+    def __reduce__(self):
+        return os.mkdir, ("cracked",)
+
+
+def test_torch_and_what_is_dressed_up_as_it(tmp_path, monkeypatch):
+    torch = pytest.importorskip("torch", reason="its files are read by torch")
+    monkeypatch.chdir(tmp_path)
+    for i in range(3):
+        torch.save({"w": torch.full((2, 3), float(i)).T, "n": torch.tensor(i)}, tmp_path / f"c{i}.pt")
+    torch.save({"state_dict": {}, "epoch": 3}, tmp_path / "epoch.pt")
+    torch.save({"w": torch.zeros(1).expand(10**12), "n": torch.tensor(1)}, tmp_path / "huge.pt")
+    (tmp_path / "trap.pt").write_bytes(pickle.dumps(Trap()))
+    paths = [tmp_path / f"{name}.pt" for name in ("c0", "c1", "c2", "epoch", "huge", "trap")]
+    result = ra.aggregate_files(ra.Median(), paths, tmp_path / "out.npz")
+    assert result.admitted.tolist() == [True] * 3 + [False] * 3
+    assert "'epoch', which is no tensor" in result.reasons[3]
+    assert "take more than the" in result.reasons[4]
+    assert not Path("cracked").exists()
+    assert np.array_equal(read(result.update)["w"], np.ones((3, 2), np.float32))
+    (tmp_path / "c0.pt").rename(tmp_path / "c0.safetensors")
+    with pytest.raises(ValueError, match=r"not a \.safetensors file but a zip archive of PyTorch's"):
+        ra.aggregate_files(ra.Median(), [tmp_path / "c0.safetensors"], tmp_path / "out.npz")
+
+
+def test_hdf5_and_links_in_it(tmp_path):
+    h5py = pytest.importorskip("h5py", reason="HDF5 is read by h5py")
+    for i in range(4):
+        with h5py.File(tmp_path / f"c{i}.weights.h5", "w") as file:
+            file["layers/dense/vars/0"] = np.full((2, 2), i, np.float32)
+            if i == 3:
+                file["layers/link"] = h5py.ExternalLink("/etc/passwd", "/")
+    result = ra.aggregate_files(ra.Mean(), sorted(tmp_path.glob("*.h5")), tmp_path / "out.npz")
+    assert result.clients == ("c0", "c1", "c2", "c3")
+    assert "a link to somewhere else" in result.reasons[3]
+    assert read(result.update)["layers/dense/vars/0"].tolist() == [[1, 1], [1, 1]]
+
+
+def test_bytes_that_change_behind_the_file_systems_back(tmp_path):
+    """A store through a shared mapping that is open already: size, inode and all times may stay."""
+    for i in range(5):
+        np.save(tmp_path / f"c{i}.npy", np.full(20000, 1.0 + i / 100))
+    paths = sorted(tmp_path.glob("*.npy"))
+    expected = ra.aggregate_files(ra.Reputation(), paths[:4], tmp_path / "expected.npy")
+    with paths[4].open("r+b") as file, mmap.mmap(file.fileno(), 0) as mapped:
+        mapped[200:208] = mapped[200:208]  # from here on the page is writable, and stores set no times
+        before = paths[4].stat()
+
+        def change(done, total):
+            if done * 2 >= total:
+                mapped[200:208] = np.float64(1e30).tobytes()
+
+        result = ra.aggregate_files(ra.Reputation(), paths, tmp_path / "out.npy", progress=change)
+    assert paths[4].stat() == before
+    assert result.reasons[4] == "not admitted: the file changed while it was in use"
+    assert np.array_equal(np.load(result.update), np.load(expected.update))
+
+
+def test_passes_that_see_other_bytes(tmp_path):
+    from robustagg.files.seals import Seals
+
+    rows = np.random.default_rng(0).normal(size=(3, 50001)).astype(np.float16)
+    seals = Seals()
+    for pass_ in range(3):
+        seals.begin([4, 7, 9])
+        rows[1, -1] += pass_ == 2
+        seals.add(rows[:, :30000])
+        seals.add(rows[:, 30000:])
+        assert seals.changed() == ([7] if pass_ == 2 else [])
