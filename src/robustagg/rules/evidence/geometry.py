@@ -21,16 +21,20 @@ class Relation:
     """(n,) inner products with the reference."""
     lengths: Floats
     """(n,) squared lengths."""
+    unit: float = 1.0
+    """What lengths are counted in; the fields count its square."""
+    scale: Floats | None = None
+    """(n,) what the rows were multiplied by, where some are too long to be counted as they are."""
 
     @property
     def distances(self) -> Floats:
         """(n,) distances from the reference."""
-        return np.sqrt(np.maximum(self.squares, 0.0))
+        return np.asarray(np.sqrt(np.maximum(self.squares, 0.0)) * self.unit)
 
     @property
     def norms(self) -> Floats:
         """(n,) lengths of the rows."""
-        return np.sqrt(np.maximum(self.lengths, 0.0))
+        return np.asarray(np.sqrt(np.maximum(self.lengths, 0.0)) * self.unit)
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +47,10 @@ class Geometry:
 
     products: Floats
     """(n + 1, n + 1)."""
+    unit: float = 1.0
+    """What lengths are counted in; all products count its square."""
+    scale: Floats | None = None
+    """(n,) what the rows less c were multiplied by, where some are too long to be counted as they are."""
 
     @property
     def n(self) -> int:
@@ -67,15 +75,15 @@ class Geometry:
         """How the rows lie to one of them, or to zero."""
         lengths = np.diagonal(self.inner)
         if reference is None:
-            return Relation(lengths, np.zeros(self.n), lengths)
-        return Relation(self.distances[reference], self.inner[reference], lengths)
+            return Relation(lengths, np.zeros(self.n), lengths, self.unit)
+        return Relation(self.distances[reference], self.inner[reference], lengths, self.unit)
 
     def coordinates(self, weights: Floats) -> Floats:
         """(n + 1,) coordinates of weights times rows; the weights may have any sum."""
         return np.append(weights, weights.sum() - 1)
 
     def distances_to(self, coordinates: Floats) -> Floats:
-        """(n,) distances, not squared, of the rows to a vector."""
+        """(n,) distances of the rows to a vector, not squared, in units."""
         image = self.products @ coordinates
         square = np.diagonal(self.products)[:-1] - 2 * image[:-1] + coordinates @ image
         return np.sqrt(np.maximum(square, 0.0))
@@ -92,7 +100,7 @@ class Geometry:
     def part(self, rows: NDArray[np.integer] | list[int]) -> Geometry:
         """The geometry of some of the rows."""
         kept = np.append(rows, self.n)
-        return Geometry(self.products[np.ix_(kept, kept)])
+        return Geometry(self.products[np.ix_(kept, kept)], self.unit)
 
     def mixed(self, matrix: Floats) -> Geometry:
         """The geometry of the (m, n) matrix times the rows."""
@@ -100,4 +108,4 @@ class Geometry:
         change[:-1, :-1] = matrix
         change[:-1, -1] = matrix.sum(axis=1) - 1
         change[-1, -1] = 1
-        return Geometry(change @ self.products @ change.T)
+        return Geometry(change @ self.products @ change.T, self.unit)
