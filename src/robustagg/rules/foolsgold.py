@@ -128,7 +128,8 @@ class FoolsGold(Rule[Likened]):
         sums = np.zeros((m, geometry.n))
         sums[:, :m] = np.diag(cut)
         sums[known, np.arange(m, geometry.n)] = 1
-        similar = alike(cosines(geometry.mixed(sums)))
+        changed = bool(known) or self.variant == "authors"
+        similar = alike(cosines(geometry.mixed(sums) if changed else geometry))
         weights = gold(similar, self.kappa)
         coefficients = weights / weights.sum() if self.variant == "paper" else weights * cut
         if geometry.scale is not None:

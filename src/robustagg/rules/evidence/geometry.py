@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -9,6 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustagg.protocol import Floats
+
+FEW = 3  # entries of a row of a matrix
+ROWS = 256  # of n x n matrices at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,9 +65,12 @@ class Geometry:
         """(n, n) squared distances between the rows; exactly 0 between equal rows."""
         inner = self.products[:-1, :-1]
         square = np.diagonal(inner)
-        distances = square[:, None] + square
-        distances -= 2 * inner
-        return np.maximum(distances, 0.0, out=distances)
+        distances = np.empty_like(inner)
+        for part in parts(self.n):
+            np.add(square[part, None], square, out=distances[part])
+            distances[part] -= 2 * inner[part]
+            np.maximum(distances[part], 0.0, out=distances[part])
+        return distances
 
     @cached_property
     def inner(self) -> Floats:
@@ -108,4 +115,21 @@ class Geometry:
         change[:-1, :-1] = matrix
         change[:-1, -1] = matrix.sum(axis=1) - 1
         change[-1, -1] = 1
-        return Geometry(change @ self.products @ change.T, self.unit)
+        return Geometry(product(change, product(change, self.products).T).T, self.unit)
+
+
+def product(matrix: Floats, rows: Floats) -> Floats:
+    """The matrix times the rows; row by row where it has few entries, O(n^2) instead of O(n^3)."""
+    counts = np.count_nonzero(matrix, axis=1)
+    if counts.max() > FEW:
+        return np.asarray(matrix @ rows)
+    result = np.zeros((len(matrix), rows.shape[1]))
+    for part in parts(len(matrix)):
+        for i, j in zip(*np.nonzero(matrix[part]), strict=True):
+            result[part.start + i] += matrix[part.start + i, j] * rows[j]
+    return result
+
+
+def parts(n: int) -> Iterator[slice]:
+    """n rows, so many at a time that what is made of them between is small."""
+    return (slice(start, min(n, start + ROWS)) for start in range(0, n, ROWS))

@@ -91,9 +91,12 @@ class Sum:
         """The sum of (t, m, k) matrices, t = 0 included."""
         if len(terms) > 1:
             return cls(Digits.of(terms))
-        matrix = terms.sum(axis=0)
+        matrix = terms[0] if len(terms) else np.zeros(terms.shape[1:])
         small = (matrix < 2.0**64 * FINEST) & (matrix > -(2.0**64) * FINEST)  # all others are whole numbers of it
-        matrix[small] = np.trunc(matrix[small] / FINEST) * FINEST
+        small &= matrix != 0
+        if small.any():
+            matrix = matrix.copy()
+            matrix[small] = np.trunc(matrix[small] / FINEST) * FINEST
         return cls(matrix)
 
     def in_range(self) -> bool:
