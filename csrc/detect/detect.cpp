@@ -52,7 +52,7 @@ __attribute__((flatten)) void detect_chunk(const Judge<T>& judge, const Verdicts
         store_vector(medians + v * lanes<T>, judge.judge(vector(v), n, work.judged[v], work.judge));
     for (std::size_t v = 0; v < end; ++v)
         if (!work.judged[v].all) judge.mark(vector(v), n, work.judged[v], v * lanes<T>, work.judge);
-    std::copy(medians, medians + width, verdicts.median + begin);
+    verdicts.put(medians, begin, width);
     verdicts.write(work.judge.words, n, begin, width, work.counts);
 }
 
@@ -81,7 +81,7 @@ class FilteredJudge {
             const Pair pair{{vector(j / L), vector(j / L + 1)}};
             judge_pair(pair, width - j > L ? 2 : 1, medians + j, j, work);
         }
-        std::copy(medians, medians + width, verdicts.median + begin);
+        verdicts.put(medians, begin, width);
         verdicts.write(work.judge.words, n, begin, width, work.counts);
     }
 

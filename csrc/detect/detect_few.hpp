@@ -97,7 +97,7 @@ class DetectFew {
         std::fill_n(work.judge.words, n, 0);
         for (std::size_t g = 0; g < groups; ++g)
             if (!sifted[g].all) mark(row, begin, width, g, sifted[g], spread, medians, work, count);
-        std::copy(medians, medians + width, verdicts_.median + begin);
+        verdicts_.put(medians, begin, width);
         verdicts_.write(work.judge.words, n, begin, width, work.counts);
         if (work.count >= lanes<T>) judge<n>(lanes<T>, work);
         return true;

@@ -141,6 +141,11 @@ struct Verdicts {
     T* median;
 
     std::uint8_t* row(int i) const { return rejected + static_cast<std::size_t>(i) * row_bytes; }
+    // The medians of columns begin ... begin + width - 1. A zero is positive: which of several zeros is the middle one
+    // depends on how a column is ordered.
+    void put(const T* medians, std::size_t begin, std::size_t width) const {
+        for (std::size_t j = 0; j < width; ++j) median[begin + j] = medians[j] + T(0);
+    }
     // The words of columns begin ... begin + width - 1, no more than a chunk; bits beyond are left out.
     void write(const std::uint64_t* words, int n, std::size_t begin, std::size_t width, std::int64_t* counts) const {
         for (int i = 0; i < n; ++i) {

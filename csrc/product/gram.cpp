@@ -70,11 +70,12 @@ void pack(const Rows<T>& rows, const C* centre, std::size_t first, std::size_t b
     }
 }
 
-// Adds the products of two panels, of which a_rows and b_rows exist, to out, whose rows are m apart.
-void multiply(const Vec<double>* a, const Vec<double>* b, std::size_t a_rows, std::size_t b_rows, std::size_t m,
-              double* out) {
+// Adds the products of two panels, of which a_rows and b_rows exist, to out, whose rows are m apart; of each row there
+// are `count` vectors that are not zeros.
+void multiply(const Vec<double>* a, const Vec<double>* b, std::size_t count, std::size_t a_rows, std::size_t b_rows,
+              std::size_t m, double* out) {
     Vec<double> sum[panel][panel] = {};
-    for (std::size_t k = 0; k < depth; ++k, a += panel, b += panel)
+    for (std::size_t k = 0; k < count; ++k, a += panel, b += panel)
         unroll<panel>([&](auto j) { unroll<panel>([&](auto i) { sum[i][j] = multiply_add(a[i], b[j], sum[i][j]); }); });
     alignas(64) double sums[panel * panel + lanes<double>];
     totals<panel * panel>(sum[0], sums);
@@ -82,13 +83,15 @@ void multiply(const Vec<double>* a, const Vec<double>* b, std::size_t a_rows, st
         for (std::size_t j = 0; j < b_rows; ++j) out[i * m + j] += sums[i * panel + j];
 }
 
-// Adds the products of the first `count` of the packed rows' panels with all panels from their own on.
-void multiply_slab(const Vec<double>* z, std::size_t rows, std::size_t count, std::size_t m, double* out) {
-    const std::size_t panels = panels_of(rows);
+// Adds the products of the first `count` of the packed rows' panels, `width` columns of them, with all panels from their
+// own on.
+void multiply_slab(const Vec<double>* z, std::size_t width, std::size_t rows, std::size_t count, std::size_t m,
+                   double* out) {
+    const std::size_t panels = panels_of(rows), vectors = (width + lanes<double> - 1) / lanes<double>;
     const auto rows_of = [&](std::size_t p) { return std::min(panel, rows - p * panel); };
     for (std::size_t q = 0; q < panels; ++q)  // a panel stays in the L1 cache
         for (std::size_t p = 0; p < std::min(count, q + 1); ++p)
-            multiply(z + p * panel_vectors, z + q * panel_vectors, rows_of(p), rows_of(q), m,
+            multiply(z + p * panel_vectors, z + q * panel_vectors, vectors, rows_of(p), rows_of(q), m,
                      out + p * panel * m + q * panel);
 }
 
@@ -100,7 +103,7 @@ void product_rows(const Rows<T>& rows, const Compute<T>* centre, std::size_t fir
     for (std::size_t i = first; i < last; ++i) std::fill(out + i * m + first, out + (i + 1) * m, 0.0);
     for (std::size_t j = begin; j < end; j += slab) {
         pack(rows, centre, first, j, std::min(slab, end - j), limit, shrunk, z);
-        multiply_slab(z, m - first, panels_of(last - first), m, out + first * m + first);
+        multiply_slab(z, std::min(slab, end - j), m - first, panels_of(last - first), m, out + first * m + first);
     }
     for (std::size_t i = first; i < last; ++i)
         for (std::size_t j = i + 1; j < m; ++j) out[j * m + i] = out[i * m + j];

@@ -91,11 +91,18 @@ def finite(rows: Rows) -> NDArray[np.bool_]:
 
 
 def mean_of(y: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    total = weighted_sum(y, weights)
+    if not np.isfinite(total).all():  # what overflows halfway may end up finite
+        scaled, e = down_scaled(y)
+        total = np.where(np.isfinite(total), total, up_scaled(weighted_sum(scaled, weights), e))
+    return total
+
+
+def weighted_sum(y: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
     total = np.zeros(y.shape[1])
-    scaled, e = down_scaled(y)
-    for weight, row in zip(weights, scaled, strict=True):
+    for weight, row in zip(weights, y, strict=True):
         total += weight * row
-    return up_scaled(total, e)
+    return total
 
 
 @quiet
@@ -136,15 +143,15 @@ def trimmed_mean(rows: Rows, k: int) -> Array:
 def mean_around_median(rows: Rows, k: int) -> Array:
     out = np.empty(rows[0].size, compute_dtype(rows))
     for part, y in blocks(rows):
-        y, e = down_scaled(np.sort(y, axis=0))
-        middle = median_of(y)
+        y = np.sort(y, axis=0)
+        middle, quarter = median_of(y) / 4, y / 4  # differences of which do not overflow
         columns = np.arange(y.shape[1])
         low, high = np.zeros_like(columns), np.full_like(columns, len(y) - 1)
         for _ in range(len(y) - k):  # the farther end goes; of two equally far, the larger
-            drop_low = middle - y[low, columns] > y[high, columns] - middle
+            drop_low = middle - quarter[low, columns] > quarter[high, columns] - middle
             low, high = low + drop_low, high - ~drop_low
         kept = y[low + np.arange(k)[:, None], columns]
-        out[part] = narrow(np.ldexp(mean_of(kept, np.full(k, 1 / k)), e), out.dtype)
+        out[part] = narrow(mean_of(kept, np.full(k, 1 / k)), out.dtype)
     return narrow(out, rows[0].dtype)
 
 
@@ -234,6 +241,15 @@ def rescaled(y: NDArray[np.float64], value_range: NDArray[np.float64] | None, re
     return np.where(wide & (y == highest), highest - sigma, np.where(wide & (y == lowest), lowest + sigma, y))
 
 
+def rescaled_as_sent(
+    y: NDArray[np.float64], value_range: float | None, rescale: str
+) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+    """A.1 on columns as they are, and the exponents that the arithmetic after it scales them by."""
+    scaled, e = down_scaled(y)
+    moved = rescaled(scaled, None if value_range is None else np.ldexp(value_range, -e), rescale)
+    return np.where(moved == scaled, y, up_scaled(moved, e)), e
+
+
 def line(y: NDArray[np.float64], intercept: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """A.3: the repeated-median line through sorted columns, eqs. 1-3: (slope, intercept)."""
     n = len(y)
@@ -313,12 +329,11 @@ def detect(
     replacement = np.empty(d, compute_dtype(rows))
     counts = np.zeros(n, np.int64)
     for part, y in blocks(rows):
-        y, e = down_scaled(y)
-        y = rescaled(y, None if value_range is None else np.ldexp(value_range, -e), rescale)
-        c = confidence_of(y, intercept, interval_width, np.ldexp(scale_floor, -e))
+        y, e = rescaled_as_sent(y, value_range, rescale)
+        c = confidence_of(np.ldexp(y, -e), intercept, interval_width, np.ldexp(scale_floor, -e))
         bad = c < confidence_threshold  # A.8
         rejected[:, part.start // 8 : -(-part.stop // 8)] = np.packbits(bad, axis=1, bitorder="little")
-        replacement[part] = narrow(np.ldexp(median_of(y), e), replacement.dtype)
+        replacement[part] = narrow(median_of(y) + 0.0, replacement.dtype)  # a zero is positive
         counts += bad.sum(axis=1)
     return Detection(rejected, replacement, counts)
 
@@ -335,9 +350,8 @@ def confidence(
 ) -> Array:
     out = np.empty((len(rows), rows[0].size), compute_dtype(rows))
     for part, y in blocks(rows):
-        y, e = down_scaled(y)
-        y = rescaled(y, None if value_range is None else np.ldexp(value_range, -e), rescale)
-        out[:, part] = confidence_of(y, intercept, interval_width, np.ldexp(scale_floor, -e))
+        y, e = rescaled_as_sent(y, value_range, rescale)
+        out[:, part] = confidence_of(np.ldexp(y, -e), intercept, interval_width, np.ldexp(scale_floor, -e))
     return out
 
 
@@ -365,9 +379,7 @@ def rectified(
 ) -> NDArray[np.float64]:
     bits = rejected[:, part.start // 8 : -(-part.stop // 8)]
     bad = np.unpackbits(bits, axis=1, count=y.shape[1], bitorder="little").view(bool)
-    scaled, e = down_scaled(y)
-    scaled = rescaled(scaled, None if value_range is None else np.ldexp(value_range, -e), rescale)
-    return np.where(bad, median[part], up_scaled(scaled, e))
+    return np.where(bad, median[part], rescaled_as_sent(y, value_range, rescale)[0])
 
 
 @quiet

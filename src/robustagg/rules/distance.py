@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -40,7 +40,8 @@ class DistanceRule(Rule[Verdict]):
         return block.rows
 
     def decide(self, evidence: Any, round: Round) -> Verdict:
-        return self.judge(evidence.geometry(), round)
+        geometry = evidence.geometry()
+        return scaled(self.judge(geometry, round), geometry.scale)
 
     @abstractmethod
     def judge(self, geometry: Geometry, round: Round) -> Verdict:
@@ -58,7 +59,8 @@ class ReferenceRule(DistanceRule):
         return Related.of(self.rows(block, round), self.reference_row(round)), None
 
     def decide(self, evidence: Related, round: Round) -> Verdict:
-        return self.compare(evidence.relation(), round)
+        relation = evidence.relation(self.reference_row(round))
+        return scaled(self.compare(relation, round), relation.scale)
 
     def judge(self, geometry: Geometry, round: Round) -> Verdict:
         return self.compare(geometry.relation(self.reference_row(round)), round)
@@ -85,6 +87,15 @@ class SelectionRule(DistanceRule):
     @abstractmethod
     def select(self, geometry: Geometry, round: Round) -> tuple[NDArray[np.integer], Sequence[str]]:
         """Indices of the chosen clients, and for each admitted client what spoke for it or against it."""
+
+
+def scaled(verdict: Verdict, scale: Floats | None) -> Verdict:
+    """A verdict on rows that were multiplied by `scale`, in terms of the rows as they are."""
+    if scale is None:
+        return verdict
+    if isinstance(verdict, Combination):
+        return replace(verdict, coefficients=verdict.coefficients * scale[: len(verdict.coefficients)])
+    return Combination(**vars(verdict), coefficients=verdict.weights * scale[: len(verdict.weights)])
 
 
 def combined(block: Block, verdict: Verdict) -> Array:

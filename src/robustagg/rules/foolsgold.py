@@ -128,9 +128,12 @@ class FoolsGold(Rule[Likened]):
         sums = np.zeros((m, geometry.n))
         sums[:, :m] = np.diag(cut)
         sums[known, np.arange(m, geometry.n)] = 1
-        similar = alike(cosines(geometry.mixed(sums)))
+        changed = bool(known) or self.variant == "authors"
+        similar = alike(cosines(geometry.mixed(sums) if changed else geometry))
         weights = gold(similar, self.kappa)
         coefficients = weights / weights.sum() if self.variant == "paper" else weights * cut
+        if geometry.scale is not None:
+            coefficients = coefficients * geometry.scale[:m]
         why = [f"likeness {likeness:.3f} to another client" for likeness in similar.max(axis=1)]
         learns = clients if self.memory else ()
         return Likened(
@@ -158,7 +161,7 @@ class FoolsGold(Rule[Likened]):
 
 def cosines(geometry: Geometry) -> Floats:
     """(n, n) cosines of the angles between the rows; 0 for a row of zeros."""
-    norms = geometry.relation().norms
+    norms = geometry.relation().norms / geometry.unit
     products = norms[:, None] * norms
     cosine = np.divide(geometry.inner, products, out=np.zeros_like(products), where=products > 0)
     return np.where(cosine > 1 - SAME, 1.0, cosine)

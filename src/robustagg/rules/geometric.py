@@ -13,7 +13,7 @@ from robustagg.kernels.interface import Array, Rows
 from robustagg.protocol import Block, Floats, Round, Verdict
 from robustagg.rules.base import shares
 from robustagg.rules.checks import number, one_of, positive, whole
-from robustagg.rules.distance import Combination, DistanceRule, combined
+from robustagg.rules.distance import Combination, DistanceRule, combined, scaled
 from robustagg.rules.evidence.geometry import Geometry
 from robustagg.rules.evidence.gram import Gram, Related
 
@@ -78,16 +78,17 @@ class GeometricMedian(DistanceRule):
 
     def judge(self, geometry: Geometry, round: Round) -> Verdict:
         alpha = shares(np.ones(geometry.n), round.counts())
-        distances = self._start(geometry, alpha)
+        nu = self.nu / geometry.unit
+        distances = self._start(geometry, alpha, nu)
         for _ in range(self.max_iter):
-            weights = alpha / np.maximum(distances, self.nu)
+            weights = alpha / np.maximum(distances, nu)
             weights /= weights.sum()
             before, distances = distances, geometry.distances_to(geometry.coordinates(weights))
             if alpha @ before - alpha @ distances <= self.tol * (alpha @ before) and self.tol:
                 break
-        return Verdict(weights, [f"{distance:.4g} from the median" for distance in distances.tolist()])
+        return Verdict(weights, [f"{far:.4g} from the median" for far in (distances * geometry.unit).tolist()])
 
-    def _start(self, geometry: Geometry, alpha: Floats) -> Floats:
+    def _start(self, geometry: Geometry, alpha: Floats, nu: float) -> Floats:
         """Distances of the rows to where the iteration begins."""
         nowhere = np.zeros(geometry.n)
         if self.variant == "byzfl":
@@ -95,8 +96,8 @@ class GeometricMedian(DistanceRule):
         mean = geometry.distances_to(geometry.coordinates(alpha))
         median = geometry.distances_to(np.append(nowhere, 0.0))
         # On a row the iteration would stay, even where the others pull harder than it holds and it is no minimum.
-        on = median <= self.nu
-        pull = np.where(on, 0.0, alpha / np.maximum(median, self.nu))
+        on = median <= nu
+        pull = np.where(on, 0.0, alpha / np.maximum(median, nu))
         if on.any() and pull @ geometry.products[:-1, :-1] @ pull > alpha[on].sum() ** 2:
             return mean
         return median if alpha @ median < (1 - 1e-9) * (alpha @ mean) else mean
@@ -176,12 +177,16 @@ class CenteredClipping(DistanceRule):
 
     def decide(self, evidence: Gram | Related, round: Round) -> Verdict:
         if isinstance(evidence, Gram):
-            return self.judge(evidence.geometry(), round)
-        distances = evidence.relation().distances
-        return self._clipped(len(distances), lambda center: distances, round)
+            return super().decide(evidence, round)
+        n = len(evidence.value())
+        relation = evidence.relation(n - 1 if n > len(round.kept) else None)
+        return scaled(self._clipped(n, lambda center: relation.distances, round), relation.scale)
 
     def judge(self, geometry: Geometry, round: Round) -> Verdict:
-        return self._clipped(geometry.n, lambda c: geometry.distances_to(geometry.coordinates(c)), round)
+        def distances_to(center: Floats) -> Floats:
+            return np.asarray(geometry.distances_to(geometry.coordinates(center)) * geometry.unit)
+
+        return self._clipped(geometry.n, distances_to, round)
 
     def _clipped(self, n: int, distances_to: Callable[[Floats], Floats], round: Round) -> Verdict:
         """The verdict on n rows, given their distances to any sum of rows."""

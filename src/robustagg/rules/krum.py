@@ -15,7 +15,7 @@ from robustagg.protocol import Block, Floats, Round, Verdict
 from robustagg.rules.checks import one_of, whole
 from robustagg.rules.component import Needs, Withstanding
 from robustagg.rules.distance import DistanceRule, SelectionRule, selection
-from robustagg.rules.evidence.geometry import Geometry
+from robustagg.rules.evidence.geometry import Geometry, parts
 
 VARIANTS = ("paper", "byzfl")
 
@@ -26,11 +26,12 @@ def ranking(distances: Floats, neighbours: int, variant: str = "paper") -> tuple
     Of equal scores the one nearer to all ("byzfl" does not ask), then the first: mixed rows (NNM) often tie. Numbers
     that agree in 40 bits are equal, lest rounding chooses.
     """
-    others = np.sort(distances, axis=1)[:, 1:]  # the first is the row's own distance, 0
-    score = others[:, :neighbours].sum(axis=1)
+    last = min(neighbours, len(distances) - 1)  # 0 is the row itself, at distance 0
+    nearest = (np.partition(distances[part], last, axis=1)[:, : last + 1] for part in parts(len(distances)))
+    score = np.concatenate([those.sum(axis=1) for those in nearest])
     if variant == "byzfl":
         return np.argsort(blurred(score), kind="stable"), score
-    return np.lexsort((blurred(others.sum(axis=1)), blurred(score))), score
+    return np.lexsort((blurred(distances.sum(axis=1)), blurred(score))), score
 
 
 def blurred(values: Floats) -> Floats:

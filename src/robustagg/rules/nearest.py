@@ -206,7 +206,7 @@ class Aksel(Withstanding, Rule[Verdict]):
         return Related.of([*block.rows, kernels.active().median(block.rows)], len(block.rows)), None
 
     def decide(self, evidence: Related, round: Round) -> Verdict:
-        relation = evidence.relation()
+        relation = evidence.relation(len(round.kept))
         why = [f"{distance:.4g} from the median" for distance in relation.distances[:-1].tolist()]
         return selection(smallest(relation.squares[:-1], len(why) - self.withstood(len(why))), why, round)
 

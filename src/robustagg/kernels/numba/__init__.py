@@ -172,6 +172,7 @@ def detect(
     parts = each_part(rows, cost, part)
     if any(counts is None for counts in parts):
         raise NonFinite
+    middle += 0  # a zero is positive
     return Detection(rejected, middle, np.sum(parts, axis=0, dtype=np.int64))
 
 

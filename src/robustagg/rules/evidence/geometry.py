@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -9,6 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustagg.protocol import Floats
+
+FEW = 3  # entries of a row of a matrix
+ROWS = 256  # of n x n matrices at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,16 +25,20 @@ class Relation:
     """(n,) inner products with the reference."""
     lengths: Floats
     """(n,) squared lengths."""
+    unit: float = 1.0
+    """What lengths are counted in; the fields count its square."""
+    scale: Floats | None = None
+    """(n,) what the rows were multiplied by, where some are too long to be counted as they are."""
 
     @property
     def distances(self) -> Floats:
         """(n,) distances from the reference."""
-        return np.sqrt(np.maximum(self.squares, 0.0))
+        return np.asarray(np.sqrt(np.maximum(self.squares, 0.0)) * self.unit)
 
     @property
     def norms(self) -> Floats:
         """(n,) lengths of the rows."""
-        return np.sqrt(np.maximum(self.lengths, 0.0))
+        return np.asarray(np.sqrt(np.maximum(self.lengths, 0.0)) * self.unit)
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +51,10 @@ class Geometry:
 
     products: Floats
     """(n + 1, n + 1)."""
+    unit: float = 1.0
+    """What lengths are counted in; all products count its square."""
+    scale: Floats | None = None
+    """(n,) what the rows less c were multiplied by, where some are too long to be counted as they are."""
 
     @property
     def n(self) -> int:
@@ -53,9 +65,12 @@ class Geometry:
         """(n, n) squared distances between the rows; exactly 0 between equal rows."""
         inner = self.products[:-1, :-1]
         square = np.diagonal(inner)
-        distances = square[:, None] + square
-        distances -= 2 * inner
-        return np.maximum(distances, 0.0, out=distances)
+        distances = np.empty_like(inner)
+        for part in parts(self.n):
+            np.add(square[part, None], square, out=distances[part])
+            distances[part] -= 2 * inner[part]
+            np.maximum(distances[part], 0.0, out=distances[part])
+        return distances
 
     @cached_property
     def inner(self) -> Floats:
@@ -67,15 +82,15 @@ class Geometry:
         """How the rows lie to one of them, or to zero."""
         lengths = np.diagonal(self.inner)
         if reference is None:
-            return Relation(lengths, np.zeros(self.n), lengths)
-        return Relation(self.distances[reference], self.inner[reference], lengths)
+            return Relation(lengths, np.zeros(self.n), lengths, self.unit)
+        return Relation(self.distances[reference], self.inner[reference], lengths, self.unit)
 
     def coordinates(self, weights: Floats) -> Floats:
         """(n + 1,) coordinates of weights times rows; the weights may have any sum."""
         return np.append(weights, weights.sum() - 1)
 
     def distances_to(self, coordinates: Floats) -> Floats:
-        """(n,) distances, not squared, of the rows to a vector."""
+        """(n,) distances of the rows to a vector, not squared, in units."""
         image = self.products @ coordinates
         square = np.diagonal(self.products)[:-1] - 2 * image[:-1] + coordinates @ image
         return np.sqrt(np.maximum(square, 0.0))
@@ -92,7 +107,7 @@ class Geometry:
     def part(self, rows: NDArray[np.integer] | list[int]) -> Geometry:
         """The geometry of some of the rows."""
         kept = np.append(rows, self.n)
-        return Geometry(self.products[np.ix_(kept, kept)])
+        return Geometry(self.products[np.ix_(kept, kept)], self.unit)
 
     def mixed(self, matrix: Floats) -> Geometry:
         """The geometry of the (m, n) matrix times the rows."""
@@ -100,4 +115,21 @@ class Geometry:
         change[:-1, :-1] = matrix
         change[:-1, -1] = matrix.sum(axis=1) - 1
         change[-1, -1] = 1
-        return Geometry(change @ self.products @ change.T)
+        return Geometry(product(change, product(change, self.products).T).T, self.unit)
+
+
+def product(matrix: Floats, rows: Floats) -> Floats:
+    """The matrix times the rows; row by row where it has few entries, O(n^2) instead of O(n^3)."""
+    counts = np.count_nonzero(matrix, axis=1)
+    if counts.max() > FEW:
+        return np.asarray(matrix @ rows)
+    result = np.zeros((len(matrix), rows.shape[1]))
+    for part in parts(len(matrix)):
+        for i, j in zip(*np.nonzero(matrix[part]), strict=True):
+            result[part.start + i] += matrix[part.start + i, j] * rows[j]
+    return result
+
+
+def parts(n: int) -> Iterator[slice]:
+    """n rows, so many at a time that what is made of them between is small."""
+    return (slice(start, min(n, start + ROWS)) for start in range(0, n, ROWS))

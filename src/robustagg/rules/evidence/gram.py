@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import reduce
 from operator import add
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from robustagg import kernels
-from robustagg.kernels.interface import GRAM_TILE, Rows
+from robustagg.kernels.interface import GRAM_LIMIT, GRAM_TILE, SHRINK_BITS, Rows
+from robustagg.protocol import Floats
 from robustagg.rules.evidence.geometry import Geometry, Relation
-from robustagg.rules.evidence.sums import Sum
+from robustagg.rules.evidence.sums import BITS, HIGHEST, LOWEST, Digits, Sum
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -17,7 +22,35 @@ if TYPE_CHECKING:
 BATCH = 2**20  # values that the kernel returns at a time, where that is more than 4 tiles
 
 
-class Gram(Sum):
+SHIFT = SHRINK_BITS // BITS  # levels of digits
+APART = 4  # levels between most rows and those that are cut
+
+
+class Products(Sum):
+    """Sums of products over tiles, exact for rows however large."""
+
+    @classmethod
+    def _exact(
+        cls,
+        terms: Floats,
+        huge: NDArray[np.bool_],
+        rows: Rows,
+        again: Callable[[Rows, NDArray[np.uint8]], Floats],
+        levels: Callable[[NDArray[np.int64]], NDArray[np.int64]],
+    ) -> Self:
+        """The sum of `terms`, those of tiles with something huge computed again with that shrunk."""
+        whole = huge.any(axis=tuple(range(1, huge.ndim)))
+        if not whole.any():
+            return cls.sum(terms)
+        total = cls.sum(terms[~whole])
+        for tile in np.flatnonzero(whole).tolist():
+            part = [row[tile * GRAM_TILE : (tile + 1) * GRAM_TILE] for row in rows]
+            sums = Digits.of(again(part, huge[tile].astype(np.uint8)))
+            total += cls(sums.shifted(SHIFT * levels(huge[tile].astype(np.int64))))
+        return total
+
+
+class Gram(Products):
     """The Gram matrix of rows, centred as :meth:`Kernels.gram` says, the centre being the last row."""
 
     @classmethod
@@ -26,21 +59,69 @@ class Gram(Sum):
         n, d = len(rows), rows[0].size
         step = GRAM_TILE * max(4, BATCH // (n + 1) ** 2)
         parts = ([row[start : start + step] for row in rows] for start in range(0, max(d, 1), step))
-        return reduce(add, (cls.sum(kernels.active().gram(part)) for part in parts))
+        return reduce(add, map(cls._of, parts))
+
+    @classmethod
+    def _of(cls, rows: Rows) -> Self:
+        terms = kernels.active().gram(rows)
+        huge = np.diagonal(terms, axis1=1, axis2=2) >= GRAM_LIMIT**2
+        return cls._exact(terms, huge, rows, kernels.active().gram, pairs)
 
     def geometry(self) -> Geometry:
-        """The sums as numbers."""
-        return Geometry(self.value())
+        """The sums as numbers, where need be of shorter rows."""
+        if self.in_range():
+            return Geometry(self.value())
+        digits = self.digits()
+        levels = np.diagonal(digits.level)
+        unit, cut = shortened(levels[:-1], int(levels[-1]))
+        cut = np.append(cut, 0)
+        return Geometry(digits.shifted(-(2 * unit + pairs(cut))).value(), 2.0 ** (BITS * unit), scale_of(cut[:-1]))
 
 
-class Related(Sum):
+class Related(Products):
     """What :meth:`Kernels.measure` says of rows and one of them, or zero."""
 
     @classmethod
     def of(cls, rows: Rows, reference: int | None = None) -> Self:
         """The relation of one block's rows to row `reference`, or to zero. O(nd)."""
-        return cls.sum(kernels.active().measure(rows, reference))
+        terms = kernels.active().measure(rows, reference)
 
-    def relation(self) -> Relation:
-        """The sums as numbers."""
-        return Relation(*self.value().T)
+        def again(tile: Rows, shrunk: NDArray[np.uint8]) -> Floats:
+            return kernels.active().measure(tile, reference, shrunk)
+
+        def levels(shrunk: NDArray[np.int64]) -> NDArray[np.int64]:
+            difference, row = shrunk.T
+            return np.stack([2 * difference, row + (0 if reference is None else row[reference]), 2 * row], axis=1)
+
+        return cls._exact(terms, terms[:, :, [0, 2]] >= GRAM_LIMIT**2, rows, again, levels)
+
+    def relation(self, reference: int | None = None) -> Relation:
+        """The sums as numbers, where need be of shorter rows."""
+        if self.in_range():
+            return Relation(*self.value().T)
+        digits = self.digits()
+        levels = digits.level[:, [0, 2]].max(axis=1)
+        unit, cut = shortened(levels, LOWEST if reference is None else int(digits.level[reference, 2]))
+        less = 2 * unit + np.stack([2 * cut, cut, 2 * cut], axis=1)
+        squares, products, lengths = digits.shifted(-less).value().T
+        return Relation(squares, products, lengths, 2.0 ** (BITS * unit), scale_of(cut))
+
+
+def pairs(levels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Levels of the products of rows of such levels."""
+    return np.asarray(levels[:, None] + levels)
+
+
+def shortened(levels: NDArray[np.int64], common: int) -> tuple[int, NDArray[np.int64]]:
+    """How rows of such squares are brought into range: levels of the unit of length, and those that each row loses.
+
+    The unit is that of most rows and of what they have in common, which stay well below what can be counted. What is
+    longer still becomes about as long as can be, in its own direction: the others are nothing beside it, either way.
+    """
+    ordinary = max(int(np.partition(levels, (len(levels) - 1) // 2)[(len(levels) - 1) // 2]), common)
+    unit = max(0, -((HIGHEST - APART - ordinary) // 2))
+    return unit, np.maximum(0, -((HIGHEST - levels + 2 * unit) // 2))
+
+
+def scale_of(cut: NDArray[np.int64]) -> Floats | None:
+    return np.ldexp(1.0, -BITS * cut) if cut.any() else None

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 BITS = 32  # of a digit; sums of 2**21 digits are exact, which is 1.7e10 coordinates
 DIGITS = 3  # of a sum, from the largest number that went into it: at least 65 bits
 LOWEST = -28  # level of zero
+HIGHEST = 31  # level of numbers below 2**992, sums of which are finite
 FINEST = 2.0 ** (BITS * (LOWEST - DIGITS))  # what lies below, 2**-992, is not counted
 
 
@@ -61,6 +62,10 @@ class Digits:
         source = np.arange(DIGITS)[:, None, None] - shift
         return np.where(source >= 0, np.take_along_axis(self.digits, source.clip(0), axis=0), 0.0)
 
+    def shifted(self, levels: NDArray[np.int64]) -> Digits:
+        """The sums times 2**(BITS * levels), exactly."""
+        return Digits(self.digits, self.level + levels)
+
     def value(self) -> Floats:
         """(m, k) numbers."""
         digits = self.digits.copy()
@@ -86,15 +91,23 @@ class Sum:
         """The sum of (t, m, k) matrices, t = 0 included."""
         if len(terms) > 1:
             return cls(Digits.of(terms))
-        matrix = terms.sum(axis=0)
+        matrix = terms[0] if len(terms) else np.zeros(terms.shape[1:])
         small = (matrix < 2.0**64 * FINEST) & (matrix > -(2.0**64) * FINEST)  # all others are whole numbers of it
-        matrix[small] = np.trunc(matrix[small] / FINEST) * FINEST
+        small &= matrix != 0
+        if small.any():
+            matrix = matrix.copy()
+            matrix[small] = np.trunc(matrix[small] / FINEST) * FINEST
         return cls(matrix)
 
-    def __add__(self, other: Self) -> Self:
-        return type(self)(self._digits() + other._digits())
+    def in_range(self) -> bool:
+        """Whether squares and sums of the numbers are, too."""
+        return not isinstance(self.total, Digits) or bool(self.total.level.max(initial=LOWEST) <= HIGHEST)
 
-    def _digits(self) -> Digits:
+    def __add__(self, other: Self) -> Self:
+        return type(self)(self.digits() + other.digits())
+
+    def digits(self) -> Digits:
+        """The sum as whole numbers."""
         return self.total if isinstance(self.total, Digits) else Digits.of(self.total[None])
 
     def value(self) -> Floats:

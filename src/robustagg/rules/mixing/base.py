@@ -81,8 +81,8 @@ def composed(
 
     Lengths alone, :class:`Related`, are enough where only the first member asks for something.
     """
-    matrix = np.eye(len(round.kept))
     seen = seen_in(evidence)
+    matrix = np.eye(len(round.kept)) * scales(seen, len(round.kept))
     geometry = seen if isinstance(seen, Geometry) else None
     for member in members:
         if geometry is not None:
@@ -100,6 +100,11 @@ def seen_in(evidence: Gram | Related | None) -> Geometry | Relation | None:
     if isinstance(evidence, Gram):
         return evidence.geometry()
     return None if evidence is None else evidence.relation()
+
+
+def scales(seen: Geometry | Relation | None, m: int) -> Floats:
+    """(m,) what the clients' rows were multiplied by to be seen so."""
+    return np.ones(m) if seen is None or seen.scale is None else seen.scale[:m]
 
 
 def extended(matrix: Floats, n: int) -> Floats:
@@ -153,7 +158,8 @@ class Mixer(Rule[Mixed]):
         return self.member.measures.of(block.rows), None
 
     def decide(self, evidence: Any, round: Round) -> Mixed:
-        matrix = self.member.mixing(seen_in(evidence), round)
+        seen = seen_in(evidence)
+        matrix = self.member.mixing(seen, round) * scales(seen, len(round.kept))
         weights = say(matrix).mean(axis=0)
         return Mixed(weights, ["mixed"] * len(weights), matrix=matrix)
 

@@ -53,7 +53,7 @@ class NNM(Withstanding, PreAggregation):
     def mixing(self, seen: Geometry, round: Round) -> Floats:
         k, distances = seen.n - self.withstood(seen.n), seen.distances.copy()
         np.fill_diagonal(distances, -1)  # before those equal to it
-        last = np.sort(distances, axis=1)[:, k - 1 : k]
+        last = np.partition(distances, k - 1, axis=1)[:, k - 1 : k]
         nearer, tied = distances < last, distances == last
         left = k - nearer.sum(axis=1, keepdims=True)  # for the tied ones: the first of them
         return np.where(nearer | (tied & (tied.cumsum(axis=1) <= left)), 1 / k, 0.0)
