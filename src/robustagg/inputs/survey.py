@@ -6,6 +6,7 @@ import pickle
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from robustagg.inputs.tensors import NATIVE_FLOATS, Host, Path, Wrap, holds_numb
 from robustagg.protocol import Client
 
 CONSTANT = "no tensor"
+SHAPE, DTYPE = attrgetter("shape"), attrgetter("dtype")
 Entry = tuple[Path, str, tuple[int, ...] | None]
 """A leaf's path, dtype (or CONSTANT) and shape; a node's path, kind and None."""
 
@@ -176,18 +178,19 @@ def _repeated(first: Any, seen: Seen) -> Callable[[Any], Seen | None]:
         type(value) is np.ndarray and value.dtype in NATIVE_FLOATS for value in first.values()
     ):
         return lambda tree: None
-    leaves = [(key, first[key].shape, first[key].dtype) for key in trees.in_order(first)]
+    keys = trees.in_order(first)
+    shapes, dtypes = [first[key].shape for key in keys], [first[key].dtype for key in keys]
+    flat = all(len(shape) == 1 for shape in shapes)
 
     def look(tree: Any) -> Seen | None:
-        if type(tree) is not dict or len(tree) != len(leaves):
+        if type(tree) is not dict or len(tree) != len(keys):
             return None
-        rows = []
-        for key, shape, dtype in leaves:
-            value = tree.get(key)
-            if type(value) is not np.ndarray or value.shape != shape or value.dtype != dtype:
-                return None
-            rows.append(value if len(shape) == 1 else value.reshape(-1))
-        return seen._replace(rows=rows)
+        values: list[Any] = list(map(tree.get, keys))
+        if any(kind is not np.ndarray for kind in set(map(type, values))):
+            return None
+        if list(map(SHAPE, values)) != shapes or list(map(DTYPE, values)) != dtypes:
+            return None
+        return seen._replace(rows=values if flat else [value.reshape(-1) for value in values])
 
     return look
 

@@ -17,7 +17,7 @@ Path: TypeAlias = tuple[Any, ...]
 Wrap: TypeAlias = Callable[[Array], Any]
 
 FLOATING = ("float16", "bfloat16", "float32", "float64")
-NATIVE_FLOATS = frozenset(map(np.dtype, ("float16", "float32", "float64")))
+NATIVE_FLOATS = {np.dtype(name): name for name in ("float16", "float32", "float64")}
 NARROW = ("float8_", "float6_", "float4_")  # computed in float32
 NIBBLES = {"int2": np.int8, "int4": np.int8, "uint2": np.uint8, "uint4": np.uint8}
 
@@ -69,9 +69,9 @@ def host_of(client: Client, path: Path, tensor: Any) -> Host:
         raise errors.not_a_tensor(client, path, tensor, fault) from None
     if host.ndim == 0 and not path:
         raise errors.not_flat(host.shape, client)
-    name = name or host.dtype.name
     if host.dtype in NATIVE_FLOATS:
-        return Host(host, name, wrap)
+        return Host(host, name or NATIVE_FLOATS[host.dtype], wrap)
+    name = name or host.dtype.name
     if name == "bfloat16":
         return Host(host.view(np.uint16), name, wrap)
     if name in FLOATING or host.dtype.kind in "biu":
@@ -127,6 +127,8 @@ def _number(sent: float) -> Wrap:
 
 
 def numpy_wrap(dtype: np.dtype[Any]) -> Wrap:
+    if dtype in NATIVE_FLOATS:
+        return lambda values: values.astype(dtype, copy=False)
     return lambda values: _sent(values, dtype)
 
 

@@ -112,6 +112,8 @@ class Updates:
     @cached_property
     def cuts(self) -> list[list[Piece]]:
         """The pieces of leaves that blocks are made of, in their order."""
+        if len(self.leaves) == 1:  # the common case, which is to take no time
+            return [[(0, 0, self.d)]] if self.d else []
         found: list[list[Piece]] = []
         for run in runs([leaf.storage if leaf.counts else None for leaf in self.leaves]):
             tile = len(self.clients) * self.leaves[run[0]].storage.itemsize * GRAM_TILE
@@ -120,17 +122,24 @@ class Updates:
         return found
 
     def blocks(self, kept: Sequence[int]) -> Iterator[Rows]:
-        rows = {k: leaf.held(kept) for k, leaf in enumerate(self.leaves) if leaf.counts}
         for cut in self.cuts:
             if len(cut) > 1:
-                yield _packed(rows, cut)
+                yield self._packed(cut, kept)
                 continue
             ((k, start, stop),) = cut
-            whole = stop - start == self.leaves[k].size
-            yield from _contiguous(rows[k] if whole else [row[start:stop] for row in rows[k]])
+            rows = self.leaves[k].held(kept)
+            yield from _contiguous(rows if stop - start == rows[0].size else [row[start:stop] for row in rows])
         if not self.cuts:  # a model without coordinates is still a block
             references = max((len(leaf.references) for leaf in self.leaves), default=0)
             yield [np.empty(0, np.float32)] * (len(kept) + references)
+
+    def _packed(self, cut: Sequence[Piece], kept: Sequence[int]) -> Rows:
+        """The rows of a block of small pieces."""
+        parts = []
+        for k, start, stop in cut:
+            rows = self.leaves[k].held(kept)
+            parts.append(rows if stop - start == rows[0].size else [row[start:stop] for row in rows])
+        return [np.concatenate(row) for row in zip(*parts, strict=True)]
 
     def with_references(self, trees: Mapping[str, Any]) -> Updates:
         """The source with further rows in every block, one of each named tree."""
@@ -146,15 +155,6 @@ class Updates:
 
     def memory(self, old: Mapping[Client, Vector], names: Sequence[Client]) -> Memory:
         return InMemory(old, names)
-
-
-def _packed(rows: Mapping[int, Rows], cut: Sequence[Piece]) -> Rows:
-    """The rows of a block of small pieces."""
-    parts = []
-    for k, start, stop in cut:
-        whole = rows[k]
-        parts.append(whole if stop - start == whole[0].size else [row[start:stop] for row in whole])
-    return [np.concatenate(row) for row in zip(*parts, strict=True)]
 
 
 def _contiguous(rows: Rows) -> Iterator[Rows]:
@@ -176,6 +176,9 @@ class Assembly:
         self.pieces.append(piece)
 
     def result(self) -> Any:
+        if self.pieces and len(self.pieces) == len(self.updates.leaves) == 1:
+            leaf = self.updates.leaves[0]
+            return self.updates.rebuild({leaf.path: leaf.tensor(self.pieces[0])})
         voted = self._voted()
         whole = {
             leaf.path: leaf.tensor(joined(voted[k])) if leaf.counts else leaf.settled(self.kept)
@@ -234,6 +237,8 @@ def gather(
         if clients is not None:
             raise errors.clients_twice()
         clients, sent = updates.keys(), list(updates.values())
+    elif type(updates) is list:
+        sent = updates.copy()
     elif hasattr(updates, "columns"):
         raise errors.frame_of_updates(updates)
     elif is_tensor(updates) and not np.ma.is_masked(updates):
@@ -291,7 +296,7 @@ def _are_alike(trees: Sequence[Any]) -> bool:
 def _alike(trees: Sequence[Array]) -> Leaf:
     shape, dtype = trees[0].shape, trees[0].dtype
     rows = list(trees) if len(shape) == 1 else [tree.reshape(-1) for tree in trees]
-    return Leaf((), rows, shape, dtype.name, dtype, numpy_wrap(dtype))
+    return Leaf((), rows, shape, NATIVE_FLOATS[dtype], dtype, numpy_wrap(dtype))
 
 
 def _leaves(found: survey.Survey, clients: Sequence[Client]) -> list[Leaf]:
