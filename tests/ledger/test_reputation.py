@@ -28,8 +28,8 @@ windows = st.sampled_from([None, 1, 2, 3, 10])
 class Definition:
     """Every observation ever made, and the formula."""
 
-    def __init__(self, decay: float, window: int | None) -> None:
-        self.decay, self.window = decay, window
+    def __init__(self, decay: float, window: int | None, newcomer: float | None = None) -> None:
+        self.decay, self.window, self.newcomer = decay, window, newcomer
         self.past: dict[Any, list[tuple[int, float]]] = {}
 
     def observe(self, client: Any, observed: float, now: int) -> None:
@@ -41,7 +41,8 @@ class Definition:
             return None
         latest = young[-1][0]  # in place of `now`: the same factor above and below, but no 0/0
         theta = [math.exp(-self.decay * (latest - t)) for t, _ in young]
-        return sum(w * r for w, (_, r) in zip(theta, young, strict=True)) / sum(theta)
+        above, below = sum(w * r for w, (_, r) in zip(theta, young, strict=True)), sum(theta)
+        return above / below if self.newcomer is None else (above + self.newcomer) / (below + 1)
 
 
 def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
@@ -60,9 +61,11 @@ def filled(window: int | None = 3) -> Ledger:
 
 
 @settings(deadline=None)
-@given(histories, decays, windows)
-def test_scores_are_those_of_the_definition(history: Any, decay: float, window: int | None) -> None:
-    ledger, definition, now = Ledger(decay, window), Definition(decay, window), 0
+@given(histories, decays, windows, st.sampled_from([None, 0.0, 0.5, 1.0]))
+def test_scores_are_those_of_the_definition(
+    history: Any, decay: float, window: int | None, newcomer: float | None
+) -> None:
+    ledger, definition, now = Ledger(decay, window, newcomer), Definition(decay, window, newcomer), 0
     for gap, observed in history:
         now += gap
         clients, values = list(observed), list(observed.values())

@@ -13,6 +13,7 @@ from hypothesis.extra import numpy as hnp
 
 import robustagg as ra
 from robustagg import kernels, ledger
+from robustagg.attacks import whitewashing
 
 CLIENTS = ["ada", "bob", "cem", "dan", "eve", "fay", "gil"]
 OUTLIER = 5.0
@@ -304,6 +305,8 @@ def test_a_state_of_other_parameters_is_refused(rng):
         ("window", 0),
         ("window", 2.5),
         ("window", True),
+        ("newcomer", 1.5),
+        ("newcomer", "low"),
         ("intercept", "median"),
         ("rescale", "twice"),
         ("scale_floor", -1e-7),
@@ -314,6 +317,24 @@ def test_a_state_of_other_parameters_is_refused(rng):
 def test_parameters_out_of_range_are_named(name, value):
     with pytest.raises(ValueError, match=name):
         ra.Reputation(**{name: value})
+
+
+@pytest.mark.parametrize("every", [1, 2])
+def test_fresh_ids_buy_nothing_from_who_asks_newcomers_to_earn_their_say(every, tmp_path):
+    def share(newcomer):
+        rule, path, shares = ra.Reputation(newcomer=newcomer), tmp_path / str(newcomer), []
+        for round in range(1, 9):
+            x = 0.01 * np.random.default_rng(round).normal(size=(10, 500))
+            x[-1] = x[:-1].mean(axis=0) + 0.005  # quiet: nothing of it is rejected
+            ids = [*range(9), *whitewashing(["eve"], round, every=every)]
+            shares.append(rule.aggregate(x, clients=ids).weights[-1])
+            rule.save(path)
+            rule = ra.Reputation.load(path)
+        assert rule.newcomer == newcomer
+        return np.mean(shares[2:])
+
+    assert share(None) > 0.11
+    assert share(0.5) < 0.02
 
 
 # --- the report -----------------------------------------------------------------------------------------------------

@@ -141,7 +141,7 @@ def any_case(rng: np.random.Generator) -> Case:
 
     if kind < 0.8:
         return Case(entry.name, make, least)
-    which = PRE[rng.integers(len(PRE) - entry.kind.by_client)]
+    which = PRE[rng.integers(len(PRE) - make(1).by_client)]
     return Case(f"pipeline of {entry.name}", lambda f: ra.Pipeline(which(f), make(f)), lambda f: 2 * least(f))
 
 

@@ -242,7 +242,7 @@ def _write(connection: sqlite3.Connection, state: State, past: Past, last: int |
     connection.execute("DELETE FROM rule")
     own, memory = dict(state.own), state.reputation
     if memory is not None:
-        own[LEDGER] = {"decay": memory.decay, "window": memory.window}
+        own[LEDGER] = {"decay": memory.decay, "window": memory.window, "newcomer": memory.newcomer}
         rows, clients, rounds, packed = memory.pack(last)
         connection.executemany(_REMEMBER, zip(rows, map(stored, clients), rounds, packed, strict=True))
     connection.execute("INSERT INTO rule VALUES (?, ?)", (state.rule, json.dumps(own)))
@@ -345,6 +345,6 @@ def _reputation(table: Table, state: State) -> Ledger | None:
             raise errors.damaged_ledger(table.path, f"client {len(clients)} is missing")
         clients.append(client_of(client))
         packed.append(memory)
-    memory = Ledger(meant["decay"], meant["window"])
+    memory = Ledger(meant["decay"], meant["window"], meant.get("newcomer"))
     memory.unpack(state.round, clients, packed)
     return memory

@@ -53,9 +53,13 @@ class History(Protocol):
         """The arrays that `pack` was given; ValueError if the bytes are damaged."""
 
 
-def history(decay: float, window: int | None) -> History:
-    """The memory for a finite window, or the one of constant size for an unlimited one."""
-    return Sums(decay) if window is None else Window(decay, window)
+def history(decay: float, window: int | None, newcomer: float | None = None) -> History:
+    """The memory for a finite window, or the one of constant size for an unlimited one.
+
+    With `newcomer`, every score counts one observation more, of that value and of this round. Among a newcomer's own it
+    weighs half; among many, as little as one of them.
+    """
+    return Sums(decay, newcomer) if window is None else Window(decay, window, newcomer)
 
 
 class Window:
@@ -67,9 +71,10 @@ class Window:
 
     _ENTRY = np.dtype([("round", "<i8"), ("observed", "<f8")])
 
-    def __init__(self, decay: float, window: int) -> None:
+    def __init__(self, decay: float, window: int, newcomer: float | None = None) -> None:
         self._decay = decay
         self._window = window
+        self._newcomer = newcomer
         self._rounds = np.full((1, window), EMPTY, np.int64)
         self._observed = np.zeros((1, window))
 
@@ -79,7 +84,12 @@ class Window:
         slot = round % self._window
         rounds[:, slot] = round
         past[:, slot] = observed
-        return kernels.active().decayed_score(rounds, past, round, self._decay, self._window)
+        return self._scored(rounds, past, round)
+
+    def _scored(self, rounds: NDArray[np.int64], observed: Floats, now: int) -> Floats:
+        if self._newcomer is not None:
+            rounds, observed = _with_column(rounds, now), _with_column(observed, self._newcomer)
+        return kernels.active().decayed_score(rounds, observed, now, self._decay, self._window)
 
     def reserve(self, count: int) -> None:
         rounds = _reserved(self._rounds, count, EMPTY)
@@ -99,8 +109,7 @@ class Window:
         # The ratios of the weights do not change with time; seen from the last observation, none underflows.
         latest = int(rounds.max())
         rounds = np.where(counts, rounds, EMPTY)
-        observed = self._observed[row : row + 1]
-        return float(kernels.active().decayed_score(rounds, observed, latest, self._decay, self._window)[0])
+        return float(self._scored(rounds, self._observed[row : row + 1], latest)[0])
 
     def last(self, count: int) -> Places:
         last: Places = self._rounds[:count].max(axis=1)
@@ -153,16 +162,21 @@ class Sums:
 
     _ENTRY = np.dtype([("last", "<i8"), ("numerator", "<f8"), ("denominator", "<f8")])
 
-    def __init__(self, decay: float) -> None:
+    def __init__(self, decay: float, newcomer: float | None = None) -> None:
         self._decay = decay
+        self._newcomer = newcomer
         self._last = np.full(1, EMPTY, np.int64)
         self._numerator = np.zeros(1)
         self._denominator = np.zeros(1)
 
     def score(self, rows: Places, observed: Floats, round: int) -> Floats:
         numerator, denominator = self._advanced(rows, observed, round)
-        scores: Floats = numerator / denominator
-        return scores
+        return self._scored(numerator, denominator)
+
+    def _scored(self, numerator: Floats, denominator: Floats) -> Floats:
+        if self._newcomer is None:
+            return numerator / denominator
+        return (numerator + self._newcomer) / (denominator + 1.0)
 
     def _advanced(self, rows: Places, observed: Floats, round: int) -> tuple[Floats, Floats]:
         theta = np.exp(-self._decay * (round - self._last[rows]))
@@ -181,7 +195,7 @@ class Sums:
         self._last[rows], self._numerator[rows], self._denominator[rows] = round, numerator, denominator
 
     def look(self, row: int, round: int) -> float | None:
-        return float(self._numerator[row] / self._denominator[row])
+        return float(self._scored(self._numerator[row : row + 1], self._denominator[row : row + 1])[0])
 
     def last(self, count: int) -> Places:
         return self._last[:count]
@@ -218,6 +232,10 @@ class Sums:
             raise ValueError("a client without sums, or with several")
         names = ("last", "numerator", "denominator")
         return {name: entries[name].astype(entries.dtype[name].newbyteorder("=")) for name in names}
+
+
+def _with_column(array: NDArray[Any], value: float) -> NDArray[Any]:
+    return np.column_stack([array, np.full(len(array), value, array.dtype)])
 
 
 def _blank_after(array: NDArray[Any], blank: float) -> NDArray[Any]:

@@ -30,6 +30,8 @@ class Ledger:
         c, the loss of weight per round of age, at least 0.
     window : int or None
         s, the number of rounds that count, at least 1; None: all of them.
+    newcomer : float or None
+        Value of one observation more that every score counts, as if of this round; None: of none.
 
     Notes
     -----
@@ -44,14 +46,15 @@ class Ledger:
     equations 11 and 12.
     """
 
-    def __init__(self, decay: float, window: int | None) -> None:
+    def __init__(self, decay: float, window: int | None, newcomer: float | None = None) -> None:
         if window is not None and not 1 <= window <= WINDOW:
             raise errors.out_of_range("window", window, f"an integer of 1 to {WINDOW}, or None")
         self.decay = decay
         self.window = window
+        self.newcomer = newcomer
         self._round: int | None = None
         self._rows: dict[Client, int] = {}  # in the order of the rows
-        self._history = history(decay, window)
+        self._history = history(decay, window, newcomer)
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -150,7 +153,7 @@ class Ledger:
         if differences := [pair for pair in pairs if pair[1] != pair[2]]:
             raise errors.other_parameters(differences)
         clients, round = list(state["clients"]), state["round"]
-        past = history(self.decay, self.window)
+        past = history(self.decay, self.window, self.newcomer)
         try:
             _check_clients(clients)
             past.restore(state, len(clients), -1 if round is None else checked_round(round))

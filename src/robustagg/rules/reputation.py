@@ -32,6 +32,7 @@ PUBLISHED = {
     "intercept": "separate",
     "rescale": "paper",
     "normalize": "minmax",
+    "newcomer": None,
 }
 """The paper's own settings; its text has no scale_floor."""
 
@@ -66,6 +67,9 @@ class Reputation(Rule[Verdict]):
         Decay of an observation's weight with each round of age (c).
     window : int or None
         Rounds after which an observation is forgotten (s), at most 10,000; None: never.
+    newcomer : float or None
+        Reputation that a client begins with, in [0, 1], as if it had been seen once before: who comes under a fresh id
+        has to earn its say, see ``docs/identity.md``. None: this round's observation alone counts, as published.
     intercept : {"separate", "hierarchical", "median_point"}
         How the line's intercept is found; the first two as in :func:`scipy.stats.siegelslopes`.
     rescale : {"clip", "paper"}
@@ -130,11 +134,12 @@ class Reputation(Rule[Verdict]):
     rescale: str = "clip"
     scale_floor: float = 1e-7
     normalize: str = "minmax"
+    newcomer: float | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._check_parameters()
-        self._ledger = ledger.Ledger(self.decay, self.window)
+        self._ledger = ledger.Ledger(self.decay, self.window, self.newcomer)
 
     @classmethod
     def as_published(cls, **parameters: Any) -> Reputation:
@@ -214,6 +219,9 @@ class Reputation(Rule[Verdict]):
             self.window = whole("window", self.window, 1)
             if self.window > ledger.WINDOW:
                 raise errors.out_of_range("window", self.window, f"at most {ledger.WINDOW}, or None for all rounds")
+        if self.newcomer is not None:
+            allowed = "at least 0 and at most 1, or None"
+            self.newcomer = number("newcomer", self.newcomer, allowed, lambda v: 0 <= v <= 1)
         one_of("intercept", self.intercept, INTERCEPTS)
         one_of("rescale", self.rescale, RESCALES)
         one_of("normalize", self.normalize, NORMALIZATIONS)
@@ -227,9 +235,10 @@ class Reputation(Rule[Verdict]):
     def _restore(self, state: Mapping[str, Any]) -> None:
         memory = state["ledger"]
         if not isinstance(memory, ledger.Ledger):
-            told, memory = memory, ledger.Ledger(self.decay, self.window)
+            told, memory = memory, ledger.Ledger(self.decay, self.window, self.newcomer)
             memory.load_state_dict(states.restored(told))
-        if (memory.decay, memory.window, memory.round) != (self.decay, self.window, state["round"]):
+        meant = (self.decay, self.window, self.newcomer, state["round"])
+        if (memory.decay, memory.window, memory.newcomer, memory.round) != meant:
             raise errors.bad_ledger_state("not of this rule, or of another round")
         self._ledger = memory
 
