@@ -19,6 +19,12 @@ void take_lock(PyThreadState* state) {
     }
 }
 
+// How a dtype names this machine's order of bytes, where it names one.
+char native_order() {
+    const std::uint16_t one = 1;
+    return *reinterpret_cast<const unsigned char*>(&one) == 1 ? '<' : '>';
+}
+
 bool no_signal() {
     PyThreadState* const state = released;
     if (state == nullptr) return true;
@@ -40,7 +46,8 @@ Unlocked::~Unlocked() {
 void hear_signals() { ra::ask(&no_signal); }
 
 ra::DType dtype_of(const py::dtype& dtype) {
-    if (dtype.byteorder() == '=' || dtype.byteorder() == '|') {
+    const char order = dtype.byteorder();
+    if (order == '=' || order == '|' || order == native_order()) {
         if (dtype.kind() == 'f' && dtype.itemsize() == 4) return ra::DType::f32;
         if (dtype.kind() == 'f' && dtype.itemsize() == 8) return ra::DType::f64;
         if (dtype.kind() == 'f' && dtype.itemsize() == 2) return ra::DType::f16;

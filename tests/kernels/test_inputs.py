@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from itertools import product
 
 import numpy as np
@@ -72,3 +73,12 @@ def test_callers_arrays_are_left_alone(backend, dtype):
     for primitive in primitives(backend, 5).values():
         primitive(rows)
     assert [row.tobytes() for row in rows] == before
+
+
+def test_rows_may_name_this_machines_order_of_bytes(backend):
+    mark = "<" if sys.byteorder == "little" else ">"
+    dtype = np.dtype("f4").newbyteorder(mark)
+    assert dtype.byteorder == mark
+    rows = [np.array([1, 2, 3], dtype), np.array([3, 2, 1], dtype), np.array([2, 2, 2], dtype)]
+    np.testing.assert_array_equal(backend.median(rows), [2, 2, 2])
+    np.testing.assert_array_equal(backend.weighted_mean(rows, np.array([1.0, 0.0, 0.0])), [1, 2, 3])

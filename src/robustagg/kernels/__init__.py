@@ -10,9 +10,7 @@ from __future__ import annotations
 import importlib
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from functools import cache
 from typing import cast
 
@@ -80,9 +78,21 @@ def active() -> Kernels:
     return _load(active_name())
 
 
-@contextmanager
-def use_backend(name: str) -> Iterator[None]:
-    """Compute with the backend `name` inside a ``with`` block, in this thread or task.
+class Switched:
+    """What ends a switch of the backend, with a ``with`` block."""
+
+    def __init__(self, token: Token[str | None]) -> None:
+        self._token = token
+
+    def __enter__(self) -> None:
+        """The switch has taken place."""
+
+    def __exit__(self, *_: object) -> None:
+        _forced.reset(self._token)
+
+
+def use_backend(name: str) -> Switched:
+    """Compute with the backend `name` from now on, in this thread or task; in a ``with`` statement, until its end.
 
     Parameters
     ----------
@@ -104,11 +114,7 @@ def use_backend(name: str) -> Iterator[None]:
     array([2.])
     """
     _load(name)
-    token = _forced.set(name)
-    try:
-        yield
-    finally:
-        _forced.reset(token)
+    return Switched(_forced.set(name))
 
 
 def num_threads() -> int:

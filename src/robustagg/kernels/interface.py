@@ -53,6 +53,18 @@ class Detection(NamedTuple):
 class Kernels(Protocol):
     """A backend module."""
 
+    def take(self, rows: Rows, places: NDArray[np.integer]) -> list[Array]:
+        """The rows' values at some coordinates, in rows of their own."""
+
+    def join(self, pieces: Sequence[Array]) -> Array:
+        """Neighbouring pieces, of vectors or of matrices' rows, as one."""
+
+    def window(self, rows: Rows, begin: int, first: int, end: int) -> list[Array]:
+        """The coordinates `begin` to `end` of each row, zeros before `first`."""
+
+    def widen(self, row: Array) -> Array:
+        """A row of half precision in float32, exactly; others as they are."""
+
     def finite(self, rows: Rows) -> NDArray[np.bool_]:
         """(n,): whether every value of the row is finite. O(nd)."""
 
@@ -157,6 +169,9 @@ class Kernels(Protocol):
 
     def repeated_median(self, rows: Rows, intercept: str) -> tuple[Array, Array]:
         """((d,), (d,)): slope and intercept of the line through each sorted column. O(n^2) per coordinate."""
+
+    def middle_of_line(self, rows: Rows, intercept: str) -> Array:
+        """(d,), in the compute dtype: the value of that line at the middle rank, clamped to the largest number."""
 
     def confidence(
         self,

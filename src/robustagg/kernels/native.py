@@ -143,6 +143,11 @@ def residual_mean(
     return _checked(_native.residual_mean(rows, weights, *line, kernels.num_threads()))
 
 
+def middle_of_line(rows: Rows, intercept: str) -> Array:
+    return specification.middle_of(*repeated_median(rows, intercept), len(rows))
+
+
+take, join, window, widen = specification.take, specification.join, specification.window, specification.widen
 top_eigenpair = _native.top_eigenpair
 beta_reputation = _native.beta_reputation
 decayed_score = _native.decayed_score

@@ -5,7 +5,7 @@ All arithmetic is in float64. Clear before fast: the other backends are held to 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import wraps
 from typing import Any, TypeVar, cast
 
@@ -80,6 +80,36 @@ def up_scaled(values: NDArray[np.float64], e: NDArray[np.int32]) -> NDArray[np.f
     """Undo it: values * 2**e, clamped to the largest finite numbers."""
     largest = np.ldexp(np.finfo(np.float64).max, -e)
     return np.ldexp(np.clip(values, -largest, largest), e)
+
+
+# --- rows as they lie in memory, for all backends of the host's -------------------------------------------------------
+
+
+def take(rows: Rows, places: NDArray[np.integer]) -> list[Array]:
+    return [row[places] for row in rows]
+
+
+def join(pieces: Sequence[Array]) -> Array:
+    return pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis=-1)
+
+
+def window(rows: Rows, begin: int, first: int, end: int) -> list[Array]:
+    cut = [row[begin:end].copy() for row in rows]
+    for row in cut:
+        row[: first - begin] = 0
+    return cut
+
+
+def widen(row: Array) -> Array:
+    return row if row.itemsize > 2 else widened(row).astype(np.float32)
+
+
+@quiet
+def middle_of(slope: Array, start: Array, n: int) -> Array:
+    """The line's value at the middle of n ranks, clamped to the largest number."""
+    largest = np.finfo(start.dtype).max
+    eighth = start.astype(np.float64) / 8 + slope.astype(np.float64) / 8 * ((n - 1) / 2)  # at most half the largest
+    return np.asarray(np.clip(eighth, -largest / 8, largest / 8) * 8, start.dtype)
 
 
 # --- the cheap rules ------------------------------------------------------------------------------------------------
@@ -364,6 +394,10 @@ def repeated_median(rows: Rows, intercept: str) -> tuple[Array, Array]:
         slopes[part] = narrow(up_scaled(slope, e), slopes.dtype)
         intercepts[part] = narrow(up_scaled(start, e), slopes.dtype)
     return slopes, intercepts
+
+
+def middle_of_line(rows: Rows, intercept: str) -> Array:
+    return middle_of(*repeated_median(rows, intercept), len(rows))
 
 
 # --- A.8 and C.3: rectification and the mean of what it leaves ------------------------------------------------------

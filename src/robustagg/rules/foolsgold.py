@@ -148,10 +148,11 @@ class FoolsGold(Rule[Likened]):
 
     def _rows(self, block: Block, clients: Sequence[Client]) -> list[Array]:
         """The updates, then the histories of those clients that have one."""
-        rows = [in_compute_dtype(row) for row in block.rows]
+        kernel = kernels.active()
+        rows = [kernel.widen(row) for row in block.rows]
         here = slice(block.start, block.start + rows[0].size)
         known = (self._vectors[client][here] for client in clients if client in self._vectors)
-        return [*rows, *(piece.astype(rows[0].dtype, copy=False) for piece in known)]
+        return [*rows, *(kernel.narrow(piece, rows[0].dtype) for piece in known)]
 
     def _restore(self, state: Mapping[str, Any]) -> None:
         if "history" in state:  # as 0.1 wrote it
@@ -190,15 +191,7 @@ def within(rows: Rows, first: int, end: int) -> list[Array]:
     """The coordinates from `first` to `end`, and zeros before them from where a tile of the Gram matrix begins."""
     first, end = max(first, 0), max(end, first, 0)
     begin = first // GRAM_TILE * GRAM_TILE
-    cut = [row[begin:end].copy() for row in rows]
-    for row in cut:
-        row[: first - begin] = 0
-    return cut
-
-
-def in_compute_dtype(row: Array) -> Array:
-    """A row of float16 or bfloat16 in float32, others as they are."""
-    return row if row.itemsize > 2 else np.asarray(kernels.active().mix([row], np.ones((1, 1)))[0])
+    return kernels.active().window(rows, begin, first, end)
 
 
 def _span(features: Any) -> list[int]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from robustagg import kernels
 from robustagg.kernels.interface import Array
 from robustagg.protocol import Block, Verdict
@@ -92,7 +90,4 @@ class RepeatedMedian(Rule[Verdict]):
         one_of("intercept", self.intercept, INTERCEPTS)
 
     def combine(self, block: Block, note: Any, verdict: Verdict) -> Array:
-        slope, start = kernels.active().repeated_median(block.rows, self.intercept)
-        largest, middle = np.finfo(start.dtype).max, (len(block.rows) - 1) / 2
-        eighth = start.astype(np.float64) / 8 + slope.astype(np.float64) / 8 * middle  # at most half the largest number
-        return np.asarray(np.clip(eighth, -largest / 8, largest / 8) * 8, start.dtype)
+        return kernels.active().middle_of_line(block.rows, self.intercept)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustagg import errors, kernels
-from robustagg.kernels.interface import Array
+from robustagg.kernels.interface import Array, Rows
 from robustagg.protocol import Block, Floats, Round, Verdict
 from robustagg.rules.base import Rule
 from robustagg.rules.checks import not_negative, whole
@@ -94,8 +94,8 @@ def outlying(geometry: Geometry) -> Floats:
 class Sample:
     """The clients' values at a few coordinates of the model: evidence of DnC."""
 
-    columns: list[list[Array]]
-    """For each draw, the (n, w) pieces of it."""
+    columns: list[list[Rows]]
+    """For each draw, the pieces of it, n rows each."""
 
     def __add__(self, other: Sample) -> Sample:
         return Sample([ours + theirs for ours, theirs in zip(self.columns, other.columns, strict=True)])
@@ -182,13 +182,14 @@ class DnC(Withstanding, Rule[Verdict]):
         stop = block.start + block.rows[0].size
         cuts = [(draw, np.searchsorted(draw, (block.start, stop))) for draw in round.prepared]
         places = [draw[begin:end] - block.start for draw, (begin, end) in cuts]
-        return Sample([[np.stack([row[place] for row in block.rows])] for place in places]), None
+        return Sample([[kernels.active().take(block.rows, place)] for place in places]), None
 
     def decide(self, evidence: Sample, round: Round) -> Verdict:
         n = len(round.kept)
         kept = np.zeros(n, np.int64)
         for pieces in evidence.columns:
-            geometry = Gram.of(list(np.concatenate(pieces, axis=1))).geometry()
+            rows = [kernels.active().join(row) for row in zip(*pieces, strict=True)]
+            geometry = Gram.of(rows).geometry()
             kept[smallest(outlying(geometry), n - self.dropped(n))] += 1
         why = [f"kept by {count} of {self.iterations} draws" for count in kept.tolist()]
         return selection(np.flatnonzero(kept == kept.max()), why, round)

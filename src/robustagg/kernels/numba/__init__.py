@@ -23,8 +23,12 @@ from robustagg.kernels.numpy import (  # BLAS and LAPACK do the second half
     compute_dtype,
     decayed_score,
     gram,
+    join,
     measure,
+    take,
     top_eigenpair,
+    widen,
+    window,
 )
 
 __all__ = [
@@ -34,9 +38,11 @@ __all__ = [
     "detect",
     "finite",
     "gram",
+    "join",
     "mean_around_median",
     "measure",
     "median",
+    "middle_of_line",
     "mix",
     "narrow",
     "rectified_mean",
@@ -44,10 +50,13 @@ __all__ = [
     "repeated_median",
     "residual_mean",
     "residual_weights",
+    "take",
     "top_eigenpair",
     "trimmed_mean",
     "weighted_mean",
     "weighted_median",
+    "widen",
+    "window",
 ]
 
 INTERCEPTS = {"separate": SEPARATE, "hierarchical": HIERARCHICAL, "median_point": MEDIAN_POINT}
@@ -142,6 +151,10 @@ def repeated_median(rows: Rows, intercept: str) -> tuple[Array, Array]:
     plan, cost = regression_plan(len(rows), slope.dtype)
     sweep(rows, cost, detection.repeated_median, INTERCEPTS[intercept], plan, slope, start)
     return slope, start
+
+
+def middle_of_line(rows: Rows, intercept: str) -> Array:
+    return specification.middle_of(*repeated_median(rows, intercept), len(rows))
 
 
 def detect(

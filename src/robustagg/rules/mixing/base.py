@@ -202,7 +202,7 @@ class ApartSink:
 
     def result(self) -> Any:
         if self.whole:
-            return self.updates.leaves[0].like(concatenated(self.pieces))
+            return self.updates.leaves[0].like(kernels.active().join(self.pieces))
         return [self._update(row) for row in range(len(self.pieces[0]))]
 
     def publish(self) -> None:
@@ -213,7 +213,3 @@ class ApartSink:
         for piece in self.pieces:
             sink.add(piece[row])
         return sink.result()
-
-
-def concatenated(pieces: list[Array]) -> Array:
-    return pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis=1)

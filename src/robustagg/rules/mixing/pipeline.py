@@ -211,7 +211,7 @@ class Pipeline(Rule[Chained]):
             return np.asarray(kernels.active().mix(rows, whole[None])[0])
         notes = repeat(None) if note is None else note.chunks()
         mixed = zip(chunks(block, verdict.matrix), notes, strict=False)
-        return np.concatenate([self.last.combine(chunk, own, verdict.own) for chunk, own in mixed])
+        return kernels.active().join([self.last.combine(chunk, own, verdict.own) for chunk, own in mixed])
 
     def learn(self, block: Block, piece: Array, verdict: Chained) -> Array:
         assert verdict.own is not None
@@ -220,7 +220,7 @@ class Pipeline(Rule[Chained]):
             width = chunk.rows[0].size
             learnt.append(self.last.learn(chunk, piece[at : at + width], verdict.own))
             at += width
-        return np.concatenate(learnt, axis=1)
+        return kernels.active().join(learnt)
 
     def commit(self, verdict: Chained, round: Round, vectors: Mapping[Client, Vector]) -> None:
         assert verdict.own is not None
