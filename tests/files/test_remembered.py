@@ -256,3 +256,18 @@ BOUNDED = (
 def test_memory_stays_within_the_budget(tmp_path, rule):
     memory = 32 * 2**20
     assert peak_over_files(tmp_path, ".npy", SOME_ROUNDS.format(rule=rule, memory=memory)) < memory < ALL_LARGE
+
+
+@needs_peaks
+def test_evidence_counts_too(tmp_path):
+    memory, rule = 40 * 2**20, "ra.DnC(1, iterations=40)"  # draws of 10 MiB in all
+    assert peak_over_files(tmp_path, ".npy", SOME_ROUNDS.format(rule=rule, memory=memory)) < memory
+
+
+def test_evidence_that_does_not_fit_is_told_before_the_work(tmp_path):
+    paths = [tmp_path / f"{i}.npy" for i in range(9)]
+    for path in paths:
+        np.save(path, np.ones(60_000, np.float32))
+    with pytest.raises(ValueError, match="max_memory is 6291456 bytes; a round of this model with 9 clients needs"):
+        ra.aggregate_files(ra.DnC(1, iterations=20), paths, tmp_path / "out.npy", max_memory="6 MiB")
+    assert not (tmp_path / "out.npy").exists()

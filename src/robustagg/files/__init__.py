@@ -208,7 +208,8 @@ def _run(
     voting = [tensor for tensor in found.tensors if tensor.counts]
     itemsize = max((tensor.storage.itemsize for tensor in voting), default=1)
     n = len(found.files)
-    plan = budget.divide(memory, n, n * rule.further_rows, itemsize, found.nbytes)
+    evidence = rule.evidence_bytes(n, sum(tensor.size for tensor in voting), itemsize)
+    plan = budget.divide(memory, n, n * rule.further_rows, itemsize, found.nbytes + evidence)
     work = Progress(progress, found, passes=1 + rule.observes + rule.unguarded)
     with target(found.model) as out, Files(entrants, found, plan, out, work) as source:
         return engine.run(rule, source, **arguments)

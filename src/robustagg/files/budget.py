@@ -13,7 +13,6 @@ UNITS |= {f"{unit}I": 2 ** (10 * power) for power, unit in enumerate("KMGT", 1)}
 
 ROWS = 2**24  # bytes of a block's rows beyond which a wider block is no faster
 HEADERS = 64  # a file's header may take this part of the budget: parsed, it takes up to 30 times its bytes
-SCRATCH = {"native": 1, "numba": 1, "numpy": 110}  # bytes that a backend's kernels need per value of a block
 RESULT = 64  # bytes per coordinate: the piece of the result, its copy in the tensor's dtype, medians on their way
 
 
@@ -58,8 +57,8 @@ def divide(memory: int, rows: int, further: int, itemsize: int, fixed: int) -> B
     fixed : int
         Bytes needed whatever the width.
     """
-    per_value = itemsize + SCRATCH[kernels.active_name()] + 1  # 1: two notes of a bit each, and some room
-    per_further = max(itemsize, 4) + SCRATCH[kernels.active_name()]
+    per_value = itemsize + kernels.active().SCRATCH + 1  # 1: two notes of a bit each, and some room
+    per_further = max(itemsize, 4) + kernels.active().SCRATCH
     per_coordinate = rows * per_value + further * per_further + RESULT
     least = fixed + GRAM_TILE * per_coordinate
     if memory < least:

@@ -53,6 +53,9 @@ class Detection(NamedTuple):
 class Kernels(Protocol):
     """A backend module."""
 
+    SCRATCH: int
+    """Bytes that its kernels need per value of a block, besides the rows and what they return."""
+
     def take(self, rows: Rows, places: NDArray[np.integer]) -> list[Array]:
         """The rows' values at some coordinates, in rows of their own."""
 

@@ -13,6 +13,9 @@ from robustagg.kernels import _native
 from robustagg.kernels import numpy as specification
 from robustagg.kernels.interface import GRAM_LIMIT, GRAM_TILE, Array, Detection, Rows
 
+SCRATCH = 1
+
+
 T = TypeVar("T")
 
 

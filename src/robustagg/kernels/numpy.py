@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 from robustagg.errors import NonFinite
 from robustagg.kernels.interface import GRAM_LIMIT, GRAM_TILE, RESIDUAL_UNIT, SHRINK, Array, Detection, Rows
 
+SCRATCH = 110
+
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 

@@ -99,6 +99,10 @@ class Rule(Component, Generic[V]):
         """Rows per client that the rule holds of a block besides the client's own: memories, mixed rows."""
         return 0
 
+    def evidence_bytes(self, n: int, d: int, itemsize: int) -> int:
+        """Bytes that its evidence of n clients takes, whatever the width of a block; 0 for a few numbers per client."""
+        return 0
+
     # --- what a user calls ---
 
     def aggregate(

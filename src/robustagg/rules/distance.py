@@ -35,6 +35,9 @@ class DistanceRule(Rule[Verdict]):
     def observe(self, block: Block, round: Round, verdict: Verdict | None) -> tuple[Any, None]:
         return Gram.of(self.rows(block, round)), None
 
+    def evidence_bytes(self, n: int, d: int, itemsize: int) -> int:
+        return Gram.nbytes(n + 1)
+
     def rows(self, block: Block, round: Round) -> Rows:
         """The rows whose geometry is judged: the admitted clients', then others."""
         return block.rows
@@ -64,6 +67,9 @@ class ReferenceRule(DistanceRule):
 
     def judge(self, geometry: Geometry, round: Round) -> Verdict:
         return self.compare(geometry.relation(self.reference_row(round)), round)
+
+    def evidence_bytes(self, n: int, d: int, itemsize: int) -> int:
+        return 0
 
     def reference_row(self, round: Round) -> int | None:
         """Index of the row that the others are compared with; None: they are compared with zero."""

@@ -105,6 +105,9 @@ class FoolsGold(Rule[Likened]):
     def further_rows(self) -> int:
         return 3 if self.memory else 1  # histories old and new, and in any case wider rows where 16 bits are sent
 
+    def evidence_bytes(self, n: int, d: int, itemsize: int) -> int:
+        return Gram.nbytes(2 * n if self.memory else n)
+
     # --- the three verbs ---
 
     def check(self, round: Round) -> None:

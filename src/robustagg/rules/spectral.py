@@ -172,6 +172,10 @@ class DnC(Withstanding, Rule[Verdict]):
         if n <= dropped:
             raise errors.too_few_clients("DnC", n, round.lost, f"more than filter_frac * f = {dropped} clients")
 
+    def evidence_bytes(self, n: int, d: int, itemsize: int) -> int:
+        drawn = min(self.sub_dim, d) * (n * itemsize + 8)  # values of a draw, and their places
+        return (2 * self.iterations + 1) * drawn + Gram.nbytes(n)  # in arrays so small that they take as much again
+
     def prepare(self, round: Round) -> list[NDArray[np.int64]]:
         """The coordinates of each iteration, ascending."""
         rng = np.random.default_rng([self.seed, round.number])

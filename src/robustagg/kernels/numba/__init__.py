@@ -59,6 +59,9 @@ __all__ = [
     "window",
 ]
 
+SCRATCH = 1
+
+
 INTERCEPTS = {"separate": SEPARATE, "hierarchical": HIERARCHICAL, "median_point": MEDIAN_POINT}
 RESCALES = {"paper": PAPER, "clip": CLIP}
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 BATCH = 2**20  # values that the kernel returns at a time, where that is more than 4 tiles
 
 
+MATRICES = 16  # of one number per pair of rows, that are there while sums of digits are added up
 SHIFT = SHRINK_BITS // BITS  # levels of digits
 APART = 4  # levels between most rows and those that are cut
 
@@ -52,6 +53,11 @@ class Products(Sum):
 
 class Gram(Products):
     """The Gram matrix of rows, centred as :meth:`Kernels.gram` says, the centre being the last row."""
+
+    @staticmethod
+    def nbytes(n: int) -> int:
+        """Bytes that the sums over n rows take, what adds them up included."""
+        return MATRICES * 8 * (n + 1) ** 2
 
     @classmethod
     def of(cls, rows: Rows) -> Self:

@@ -146,6 +146,9 @@ class Mixer(Rule[Mixed]):
     def further_rows(self) -> int:
         return 1
 
+    def evidence_bytes(self, n: int, d: int, itemsize: int) -> int:
+        return Gram.nbytes(n) if self.member.measures is Gram else 0
+
     def check(self, round: Round) -> None:
         super().check(round)
         self.member.check(round)

@@ -155,6 +155,10 @@ class Pipeline(Rule[Chained]):
     def further_rows(self) -> int:
         return bool(self.mixers) + self.last.further_rows
 
+    def evidence_bytes(self, n: int, d: int, itemsize: int) -> int:
+        gram = Gram.nbytes(n) if self._measures is Gram and not isinstance(self.last, DistanceRule) else 0
+        return gram + self.last.evidence_bytes(n, d, itemsize)
+
     # --- the three verbs ---
 
     def check(self, round: Round) -> None:
