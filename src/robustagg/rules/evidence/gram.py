@@ -79,7 +79,7 @@ class Gram(Products):
             return Geometry(self.value())
         digits = self.digits()
         levels = np.diagonal(digits.level)
-        unit, cut = shortened(levels[:-1], int(levels[-1]))
+        unit, cut = shortened(levels[:-1], int(levels[-1]), APART)  # huge rows must not hide the others by rounding
         cut = np.append(cut, 0)
         return Geometry(digits.shifted(-(2 * unit + pairs(cut))).value(), 2.0 ** (BITS * unit), scale_of(cut[:-1]))
 
@@ -118,15 +118,17 @@ def pairs(levels: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.asarray(levels[:, None] + levels)
 
 
-def shortened(levels: NDArray[np.int64], common: int) -> tuple[int, NDArray[np.int64]]:
+def shortened(levels: NDArray[np.int64], common: int, most: int | None = None) -> tuple[int, NDArray[np.int64]]:
     """How rows of such squares are brought into range: levels of the unit of length, and those that each row loses.
 
-    The unit is that of most rows and of what they have in common, which stay well below what can be counted. What is
-    longer still becomes about as long as can be, in its own direction: the others are nothing beside it, either way.
+    The unit is that of most rows and of what they have in common, which stay well below what can be counted. What lies
+    `most` levels above them, or cannot be counted, becomes about so long, in its own direction: the others are nothing
+    beside it, either way.
     """
     ordinary = max(int(np.partition(levels, (len(levels) - 1) // 2)[(len(levels) - 1) // 2]), common)
     unit = max(0, -((HIGHEST - APART - ordinary) // 2))
-    return unit, np.maximum(0, -((HIGHEST - levels + 2 * unit) // 2))
+    highest = HIGHEST + 2 * unit if most is None else ordinary + most
+    return unit, np.maximum(0, -((highest - levels) // 2))
 
 
 def scale_of(cut: NDArray[np.int64]) -> Floats | None:
