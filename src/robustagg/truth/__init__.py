@@ -1,0 +1,19 @@
+"""Truth discovery: what a crowd's answers are worth, what poisons them, and what defends them."""
+
+from robustagg.truth.claims import Claims
+from robustagg.truth.estimators import CATD, CRH, GTM, MajorityVote, Mean, Median
+from robustagg.truth.metrics import estimation_error, gold_error
+from robustagg.truth.results import Result
+
+__all__ = [
+    "CATD",
+    "CRH",
+    "GTM",
+    "Claims",
+    "MajorityVote",
+    "Mean",
+    "Median",
+    "Result",
+    "estimation_error",
+    "gold_error",
+]
