@@ -1,6 +1,8 @@
 """Truth discovery: what a crowd's answers are worth, what poisons them, and what defends them."""
 
+from robustagg.truth import attacks
 from robustagg.truth.claims import Claims
+from robustagg.truth.defences import MIE, MWA
 from robustagg.truth.estimators import CATD, CRH, GTM, MajorityVote, Mean, Median
 from robustagg.truth.metrics import estimation_error, gold_error
 from robustagg.truth.results import Result
@@ -9,11 +11,14 @@ __all__ = [
     "CATD",
     "CRH",
     "GTM",
+    "MIE",
+    "MWA",
     "Claims",
     "MajorityVote",
     "Mean",
     "Median",
     "Result",
+    "attacks",
     "estimation_error",
     "gold_error",
 ]

@@ -42,9 +42,10 @@ class Part(NamedTuple):
 
 
 class Fit(NamedTuple):
-    """Where the iteration ended: truths in the scale's z, part by part, and the workers' weights."""
+    """Where the iteration ended: truths in the scale's z and the workers' losses, part by part, and their weights."""
 
     truths: list[Reals]
+    losses: list[Reals]
     weights: Reals
     iterations: int
     converged: bool
@@ -81,8 +82,8 @@ class Estimator:
         return self.fit(data, **columns).to_frame()
 
     def __str__(self) -> str:
-        told = ", ".join(f"{f.name}={getattr(self, f.name)!s}" for f in fields(self) if f.init and f.repr)  # type: ignore[arg-type]
-        return f"{type(self).__name__}({told})"
+        told = (f"{f.name}={value}" for f in fields(self) if (value := getattr(self, f.name)) != f.default)  # type: ignore[arg-type]
+        return f"{type(self).__name__}({', '.join(told)})"
 
     def accept(self, claims: Any, columns: dict[str, Any]) -> Claims:
         """Claims of a kind that this method takes."""
@@ -119,13 +120,13 @@ class Method(Estimator):
         weights = np.ones(counts.size) if start is None else start
         truths, losses = self._step(parts, weights)
         if not self.iterates:
-            return Fit(truths, weights, 0, True)
+            return Fit(truths, losses, weights, 0, True)
         for iteration in range(1, self.max_iter + 1):
             weights = self.weigh(losses, counts)
             before, (truths, losses) = truths, self._step(parts, weights)
             if all(np.abs(new - old).max() < self.tol for new, old in zip(truths, before, strict=True)):
-                return Fit(truths, weights, iteration, True)
-        return Fit(truths, weights, self.max_iter, False)
+                return Fit(truths, losses, weights, iteration, True)
+        return Fit(truths, losses, weights, self.max_iter, False)
 
     def _step(self, parts: list[Part], weights: Reals) -> tuple[list[Reals], list[Reals]]:
         step = kernels.active().truth_step
@@ -259,7 +260,7 @@ class CRH(Method):
     >>> items, workers = ["a", "b", "c"] * 3, ["ada"] * 3 + ["bob"] * 3 + ["eve"] * 3
     >>> result = truth.CRH().fit((items, workers, [1.0, 2.0, 3.0, 1.1, 2.1, 2.9, 50.0, 9.0, -40.0]))
     >>> result.estimates.round(1), result.weights.round(1)
-    (array([4.4, 2.4, 0.3]), array([2.7, 2.8, 0.1]))
+    (array([1.1, 2.1, 2.9]), array([12.3, 12.3,  0. ]))
     """
 
     categories = True
@@ -374,7 +375,7 @@ class GTM(Method):
     >>> from robustagg import truth
     >>> items, workers = ["a", "b", "c"] * 3, ["ada"] * 3 + ["bob"] * 3 + ["eve"] * 3
     >>> truth.GTM().fit((items, workers, [1.0, 2.0, 3.0, 1.1, 2.1, 2.9, 50.0, 9.0, -40.0])).estimates.round(0)
-    array([12.,  4., -7.])
+    array([11.,  3., -6.])
     """
 
     prior = 1.0
@@ -405,7 +406,7 @@ class GTM(Method):
         weights[positions(claims.workers, inner.workers)] = inner.weights
         estimates = claims.median.copy()
         estimates[positions(claims.items, inner.items)] = inner.estimates
-        return self.result(claims, estimates, Fit([], weights, inner.iterations, inner.converged))
+        return self.result(claims, estimates, Fit([], [], weights, inner.iterations, inner.converged))
 
     def part(self, claims: Claims) -> Part:
         return Part(claims.answers, claims.scale(), MEAN, SQUARED)
@@ -453,7 +454,7 @@ class CATD(Method):
     >>> from robustagg import truth
     >>> items, workers = ["a", "b", "c"] * 3, ["ada"] * 3 + ["bob"] * 3 + ["eve"] * 3
     >>> truth.CATD().fit((items, workers, [1.0, 2.0, 3.0, 1.1, 2.1, 2.9, 50.0, 9.0, -40.0])).estimates.round(1)
-    array([1.1, 2. , 2.9])
+    array([1.1, 2.1, 2.9])
     """
 
     alpha: float = 0.05

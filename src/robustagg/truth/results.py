@@ -51,7 +51,8 @@ class Result:
 
     def __getitem__(self, item: Any) -> Any:
         """The estimate of one item."""
-        return self.estimates[np.flatnonzero(self.items == item)[0]].item()
+        place = int(np.flatnonzero(self.items == item)[0])
+        return self.estimates[place : place + 1].tolist()[0]
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, ready for :func:`json.dumps`; estimates and weights by id, as lists of pairs."""

@@ -1,0 +1,211 @@
+"""The attack that looks for the answers that move the estimates farthest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from robustagg import errors
+from robustagg.kernels.interface_truth import Reals
+from robustagg.truth.attacks.crude import extreme_values, random_values
+from robustagg.truth.attacks.gradients import Local, gradient, has_gradient
+from robustagg.truth.attacks.plan import Plan, Scene, plan
+from robustagg.truth.claims import Claims
+from robustagg.truth.estimators import Estimator, Method, positions
+
+Progress = Callable[[int, float], None]
+
+LEAST_STEP = 1e-3  # of the range: below it, the search is over
+SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)  # of the way to the extremes, tried against what has no gradient
+
+
+def optimised(
+    claims: Any,
+    method: Estimator,
+    *,
+    workers: int,
+    low: float,
+    high: float,
+    items: Sequence[Any] | None = None,
+    answers: int | None = None,
+    knowledge: float = 1.0,
+    steps: int = 40,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Claims:
+    r"""Malicious workers whose answers move the estimates of the attacked items as far as they can.
+
+    Ascent on :math:`\sum_n |t_n(\text{after}) - t_n(\text{before})|`, alternating with truth discovery. Against CRH
+    and GTM along their gradient, projected on the allowed range; against everything else (defences, the median) by
+    trying answers part of the way to the extremes, then random changes of them.
+
+    Parameters
+    ----------
+    claims, workers, low, high, items, answers, seed
+        As for :func:`random`.
+    method : Estimator
+        What is attacked, a defence too: then the attack is adaptive.
+    knowledge : float
+        The share of the honest workers whose answers the attacker knows, above 0 and at most 1.
+    steps : int
+        How often truth discovery is run, at most, from each start.
+    progress : callable, optional
+        Called with the step and the estimation error so far.
+
+    Returns
+    -------
+    Claims
+
+    Raises
+    ------
+    ValueError
+        As for :func:`random`, or if `knowledge` or `steps` is out of range.
+
+    Notes
+    -----
+    A step is taken only if truth discovery then confirms that it helps, and halved if not: it cannot diverge, and with full
+    knowledge it is never worse than :func:`maximum` or :func:`random` of the same seed, from which it starts.
+
+    References
+    ----------
+    Fang et al., "Data poisoning attacks and defenses to crowdsourcing systems", WWW 2021.
+
+    Examples
+    --------
+    >>> from robustagg import truth
+    >>> items, workers = [f"item {n}" for n in range(8)] * 5, [f"worker {k}" for k in range(5) for _ in range(8)]
+    >>> answers = (items, workers, [float(7 * k % 11) for k in range(40)])
+    >>> poisoned = truth.attacks.optimised(answers, truth.CRH(), workers=1, low=0, high=10)
+    >>> before, after = truth.CRH().fit(answers), truth.CRH().fit(poisoned)
+    >>> truth.estimation_error(before, after) > 1
+    True
+    """
+    if not 0 < knowledge <= 1:
+        raise errors.out_of_range("knowledge", knowledge, "above 0 and at most 1")
+    if steps < 1:
+        raise errors.out_of_range("steps", steps, "an integer of at least 1")
+    placed = plan(claims, workers=workers, items=items, answers=answers, low=low, high=high, seed=seed)
+    if not placed.items.size:
+        return placed.claims
+    known = _known(placed, knowledge, seed)
+    search = _Gradients(known, method) if has_gradient(method) else _Trials(known, method)  # type: ignore[arg-type]
+    return placed.poisoned(search.best(steps, seed, progress or (lambda step, error: None)))
+
+
+def _known(placed: Plan, knowledge: float, seed: int) -> Plan:
+    """The plan as the attacker sees it: some honest workers are missing, and so may items be."""
+    claims = placed.claims
+    if knowledge == 1:
+        return placed
+    count = max(1, round(knowledge * claims.workers.size))
+    chosen = np.random.default_rng([seed, 2]).permutation(claims.workers.size)[:count]
+    # of an item that nobody known has answered, the attacker knows that it exists: one answer in the middle
+    seen = np.isin(claims.answers.workers, chosen)
+    missing = np.flatnonzero(np.bincount(claims.item_of[seen], minlength=claims.items.size) == 0).astype(np.int32)
+    shown = claims.only(seen)
+    place = positions(claims.items, shown.items).astype(np.int32)
+    middle = np.full(missing.size, (placed.low + placed.high) / 2)
+    from robustagg.truth.claims import build
+
+    names = np.append(shown.workers.astype(object), "nobody")
+    merged = build(
+        claims.items,
+        names,
+        np.concatenate([place[shown.item_of], missing]),
+        np.concatenate([shown.answers.workers, np.full(missing.size, shown.workers.size, np.int32)]),
+        np.concatenate([shown.answers.values, middle]),
+    )
+    return Plan(merged, placed.targets, placed.items, placed.workers, placed.names, placed.low, placed.high)
+
+
+class _Search:
+    """What both searches know: the estimates before, and the starts."""
+
+    def __init__(self, plan: Plan, method: Any) -> None:
+        self.plan, self.method = plan, method
+        self.before = method.fit(plan.claims).estimates
+        self.target = np.zeros(plan.claims.items.size)
+        self.target[plan.targets] = 1.0
+
+    def damage(self, after: Reals) -> float:
+        return float((self.target * np.abs(after - self.before)).sum() / self.plan.targets.size)
+
+
+class _Gradients(_Search):
+    """Projected ascent along the gradient."""
+
+    method: Method
+
+    def best(self, steps: int, seed: int, progress: Progress) -> Reals:
+        plan = self.plan
+        middle, extreme = self.before[plan.items], extreme_values(plan, self.before)
+        starts = [middle + share * (extreme - middle) for share in SHARES] + [random_values(plan, seed)]
+        found = [self._ascend(plan.clip(start), steps, progress) for start in starts]
+        return max(found, key=lambda pair: pair[0])[1]
+
+    def _ascend(self, values: Reals, steps: int, progress: Progress) -> tuple[float, Reals]:
+        scene, reach = Scene(self.plan, values), self.plan.high - self.plan.low
+        error, slope, weights = self._look(scene, None)
+        step, alike = 0.25 * reach, False
+        for number in range(steps):
+            slope = self._inward(values, slope)
+            if step < LEAST_STEP * reach or not slope.any():
+                break
+            way = np.sign(slope) if alike else slope / np.abs(slope).max()
+            trial = self.plan.clip(values + step * way)
+            scene.write(trial)
+            reached, new_slope, new_weights = self._look(scene, weights)
+            if reached > error:
+                values, error, slope, weights, step = trial, reached, new_slope, new_weights, 1.5 * step
+            else:  # the other way of going, then half as far
+                step, alike = (0.5 * step if alike else step), not alike
+            progress(number, error)
+        return error, values
+
+    def _inward(self, values: Reals, slope: Reals) -> Reals:
+        """The slope, without what would leave the range."""
+        outward = ((values <= self.plan.low) & (slope < 0)) | ((values >= self.plan.high) & (slope > 0))
+        return np.where(outward, 0.0, slope)
+
+    def _look(self, scene: Scene, start: Reals | None) -> tuple[float, Reals, Reals]:
+        """Estimation error, its slope along the malicious answers, and the weights to start from the next time."""
+        claims = scene.claims
+        part = self.method.part(claims)
+        found = self.method.discover([part], claims.per_worker, start)
+        after = self.method.estimates(claims, part, found.weights, found.truths[0])
+        moved, items = after - self.before, scene.items
+        direction = np.where(moved >= 0, 1.0, -1.0) * self.target
+        unit = claims.spread[1].max() if self.method.prior == 0 else 1.0
+        local = Local(
+            scene.item, scene.who, scene.values, after[items], claims.spread[1][items], direction[items], found.weights,
+            found.losses[0] * unit, claims.per_worker,
+        )  # fmt: skip
+        return self.damage(after), gradient(self.method, local, scene.mine), found.weights
+
+
+class _Trials(_Search):
+    """Trial and error, for what has no gradient."""
+
+    def best(self, steps: int, seed: int, progress: Progress) -> Reals:
+        plan, rng = self.plan, np.random.default_rng([seed, 3])
+        middle, extreme = self.before[plan.items], extreme_values(plan, self.before)
+        candidates = [plan.clip(middle + share * (extreme - middle)) for share in SHARES]
+        candidates += [random_values(plan, seed)]
+        scored = [(self._error(values), values) for values in candidates]
+        error, values = max(scored, key=lambda pair: pair[0])
+        width = 0.25 * (plan.high - plan.low)
+        for number in range(steps):
+            changed = rng.random(values.size) < 0.2
+            trial = plan.clip(values + changed * rng.normal(0, width, values.size))
+            reached = self._error(trial)
+            if reached > error:
+                error, values = reached, trial
+            else:
+                width = max(0.9 * width, LEAST_STEP * (plan.high - plan.low))
+            progress(number, error)
+        return values
+
+    def _error(self, values: Reals) -> float:
+        return self.damage(self.method.fit(self.plan.poisoned(values)).estimates)
