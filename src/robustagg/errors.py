@@ -760,3 +760,7 @@ def worker_exists(worker: object) -> ValueError:
 
 def different_items() -> ValueError:
     return ValueError("two results of the same items are needed, or the items to compare")
+
+
+def other_rules_ledger(path: object, rule: str) -> InvalidLedger:
+    return InvalidLedger(f"the ledger {path} was not written by truth.{rule}")

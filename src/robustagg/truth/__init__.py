@@ -3,8 +3,9 @@
 from robustagg.truth import attacks
 from robustagg.truth.claims import Claims
 from robustagg.truth.defences import MIE, MWA
-from robustagg.truth.estimators import CATD, CRH, GTM, MajorityVote, Mean, Median
+from robustagg.truth.estimators import CATD, CRH, GTM, Estimator, MajorityVote, Mean, Median
 from robustagg.truth.metrics import estimation_error, gold_error
+from robustagg.truth.reputation import Reputation
 from robustagg.truth.results import Result
 
 __all__ = [
@@ -14,9 +15,11 @@ __all__ = [
     "MIE",
     "MWA",
     "Claims",
+    "Estimator",
     "MajorityVote",
     "Mean",
     "Median",
+    "Reputation",
     "Result",
     "attacks",
     "estimation_error",

@@ -12,8 +12,8 @@ from robustagg.kernels.interface_truth import Reals
 from robustagg.truth.attacks.crude import extreme_values, random_values
 from robustagg.truth.attacks.gradients import Local, gradient, has_gradient
 from robustagg.truth.attacks.plan import Plan, Scene, plan
-from robustagg.truth.claims import Claims
-from robustagg.truth.estimators import Estimator, Method, positions
+from robustagg.truth.claims import Claims, build
+from robustagg.truth.estimators import CRH, GTM, Estimator, Method, positions
 
 Progress = Callable[[int, float], None]
 
@@ -39,7 +39,7 @@ def optimised(
 
     Ascent on :math:`\sum_n |t_n(\text{after}) - t_n(\text{before})|`, alternating with truth discovery. Against CRH
     and GTM along their gradient, projected on the allowed range; against everything else (defences, the median) by
-    trying answers part of the way to the extremes, then random changes of them.
+    trying what is best against those two, answers part of the way to the extremes, then random changes of the best.
 
     Parameters
     ----------
@@ -75,11 +75,11 @@ def optimised(
     Examples
     --------
     >>> from robustagg import truth
-    >>> items, workers = [f"item {n}" for n in range(8)] * 5, [f"worker {k}" for k in range(5) for _ in range(8)]
-    >>> answers = (items, workers, [float(7 * k % 11) for k in range(40)])
-    >>> poisoned = truth.attacks.optimised(answers, truth.CRH(), workers=1, low=0, high=10)
-    >>> before, after = truth.CRH().fit(answers), truth.CRH().fit(poisoned)
-    >>> truth.estimation_error(before, after) > 1
+    >>> items, workers = ["a", "b"] * 5, [name for name in ("ada", "bob", "cem", "dan", "fay") for _ in range(2)]
+    >>> answers = (items, workers, [4.0, 5.0, 4.5, 5.5, 4.2, 5.1, 3.9, 4.8, 4.1, 5.2])
+    >>> poisoned = truth.attacks.optimised(answers, truth.GTM(), workers=2, low=0, high=10)
+    >>> before, after = truth.GTM().fit(answers), truth.GTM().fit(poisoned)
+    >>> truth.estimation_error(before, after) > 0.5
     True
     """
     if not 0 < knowledge <= 1:
@@ -107,8 +107,6 @@ def _known(placed: Plan, knowledge: float, seed: int) -> Plan:
     shown = claims.only(seen)
     place = positions(claims.items, shown.items).astype(np.int32)
     middle = np.full(missing.size, (placed.low + placed.high) / 2)
-    from robustagg.truth.claims import build
-
     names = np.append(shown.workers.astype(object), "nobody")
     merged = build(
         claims.items,
@@ -192,6 +190,7 @@ class _Trials(_Search):
         plan, rng = self.plan, np.random.default_rng([seed, 3])
         middle, extreme = self.before[plan.items], extreme_values(plan, self.before)
         candidates = [plan.clip(middle + share * (extreme - middle)) for share in SHARES]
+        candidates += [_Gradients(plan, other).best(steps, seed, progress) for other in (CRH(), GTM())]
         candidates += [random_values(plan, seed)]
         scored = [(self._error(values), values) for values in candidates]
         error, values = max(scored, key=lambda pair: pair[0])
