@@ -73,7 +73,14 @@ def test_every_backend_gives_the_same_bits(backend, shape, kind):
         backend.spread_answers(*expected[::2][:2]), specification.spread_answers(expected.starts, expected.values)
     )
     scale, weights = scale_of(expected), weights_of(shape[1])
-    for location, loss in [(MEAN, SQUARED), (MEAN, ABSOLUTE), (MEDIAN, SQUARED), (MEDIAN, ABSOLUTE), (VOTE, 0), (SHARE, 0)]:
+    for location, loss in [
+        (MEAN, SQUARED),
+        (MEAN, ABSOLUTE),
+        (MEDIAN, SQUARED),
+        (MEDIAN, ABSOLUTE),
+        (VOTE, 0),
+        (SHARE, 0),
+    ]:
         for given in (weights, np.ones_like(weights), np.zeros_like(weights)):
             for prior in (0.0, 1.0):
                 ours = backend.truth_step(expected, scale, given, prior, location, loss)
@@ -93,7 +100,7 @@ def test_specification_agrees_with_exact_arithmetic(shape):
     scale, weights = scale_of(answers), weights_of(shape[1])
     mean, deviation = specification.spread_answers(answers.starts, answers.values)
     truth, losses = specification.truth_step(answers, scale, weights, 1.0, MEAN, SQUARED)
-    expected = [Fraction(0)] * answers.count
+    expected = [Fraction(0)] * answers.crowd
     for n, (a, b) in enumerate(zip(answers.starts[:-1], answers.starts[1:], strict=True)):
         x = [Fraction(v) for v in answers.values[a:b].tolist()]
         centre = sum(x) / len(x)
@@ -120,7 +127,9 @@ def test_weighted_median_of_few():
         ([1, 5], [0, 0], 3),
     ]:
         k = len(values)
-        answers = interface.Answers(np.array([0, k]), np.arange(k, dtype=np.int32), np.array(values, float), k, (1.0, 1.0))
+        answers = interface.Answers(
+            np.array([0, k]), np.arange(k, dtype=np.int32), np.array(values, float), k, (1.0, 1.0)
+        )
         scale = interface.Scale(np.zeros(1), np.ones(1), np.ones(1))
         assert specification.truth_step(answers, scale, np.array(weights, float), 0.0, MEDIAN, ABSOLUTE)[0] == expected
 

@@ -15,7 +15,9 @@ from robustagg.cli import arguments, screen
 from robustagg.truth import compare as comparing
 from robustagg.truth import pictures, tables, writing
 
-app = typer.Typer(no_args_is_help=True, help="Truth discovery: what a crowd's answers are worth, and what poisons them.")
+app = typer.Typer(
+    no_args_is_help=True, help="Truth discovery: what a crowd's answers are worth, and what poisons them."
+)
 
 Answers: TypeAlias = Annotated[Path, typer.Argument(help="A CSV or Parquet file, an answer a row.", show_default=False)]
 Item: TypeAlias = Annotated[str, typer.Option("--item", help="The column of the items.")]
@@ -35,9 +37,12 @@ Weights: TypeAlias = Annotated[
     Path | None, typer.Option("--weights", help="The workers' weights, .csv or .parquet.", **arguments.WRITTEN)
 ]
 Ledger: TypeAlias = Annotated[
-    Path | None, typer.Option("--ledger", help="Reputations over batches, with --method reputation.", **arguments.WRITTEN)
+    Path | None,
+    typer.Option("--ledger", help="Reputations over batches, with --method reputation.", **arguments.WRITTEN),
 ]
-Low: TypeAlias = Annotated[float | None, typer.Option("--low", help="Least answer allowed; by default the least there is.")]
+Low: TypeAlias = Annotated[
+    float | None, typer.Option("--low", help="Least answer allowed; by default the least there is.")
+]
 High: TypeAlias = Annotated[float | None, typer.Option("--high", help="Largest; by default the largest there is.")]
 Seed: TypeAlias = Annotated[int, typer.Option("--seed", "-s", help="Of all draws.")]
 AttackName: TypeAlias = Annotated[str, typer.Option("--attack", "-a", help="random, maximum or optimised.")]
@@ -84,7 +89,9 @@ def fit(
         if out is not None:
             writing.write_columns(out, {item: result.items, "estimate": result.estimates})
         if weights is not None:
-            writing.write_columns(weights, {worker: result.workers, "weight": result.weights, "answers": result.answers})
+            writing.write_columns(
+                weights, {worker: result.workers, "weight": result.weights, "answers": result.answers}
+            )
         if ledger is not None:
             chosen.save(ledger)  # type: ignore[attr-defined]
         stage()
@@ -116,7 +123,11 @@ def attack(
     as_json: screen.Json = False,
 ) -> None:
     """Add the answers of malicious workers, and say how far they move the estimates."""
-    kinds = {"random": truth.attacks.random, "maximum": truth.attacks.maximum, "optimised": truth.attacks.optimised}
+    kinds: dict[str, Any] = {
+        "random": truth.attacks.random,
+        "maximum": truth.attacks.maximum,
+        "optimised": truth.attacks.optimised,
+    }
     with arguments.usage():
         if attack not in kinds:
             raise errors.not_one_of("the attack", attack, kinds)
@@ -137,8 +148,8 @@ def attack(
         screen.say_json({**said, "answers": poisoned.size, "out": str(out)})
         return
     screen.say(
-        f"{malicious} malicious workers, {poisoned.size - claims.size} answers: {before.method} is moved by {moved:.4f} "
-        "on average of the items",
+        f"{malicious} malicious workers, {poisoned.size - claims.size} answers: "
+        f"{before.method} is moved by {moved:.4f} on average of the items",
         f"Answers: {out}",
     )
 
@@ -215,7 +226,7 @@ def _gold(path: Path, item: str, value: str | None) -> dict[Any, float]:
     return dict(zip(table[item].to_pylist(), map(float, table[value].to_pylist()), strict=True))
 
 
-def _span(claims: truth.Claims, low: float | None, high: float | None) -> dict[str, float]:
+def _span(claims: truth.Claims, low: float | None, high: float | None) -> dict[str, Any]:
     values = claims.answers.values
     return {
         "low": float(values.min()) if low is None else low,

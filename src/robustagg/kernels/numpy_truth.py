@@ -81,7 +81,8 @@ def group_medians(answers: Answers, scale: Scale, weights: Reals, groups: Codes,
     means = np.divide(numerator, denominator, out=np.full(shape, np.inf), where=present)
     means.sort(axis=1)
     middle, row = present.sum(axis=1), np.arange(shape[0])
-    return 0.5 * means[row, (middle - 1) // 2] + 0.5 * means[row, middle // 2]
+    medians: Reals = 0.5 * means[row, (middle - 1) // 2] + 0.5 * means[row, middle // 2]
+    return medians
 
 
 # --- the parts ------------------------------------------------------------------------------------------------------
@@ -158,7 +159,7 @@ def sums_of_workers(answers: Answers, losses: Reals) -> Reals:
     coarse, fine = answers.units
     steps = np.rint(losses * coarse)
     rest = np.rint((losses - steps / coarse) * fine)
-    high, low = np.zeros(answers.count, np.int64), np.zeros(answers.count, np.int64)
+    high, low = np.zeros(answers.crowd, np.int64), np.zeros(answers.crowd, np.int64)
     np.add.at(high, answers.workers, steps.astype(np.int64))
     np.add.at(low, answers.workers, rest.astype(np.int64))
     return high.astype(np.float64) / coarse + low.astype(np.float64) / fine

@@ -99,7 +99,10 @@ class Claims:
         ImportError
             If a file is to be read and pyarrow is not installed.
         """
-        for name, got, options in (("duplicates", duplicates, ("raise", "mean")), ("nonfinite", nonfinite, ("drop", "raise"))):
+        for name, got, options in (
+            ("duplicates", duplicates, ("raise", "mean")),
+            ("nonfinite", nonfinite, ("drop", "raise")),
+        ):
             if got not in options:
                 raise errors.not_one_of(name, got, options)
         if isinstance(data, Claims):
@@ -165,7 +168,7 @@ class Claims:
         place = {worker: k for k, worker in enumerate(workers.tolist())}
         codes = np.array([place[worker] for worker in self.workers.tolist()], np.int32)
         return replace(self, workers=workers, answers=self.answers._replace(
-            workers=codes[self.answers.workers], count=workers.size))  # fmt: skip
+            workers=codes[self.answers.workers], crowd=workers.size))  # fmt: skip
 
     def only(self, kept: NDArray[np.bool_]) -> Claims:
         """The answers that a mask (A,) keeps; items and workers without any are gone."""
@@ -247,13 +250,14 @@ class _Reading:
         numbers, good = self._categories() if self.categorical else self._numbers()
         dropped = self._dropped(good)
         rows = None if good.all() else np.flatnonzero(good)
-        if not self.values.size or (rows is not None and not rows.size):
+        if not good.any():
             raise errors.no_answers(len(dropped))
-        pick = (lambda column: column) if rows is None else (lambda column: column[rows])
-        items, item_codes = tables.numbered(pick(self.items), "item")
-        workers, worker_codes = tables.numbered(pick(self.workers), "worker")
-        found = item_codes, worker_codes, pick(numbers) + 0.0  # no negative zeros: they would be neighbours of the others
-        if second := first_duplicate(*found[:2], workers.size):
+        columns = (self.items, self.workers, numbers)
+        what, who, values = columns if rows is None else (column[rows] for column in columns)
+        items, item_codes = tables.numbered(what, "item")
+        workers, worker_codes = tables.numbered(who, "worker")
+        found = item_codes, worker_codes, values + 0.0  # no negative zeros: they would be neighbours of the others
+        if second := first_duplicate(item_codes, worker_codes, workers.size):
             found = self._merged(found, second, rows)
         return build(items, workers, *found, dropped, self._names if self.categorical else None)
 

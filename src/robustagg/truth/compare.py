@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -200,15 +199,17 @@ class Fresh(Estimator):
     """An estimator made anew for every fit: what it remembers of one attempt does not judge the next."""
 
     def __init__(self, name: str, malicious: int, seed: int, **parameters: Any) -> None:
-        self.make = partial(estimator, name, seed=seed, **parameters)
-        self.malicious = malicious
-        self.make()
+        self.name, self.malicious, self.options = name, malicious, {"seed": seed, **parameters}
+        self.made(malicious)
 
     def victim(self) -> Estimator:
         """What an attack may look into: the method itself if it remembers nothing and is not defended."""
-        made = self.make()
+        made = self.made(self.malicious)
         return made if isinstance(made, Method) else self
 
     def fit(self, claims: Any, **columns: Any) -> Result:
         claims = Claims.of(claims, **columns)
-        return self.make(min(self.malicious, claims.workers.size - 1)).fit(claims)
+        return self.made(min(self.malicious, claims.workers.size - 1)).fit(claims)
+
+    def made(self, malicious: int) -> Estimator:
+        return estimator(self.name, malicious, **self.options)

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from robustagg import errors
 from robustagg.kernels import truth as kernels
-from robustagg.kernels.interface_truth import Reals
 from robustagg.truth.claims import Claims
 from robustagg.truth.estimators import Estimator, Method, positions
 from robustagg.truth.results import Result
@@ -39,8 +38,8 @@ class MWA(Estimator):
 
     Notes
     -----
-    With K non-empty groups for an item, of which at most (K - 1) / 2 hold malicious workers, its estimate lies within the
-    range of the other groups' means. Weights come from all answers, the malicious ones included. O(A) beyond the
+    With K non-empty groups for an item, of which at most (K - 1) / 2 hold malicious workers, its estimate lies within
+    the range of the other groups' means. Weights come from all answers, the malicious ones included. O(A) beyond the
     method's own cost.
 
     References
@@ -107,8 +106,8 @@ class MIE(Estimator):
 
     Notes
     -----
-    A worker who alone answered an item has no influence there that could be told. An item left without answers keeps the
-    estimate it had with all. The frozen form is O(malicious * A) and two truth discoveries.
+    A worker who alone answered an item has no influence there that could be told. An item left without answers keeps
+    the estimate it had with all. The frozen form is O(malicious * A) and two truth discoveries.
 
     References
     ----------
@@ -185,7 +184,7 @@ class MIE(Estimator):
 
 
 def without(claims: Claims, whole: Result, inner: Result, method: str, removed: Sequence[int]) -> Result:
-    """The result of the workers left, among all: who was removed weighs nothing, an item without answers stays as it was."""
+    """The result of the workers left, among all: who is removed weighs nothing, an item without answers stays."""
     weights, estimates = np.zeros(claims.workers.size), whole.estimates.copy()
     weights[positions(claims.workers, inner.workers)] = inner.weights
     estimates[positions(claims.items, inner.items)] = inner.estimates

@@ -87,10 +87,10 @@ class Estimator:
 
     def accept(self, claims: Any, columns: dict[str, Any]) -> Claims:
         """Claims of a kind that this method takes."""
-        claims = Claims.of(claims, **columns)
-        if not (self.numbers if claims.categories is None else self.categories):
+        found = Claims.of(claims, **columns)
+        if not (self.numbers if found.categories is None else self.categories):
             raise errors.other_kind_of_answers(type(self).__name__, "numeric" if self.numbers else "categorical")
-        return claims
+        return found
 
 
 class Method(Estimator):
@@ -105,6 +105,10 @@ class Method(Estimator):
         """How the answers are looked at."""
         raise NotImplementedError
 
+    def unit(self, claims: Claims) -> float:
+        """What the part's losses are counted in."""
+        return 1.0
+
     def weigh(self, losses: list[Reals], counts: Counts) -> Reals:
         """Weights (K,), given every worker's loss, part by part."""
         raise NotImplementedError
@@ -115,23 +119,25 @@ class Method(Estimator):
         found = self.discover([part], claims.per_worker)
         return self.result(claims, self.estimates(claims, part, found.weights, found.truths[0]), found)
 
-    def discover(self, parts: list[Part], counts: Counts, start: Reals | None = None) -> Fit:
-        """Turn by turn, from weights of 1 or from those given."""
+    def discover(
+        self, parts: list[Part], counts: Counts, start: Reals | None = None, elsewhere: Reals | float = 0.0
+    ) -> Fit:
+        """Turn by turn, from weights of 1 or from those given; `elsewhere` are the workers' losses on other items."""
         weights = np.ones(counts.size) if start is None else start
-        truths, losses = self._step(parts, weights)
+        truths, losses = self._step(parts, weights, elsewhere)
         if not self.iterates:
             return Fit(truths, losses, weights, 0, True)
         for iteration in range(1, self.max_iter + 1):
             weights = self.weigh(losses, counts)
-            before, (truths, losses) = truths, self._step(parts, weights)
+            before, (truths, losses) = truths, self._step(parts, weights, elsewhere)
             if all(np.abs(new - old).max() < self.tol for new, old in zip(truths, before, strict=True)):
                 return Fit(truths, losses, weights, iteration, True)
         return Fit(truths, losses, weights, self.max_iter, False)
 
-    def _step(self, parts: list[Part], weights: Reals) -> tuple[list[Reals], list[Reals]]:
+    def _step(self, parts: list[Part], weights: Reals, elsewhere: Reals | float) -> tuple[list[Reals], list[Reals]]:
         step = kernels.active().truth_step
         found = [step(p.answers, p.scale, weights, self.prior, p.location, p.loss) for p in parts]
-        return [truth for truth, _ in found], [loss for _, loss in found]
+        return [truth for truth, _ in found], [loss + elsewhere for _, loss in found]
 
     def estimates(self, claims: Claims, part: Part, weights: Reals, truth: Reals) -> NDArray[Any]:
         """Truths as they were asked for: in the item's own unit, or as categories."""
@@ -280,30 +286,30 @@ class CRH(Method):
                 raise errors.not_one_of(name, getattr(self, name), known)
         check_iteration(self.max_iter, self.tol)
 
-    def fit(self, claims: Any, categorical: Claims | None = None, **columns: Any) -> Result:
+    def fit(self, claims: Any, labels: Claims | None = None, **columns: Any) -> Result:
         """Estimate every item and weigh every worker.
 
         Parameters
         ----------
         claims : Claims, or what :meth:`Claims.of` takes
-        categorical : Claims, optional
-            Answers of another kind, of the same workers or others: one model weighs all.
+        labels : Claims, optional
+            Categorical answers beside numeric ones, of the same workers or others: one model weighs all.
         **columns
             What :meth:`Claims.of` takes besides.
 
         Returns
         -------
         Result
-            With the other answers' in its attribute `categorical`.
+            With that of `labels` in its attribute `categorical`.
 
         Raises
         ------
         ValueError, TypeError
             As :meth:`Claims.of`.
         """
-        if categorical is None:
+        if labels is None:
             return super().fit(claims, **columns)
-        both = [self.accept(claims, columns), categorical]
+        both = [self.accept(claims, columns), labels]
         if [kind.categories is None for kind in both] != [True, False]:
             raise errors.other_kind_of_answers(type(self).__name__, "numeric and then categorical")
         ids = [v for kind in both for v in kind.workers.tolist()]
@@ -322,8 +328,11 @@ class CRH(Method):
             return _categorical(claims, VOTE if self.categorical == "vote" else SHARE)
         if self.loss == "absolute":
             return Part(claims.answers, claims.scale(), MEDIAN, ABSOLUTE)
-        deviation = claims.spread[1]  # (x - t)^2 / s = s z^2; only ratios of losses count
-        return Part(claims.answers, claims.scale(deviation / (deviation.max() or 1.0)), MEAN, SQUARED)
+        # (x - t)^2 / s = s z^2; only ratios of losses count
+        return Part(claims.answers, claims.scale(claims.spread[1] / self.unit(claims)), MEAN, SQUARED)
+
+    def unit(self, claims: Claims) -> float:
+        return float(claims.spread[1].max()) or 1.0
 
     def weigh(self, losses: list[Reals], counts: Counts) -> Reals:
         together = losses[0] if len(losses) == 1 else np.sum([loss / (fsum(loss) or 1.0) for loss in losses], axis=0)
@@ -363,8 +372,8 @@ class GTM(Method):
 
     Notes
     -----
-    The weight of a worker is 1 / variance. Items with equal answers count as answered without error. O(A) per iteration;
-    the same bits for any order of rows, workers and items, any threads, any backend.
+    The weight of a worker is 1 / variance. Items with equal answers count as answered without error. O(A) per
+    iteration; the same bits for any order of rows, workers and items, any threads, any backend.
 
     References
     ----------
@@ -468,7 +477,9 @@ class CATD(Method):
         check_iteration(self.max_iter, self.tol)
 
     def part(self, claims: Claims) -> Part:
-        deviation = np.ones(claims.items.size) if self.standardize else claims.spread[1] / (claims.spread[1].max() or 1.0)
+        deviation = (
+            np.ones(claims.items.size) if self.standardize else claims.spread[1] / (claims.spread[1].max() or 1.0)
+        )
         return Part(claims.answers, claims.scale(deviation * deviation), MEAN, SQUARED)
 
     def weigh(self, losses: list[Reals], counts: Counts) -> Reals:

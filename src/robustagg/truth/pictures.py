@@ -10,7 +10,8 @@ from robustagg.truth.compare import Comparison
 
 # Okabe and Ito's colours: a method's own; dashes say how it is defended
 COLOURS = {
-    "crh": "#0072B2", "gtm": "#E69F00", "reputation": "#009E73", "mean": "#444444", "median": "#CC79A7", "catd": "#56B4E9",
+    "crh": "#0072B2", "gtm": "#E69F00", "reputation": "#009E73", "mean": "#444444", "median": "#CC79A7", "catd":
+    "#56B4E9",
 }  # fmt: skip
 DEFENDED = {"": ("-", "o"), "mwa": ("--", "s"), "mie": (":", "^")}
 INK = "#333333"
@@ -44,7 +45,9 @@ def picture(comparison: Comparison, path: str | Path) -> None:
     for axes, attack in zip(panels, attacks, strict=True):
         for method in comparison.names("method"):
             cells = comparison.of(attack=attack, method=method)
-            axes.plot([100 * cell.share for cell in cells], [cell.error for cell in cells], label=method, **_style(method))
+            axes.plot(
+                [100 * cell.share for cell in cells], [cell.error for cell in cells], label=method, **_style(method)
+            )
         _dress(axes, attack)
     panels[0].set_ylabel("estimation error [units of the answers]", color=INK)
     handles, labels = panels[0].get_legend_handles_labels()

@@ -19,6 +19,7 @@ from robustagg.truth.results import Result
 
 LEAST_SPREAD = 0.05  # of reputations: differences of this size are no sign of malice
 TO_SIGMA = 1.4826  # standard deviations in a median absolute deviation
+SETTLED = 1e-4  # of all answers: so few judgements that still change are none
 PRIOR_ANSWERS = 5.0  # how many average answers a worker's error is taken with
 
 
@@ -37,12 +38,12 @@ class _Judged(NamedTuple):
 class Reputation(Estimator):
     r"""Rectified answers, weighted by reputation: a defence of our own, in the manner of :class:`robustagg.Reputation`.
 
-    An answer farther than `reach` times the item's mean deviation from the item's weighted median is rejected, and counts
-    as lying at that distance. A worker's accepted and rejected answers P and Q are an observation
-    :math:`R = (\kappa P + Wa) / (\kappa P + (1-\kappa) Q + W)` with :math:`\kappa = 1/2` of a Beta reputation, remembered
-    over batches with decay. Whose reputation is `cut` robust standard deviations below the median worker's weighs
-    nothing, in between the weight falls linearly; it is divided by the worker's root mean squared error. Estimates are
-    the weighted means of the rectified answers. Medians and weights are found by turns.
+    An answer farther than `reach` times the item's mean deviation from the item's weighted median is rejected, and
+    counts as lying at that distance. A worker's accepted and rejected answers P and Q are an observation
+    :math:`R = (\kappa P + Wa) / (\kappa P + (1-\kappa) Q + W)` with :math:`\kappa = 1/2` of a Beta reputation,
+    remembered over batches with decay. Whose reputation is `cut` robust standard deviations below the median worker's
+    weighs nothing, in between the weight falls linearly; it is divided by the worker's root mean squared error.
+    Estimates are the weighted means of the rectified answers. Medians and weights are found by turns.
 
     Parameters
     ----------
@@ -68,9 +69,9 @@ class Reputation(Estimator):
 
     Notes
     -----
-    It remembers: every `fit` is a batch, and the next one starts from the reputations that it left. It needs no number of
-    malicious workers. It judges by distance from the middle: malicious workers who are the majority of an item's
-    answers are its middle, and quiet ones keep their weight. O(A) per iteration, 70 bytes an answer.
+    It remembers: every `fit` is a batch, and the next one starts from the reputations that it left. It needs no
+    number of malicious workers. It judges by distance from the middle: malicious workers who are the majority of an
+    item's answers are its middle, and quiet ones keep their weight. O(A) per iteration, 70 bytes an answer.
 
     References
     ----------
@@ -155,23 +156,23 @@ class Reputation(Estimator):
         off = np.bincount(n, given * (rectified - judged.centre[n]), claims.items.size)
         estimates = judged.centre + np.divide(off, total, out=np.zeros_like(off), where=total > 0)
         reasons = self._reasons(claims, judged)
-        self._record = ledger.RoundRecord(
-            number, "truth.Reputation", claims.workers.tolist(), judged.weights > 0, claims.per_worker - judged.rejected,
-            judged.rejected, judged.observed, judged.reputation, judged.weights, reasons,
-        )  # fmt: skip
-        self._ledger.commit(claims.workers.tolist(), judged.observed, number)
+        ids, accepted = claims.workers.tolist(), claims.per_worker - judged.rejected
+        seen = accepted, judged.rejected, judged.observed, judged.reputation, judged.weights
+        self._record = ledger.RoundRecord(number, "truth.Reputation", ids, judged.weights > 0, *seen, reasons)
+        self._ledger.commit(ids, judged.observed, number)
+        remarks = tuple(claims.remarks())
         return Result(
-            str(self), claims.items, claims.workers, estimates, judged.weights, iterations, converged, claims.per_worker,
-            tuple(reasons), tuple(claims.remarks()),
+            str(self), claims.items, claims.workers, estimates, judged.weights, iterations, converged,
+            claims.per_worker, tuple(reasons), remarks,
         )  # fmt: skip
 
     def _judge(self, claims: Claims, number: int) -> tuple[_Judged, int, bool]:
-        """Medians and weights by turns, until nobody's answers are judged otherwise."""
+        """Medians and weights by turns, until answers are judged as before."""
         weights = np.ones(claims.workers.size)
         rejected = None
         for iteration in range(1, self.max_iter + 1):
             judged = self._look(claims, weights, number)
-            if rejected is not None and np.array_equal(judged.rejected, rejected):
+            if rejected is not None and np.abs(judged.rejected - rejected).sum() <= SETTLED * claims.size:
                 return judged, iteration, True
             weights, rejected = judged.weights, judged.rejected
         return judged, self.max_iter, False
@@ -189,9 +190,7 @@ class Reputation(Estimator):
         reach = self.reach * deviation / np.maximum(np.bincount(n, given, size) + self.shrink, np.finfo(float).tiny)
         outside = off > reach[n]
         rejected = np.bincount(who[outside], minlength=per_worker.size)
-        observed = kernels.active().beta_reputation(
-            per_worker - rejected, rejected, 0.5, self.prior, self.prior_weight
-        )
+        observed = kernels.active().beta_reputation(per_worker - rejected, rejected, 0.5, self.prior, self.prior_weight)
         reputation = self._ledger.score(claims.workers.tolist(), observed, number)
         relative = np.minimum(np.divide(off, reach[n], out=np.zeros_like(off), where=off > 0), 1.0)
         errors_squared = np.bincount(who, relative * relative, per_worker.size) * self.reach**2

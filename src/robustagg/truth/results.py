@@ -56,10 +56,9 @@ class Result:
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, ready for :func:`json.dumps`; estimates and weights by id, as lists of pairs."""
-        lines = [self.workers.tolist(), self.weights.tolist(), self.answers.tolist()]
-        names = ("worker", "weight", "answers")
-        if self.reasons:
-            lines, names = [*lines, list(self.reasons)], (*names, "reason")
+        columns = {"worker": self.workers, "weight": self.weights, "answers": self.answers}
+        lines = [column.tolist() for column in columns.values()] + [list(self.reasons)] * bool(self.reasons)
+        names = [*columns, "reason"][: len(lines)]
         return {
             "method": self.method,
             "iterations": self.iterations,
@@ -81,7 +80,8 @@ class Result:
 
     def __str__(self) -> str:
         state = "converged" if self.converged else "not converged"
-        head = f"{self.method}: {self.items.size} items, {self.workers.size} workers, {self.iterations} iterations, {state}"
+        size = f"{self.items.size} items, {self.workers.size} workers"
+        head = f"{self.method}: {size}, {self.iterations} iterations, {state}"
         order = np.argsort(-self.weights, kind="stable")
         shown = order if order.size <= _SHOWN else np.r_[order[: _SHOWN // 2], order[-_SHOWN // 2 :]]
         width = max(6, *(len(str(self.workers[k])) for k in shown))

@@ -60,6 +60,8 @@ def _column(data: Any, name: str) -> Any:
 
 def _array(column: Any) -> NDArray[Any]:
     array = np.asarray(column.to_numpy() if hasattr(column, "to_numpy") else column)
+    if isinstance(column, list | tuple) and array.dtype.kind == "U":  # NumPy has made text of numbers beside text
+        return as_objects(list(column))
     return array.reshape(-1)
 
 

@@ -41,7 +41,11 @@ def answers(claims: Claims) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """Items, workers and values, an answer a row."""
     values = claims.answers.values
     if claims.categories is not None:
-        return claims.items[claims.item_of], claims.workers[claims.answers.workers], claims.categories[values.astype(np.int64)]
+        return (
+            claims.items[claims.item_of],
+            claims.workers[claims.answers.workers],
+            claims.categories[values.astype(np.int64)],
+        )
     return claims.items[claims.item_of], claims.workers[claims.answers.workers], values
 
 

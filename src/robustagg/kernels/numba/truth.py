@@ -73,7 +73,7 @@ def _bits(count: int) -> int:
 
 @compiled
 def _whole(term: float) -> int:
-    return np.int64(np.rint(term))
+    return np.int64(np.rint(term))  # type: ignore[no-any-return]
 
 
 @compiled
@@ -101,7 +101,7 @@ def spread_answers(starts: Starts, values: Reals) -> tuple[Reals, Reals]:
 def truth_step(
     answers: Answers, scale: Scale, weights: Reals, prior: float, location: int, loss: int
 ) -> tuple[Reals, Reals]:
-    truth, sums = np.empty(answers.starts.size - 1), np.zeros((2, answers.count), np.int64)
+    truth, sums = np.empty(answers.starts.size - 1), np.zeros((2, answers.crowd), np.int64)
     if location in (MEAN, MEDIAN):
         _step(*answers[:3], *answers.units, *scale, weights, float(prior), location, loss, truth, sums)
     else:
@@ -173,7 +173,15 @@ def _middle(
 
 @compiled
 def _vote(
-    starts: Any, workers: Any, values: Any, coarse: float, fine: float, weights: Any, location: int, truth: Any, sums: Any
+    starts: Any,
+    workers: Any,
+    values: Any,
+    coarse: float,
+    fine: float,
+    weights: Any,
+    location: int,
+    truth: Any,
+    sums: Any,
 ) -> None:
     for n in range(truth.size):
         begin, end = starts[n], starts[n + 1]

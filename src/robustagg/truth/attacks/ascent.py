@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,8 @@ from robustagg.truth.estimators import CRH, GTM, Estimator, Method, positions
 Progress = Callable[[int, float], None]
 
 LEAST_STEP = 1e-3  # of the range: below it, the search is over
-SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)  # of the way to the extremes, tried against what has no gradient
+SEARCH_TOL = 1e-4  # standard deviations: to this, truth discovery is run while searching
+SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8)  # of the way to the farther ends of the range, where searches begin
 
 
 def optimised(
@@ -31,7 +33,7 @@ def optimised(
     items: Sequence[Any] | None = None,
     answers: int | None = None,
     knowledge: float = 1.0,
-    steps: int = 40,
+    steps: int = 60,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Claims:
@@ -50,7 +52,7 @@ def optimised(
     knowledge : float
         The share of the honest workers whose answers the attacker knows, above 0 and at most 1.
     steps : int
-        How often truth discovery is run, at most, from each start.
+        How many steps are tried from the three best starts; truth discovery is run some three times as often.
     progress : callable, optional
         Called with the step and the estimation error so far.
 
@@ -65,8 +67,9 @@ def optimised(
 
     Notes
     -----
-    A step is taken only if truth discovery then confirms that it helps, and halved if not: it cannot diverge, and with full
-    knowledge it is never worse than :func:`maximum` or :func:`random` of the same seed, from which it starts.
+    A step is taken only if truth discovery then confirms that it helps, and halved if not: it cannot diverge, and
+    with full knowledge it is never worse than :func:`maximum` or :func:`random` of the same seed, from which it
+    starts.
 
     References
     ----------
@@ -90,7 +93,7 @@ def optimised(
     if not placed.items.size:
         return placed.claims
     known = _known(placed, knowledge, seed)
-    search = _Gradients(known, method) if has_gradient(method) else _Trials(known, method)  # type: ignore[arg-type]
+    search = _Gradients(known, method) if has_gradient(method) else _Trials(known, method)
     return placed.poisoned(search.best(steps, seed, progress or (lambda step, error: None)))
 
 
@@ -119,33 +122,46 @@ def _known(placed: Plan, knowledge: float, seed: int) -> Plan:
 
 
 class _Search:
-    """What both searches know: the estimates before, and the starts."""
+    """What both searches know: the estimates before, and how far answers move them."""
 
     def __init__(self, plan: Plan, method: Any) -> None:
         self.plan, self.method = plan, method
         self.before = method.fit(plan.claims).estimates
         self.target = np.zeros(plan.claims.items.size)
         self.target[plan.targets] = 1.0
+        self.middle, self.extreme = self.before[plan.items], extreme_values(plan, self.before)
 
-    def damage(self, after: Reals) -> float:
+    def part_of_the_way(self, share: float) -> Reals:
+        """From the estimates to the farther ends of the range."""
+        return self.plan.clip(self.middle + share * (self.extreme - self.middle))
+
+    def error(self, values: Reals) -> float:
+        """The estimation error over all attacked items, by truth discovery with all answers."""
+        after = self.method.fit(self.plan.poisoned(values)).estimates
         return float((self.target * np.abs(after - self.before)).sum() / self.plan.targets.size)
+
+    def best_of(self, candidates: list[Reals]) -> tuple[float, Reals]:
+        return max(((self.error(values), values) for values in candidates), key=lambda pair: pair[0])
 
 
 class _Gradients(_Search):
-    """Projected ascent along the gradient."""
+    """Projected ascent along the gradient: a short way from several starts, and on from the three best of those."""
 
     method: Method
 
     def best(self, steps: int, seed: int, progress: Progress) -> Reals:
-        plan = self.plan
-        middle, extreme = self.before[plan.items], extreme_values(plan, self.before)
-        starts = [middle + share * (extreme - middle) for share in SHARES] + [random_values(plan, seed)]
-        found = [self._ascend(plan.clip(start), steps, progress) for start in starts]
-        return max(found, key=lambda pair: pair[0])[1]
+        self.scene = Scene(self.plan, self.method)
+        self.inner = replace(self.method, tol=max(self.method.tol, SEARCH_TOL))  # type: ignore[type-var]
+        crude = [self.extreme, random_values(self.plan, seed)]
+        starts = [self.part_of_the_way(share) for share in SHARES] + crude
+        found = [self._ascend(start, -(-steps // 5), progress) for start in starts]
+        found.sort(key=lambda pair: -pair[0])
+        found = [self._ascend(values, steps, progress) for _, values in found[:3]]
+        return self.best_of([max(found, key=lambda pair: pair[0])[1], *crude])[1]
 
     def _ascend(self, values: Reals, steps: int, progress: Progress) -> tuple[float, Reals]:
-        scene, reach = Scene(self.plan, values), self.plan.high - self.plan.low
-        error, slope, weights = self._look(scene, None)
+        reach = self.plan.high - self.plan.low
+        error, slope, weights = self._look(values, None)
         step, alike = 0.25 * reach, False
         for number in range(steps):
             slope = self._inward(values, slope)
@@ -153,8 +169,7 @@ class _Gradients(_Search):
                 break
             way = np.sign(slope) if alike else slope / np.abs(slope).max()
             trial = self.plan.clip(values + step * way)
-            scene.write(trial)
-            reached, new_slope, new_weights = self._look(scene, weights)
+            reached, new_slope, new_weights = self._look(trial, weights)
             if reached > error:
                 values, error, slope, weights, step = trial, reached, new_slope, new_weights, 1.5 * step
             else:  # the other way of going, then half as far
@@ -167,20 +182,21 @@ class _Gradients(_Search):
         outward = ((values <= self.plan.low) & (slope < 0)) | ((values >= self.plan.high) & (slope > 0))
         return np.where(outward, 0.0, slope)
 
-    def _look(self, scene: Scene, start: Reals | None) -> tuple[float, Reals, Reals]:
+    def _look(self, values: Reals, start: Reals | None) -> tuple[float, Reals, Reals]:
         """Estimation error, its slope along the malicious answers, and the weights to start from the next time."""
-        claims = scene.claims
-        part = self.method.part(claims)
-        found = self.method.discover([part], claims.per_worker, start)
-        after = self.method.estimates(claims, part, found.weights, found.truths[0])
-        moved, items = after - self.before, scene.items
-        direction = np.where(moved >= 0, 1.0, -1.0) * self.target
-        unit = claims.spread[1].max() if self.method.prior == 0 else 1.0
+        scene, method = self.scene, self.inner
+        claims = scene.claims(values)
+        part, unit = method.part(claims), method.unit(claims)
+        found = method.discover([part], scene.counts, start, scene.elsewhere / unit)
+        after = method.estimates(claims, part, found.weights, found.truths[0])
+        moved = after - self.before[scene.items]
+        target = self.target[scene.items]
         local = Local(
-            scene.item, scene.who, scene.values, after[items], claims.spread[1][items], direction[items], found.weights,
-            found.losses[0] * unit, claims.per_worker,
+            claims.item_of, claims.answers.workers, claims.answers.values, after, claims.spread[1],
+            np.where(moved >= 0, target, -target), found.weights, found.losses[0] * unit, scene.counts,
         )  # fmt: skip
-        return self.damage(after), gradient(self.method, local, scene.mine), found.weights
+        error = float((target * np.abs(moved)).sum() / self.plan.targets.size)
+        return error, gradient(method, local, scene.mine(claims)), found.weights
 
 
 class _Trials(_Search):
@@ -188,23 +204,17 @@ class _Trials(_Search):
 
     def best(self, steps: int, seed: int, progress: Progress) -> Reals:
         plan, rng = self.plan, np.random.default_rng([seed, 3])
-        middle, extreme = self.before[plan.items], extreme_values(plan, self.before)
-        candidates = [plan.clip(middle + share * (extreme - middle)) for share in SHARES]
+        candidates = [self.part_of_the_way(share) for share in SHARES] + [self.extreme, random_values(plan, seed)]
         candidates += [_Gradients(plan, other).best(steps, seed, progress) for other in (CRH(), GTM())]
-        candidates += [random_values(plan, seed)]
-        scored = [(self._error(values), values) for values in candidates]
-        error, values = max(scored, key=lambda pair: pair[0])
+        error, values = self.best_of(candidates)
         width = 0.25 * (plan.high - plan.low)
         for number in range(steps):
             changed = rng.random(values.size) < 0.2
             trial = plan.clip(values + changed * rng.normal(0, width, values.size))
-            reached = self._error(trial)
+            reached = self.error(trial)
             if reached > error:
                 error, values = reached, trial
             else:
                 width = max(0.9 * width, LEAST_STEP * (plan.high - plan.low))
             progress(number, error)
         return values
-
-    def _error(self, values: Reals) -> float:
-        return self.damage(self.method.fit(self.plan.poisoned(values)).estimates)

@@ -17,7 +17,7 @@ from robustagg.truth.estimators import CRH, GTM, Method, fsum
 class Local(NamedTuple):
     """The answers to the items that malicious workers answer, and where truth discovery has ended."""
 
-    item: NDArray[np.int64]
+    item: NDArray[np.int32]
     """(a,): of each answer, 0 .. m - 1."""
     worker: NDArray[np.int32]
     x: Reals

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustagg import errors
-from robustagg.kernels import truth as kernels
 from robustagg.kernels.interface_truth import Codes, Reals
-from robustagg.truth.claims import Claims
+from robustagg.truth.claims import Claims, build
+from robustagg.truth.estimators import Method
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +39,7 @@ class Plan:
 def plan(
     claims: Any, *, workers: int, items: Sequence[Any] | None, answers: int | None, low: float, high: float, seed: int
 ) -> Plan:
-    """Draws what each malicious worker answers: as many of the attacked items as an honest worker answers on average."""
+    """Draws what each malicious worker answers: as many attacked items as an honest worker answers on average."""
     claims = Claims.of(claims)
     if claims.categories is not None:
         raise errors.no_attack_on("categories")
@@ -63,45 +63,45 @@ def plan(
 
 
 class Scene:
-    """The poisoned answers of a plan, whose malicious answers can be changed without building everything anew.
+    """The items that malicious workers answer, with all their answers: what an attack changes.
 
-    Only the rows of the items that they answer are sorted again: an attack of a thousand answers costs a pass over all
-    answers per iteration of truth discovery, and little besides.
+    Truth discovery is run on these alone, with the workers' losses on all other items as honest answers have left them:
+    a search does not pass over all answers at every step. Where every item is answered, nothing is left out.
     """
 
-    def __init__(self, plan: Plan, values: Reals) -> None:
-        self.plan = plan
-        self.claims = plan.poisoned(values)
-        self.claims.median, self.claims.spread  # noqa: B018 - cached: changed in place from here on
+    def __init__(self, plan: Plan, method: Method) -> None:
+        claims, self.method = plan.claims, method
         self.items = np.unique(plan.items)
-        starts = self.claims.answers.starts
-        counts = starts[self.items + 1] - starts[self.items]
-        self.starts = np.concatenate([[0], np.cumsum(counts)])
-        self.item = np.repeat(np.arange(self.items.size), counts)  # of each touched answer, among self.items
-        self.rows = np.arange(self.item.size) - self.starts[self.item] + starts[self.items[self.item]]
-        ids = {name: k for k, name in enumerate(self.claims.workers.tolist())}
-        own = np.array([ids[name] for name in plan.names], np.int64)[plan.workers]
-        self.honest = ~np.isin(self.claims.answers.workers[self.rows], own)
-        honest_rows = self.rows[self.honest]
-        self._who = np.concatenate([self.claims.answers.workers[honest_rows], own.astype(np.int32)])
-        self._honest_values = self.claims.answers.values[honest_rows]
-        self._where = np.concatenate([self.item[self.honest], np.searchsorted(self.items, plan.items)])
-        self.mine = np.empty(0, np.int64)  # where each malicious answer is among the touched
-        self.write(values)
-
-    def write(self, values: Reals) -> None:
-        """Puts the malicious answers in place."""
-        what = np.concatenate([self._honest_values, values]) + 0.0
-        order = np.lexsort((self._who, what, self._where))
-        place = np.empty(order.size, np.int64)
-        place[order] = np.arange(order.size)
-        self.mine = place[self._honest_values.size :]
-        self.who, self.values = self._who[order], what[order]
-        answers, (mean, deviation) = self.claims.answers, self.claims.spread
-        answers.workers[self.rows], answers.values[self.rows] = self.who, self.values
-        counts = np.diff(self.starts)
-        first = self.starts[:-1]
-        self.claims.median[self.items] = (
-            0.5 * self.values[first + (counts - 1) // 2] + 0.5 * self.values[first + counts // 2]
+        begin, end = claims.answers.starts[self.items], claims.answers.starts[self.items + 1]
+        own = np.repeat(np.arange(self.items.size), end - begin)
+        rows = np.arange(own.size) - np.repeat(np.cumsum(end - begin) - (end - begin), end - begin) + begin[own]
+        self._honest = own.astype(np.int32), claims.answers.workers[rows], claims.answers.values[rows]
+        self._mine = (
+            np.searchsorted(self.items, plan.items).astype(np.int32),
+            plan.workers + np.int32(claims.workers.size),
         )
-        mean[self.items], deviation[self.items] = kernels.active().spread_answers(self.starts, self.values)
+        self.count = claims.workers.size + len(plan.names)
+        self.counts = np.r_[claims.per_worker, np.bincount(plan.workers, minlength=len(plan.names))]
+        self.elsewhere = np.r_[self._elsewhere(claims), np.zeros(len(plan.names))]
+
+    def _elsewhere(self, claims: Claims) -> Reals:
+        """(K,): the honest workers' losses on the other items."""
+        part = self.method.part(claims)
+        found = self.method.discover([part], claims.per_worker)
+        here = build(self.items, claims.workers, *self._honest)
+        again = self.method.discover([self.method.part(here)], claims.per_worker, found.weights).losses[0]
+        losses: Reals = found.losses[0] * self.method.unit(claims) - again * self.method.unit(here)
+        return np.maximum(losses, 0.0)
+
+    def claims(self, values: Reals) -> Claims:
+        """All answers to these items, the malicious ones as given."""
+        items, workers, what = (np.concatenate(pair) for pair in zip(self._honest, (*self._mine, values), strict=True))
+        return build(self.items, np.arange(self.count), items, workers, what)
+
+    def mine(self, claims: Claims) -> NDArray[np.int64]:
+        """Where each malicious answer is among the claims' answers."""
+        cells = claims.item_of.astype(np.int64) * self.count + claims.answers.workers
+        wanted = self._mine[0].astype(np.int64) * self.count + self._mine[1]
+        order = np.argsort(cells)
+        places: NDArray[np.int64] = order[np.searchsorted(cells, wanted, sorter=order)]
+        return places
