@@ -19,7 +19,13 @@ from robustagg import truth
 BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"
 EMOTION = Path(os.environ.get("ROBUSTAGG_TEST_DATA", BESIDE)) / "emotion"
 emotion_data = pytest.mark.skipif(not EMOTION.exists(), reason="the Emotion data are not beside the project")
-ITERATED = [truth.CRH(), truth.CRH(loss="absolute"), truth.CRH(normalize="count"), truth.CRH(variant="max"), truth.GTM()]
+ITERATED = [
+    truth.CRH(),
+    truth.CRH(loss="absolute"),
+    truth.CRH(normalize="count"),
+    truth.CRH(variant="max"),
+    truth.GTM(),
+]
 
 
 def crowd(n: int = 60, k: int = 12, per: int = 5, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -171,12 +177,19 @@ def test_shift_and_scale_of_items(method):
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(
-        st.tuples(st.integers(0, 3), st.integers(0, 4), st.floats(-1e150, 1e150)), min_size=1, max_size=15, unique_by=lambda a: a[:2]
+        st.tuples(st.integers(0, 3), st.integers(0, 4), st.floats(-1e150, 1e150)),
+        min_size=1,
+        max_size=15,
+        unique_by=lambda a: a[:2],
     ),
-    st.sampled_from([*ITERATED, truth.Mean(), truth.Median(), truth.CATD(), truth.MWA(truth.CRH(), 3), truth.Reputation()]),
+    st.sampled_from(
+        [*ITERATED, truth.Mean(), truth.Median(), truth.CATD(), truth.MWA(truth.CRH(), 3), truth.Reputation()]
+    ),
 )
 def test_estimates_lie_among_the_items_answers_and_weights_are_finite(answers, method):
-    result = (truth.Reputation() if isinstance(method, truth.Reputation) else method).fit(tuple(zip(*answers, strict=True)))
+    result = (truth.Reputation() if isinstance(method, truth.Reputation) else method).fit(
+        tuple(zip(*answers, strict=True))
+    )
     for item, estimate in zip(result.items.tolist(), result.estimates.tolist(), strict=True):
         own = [value for n, _, value in answers if n == item]
         slack = 1e-9 * max(max(own) - min(own), abs(max(own)) * 1e-3, abs(min(own)) * 1e-3, 1e-290)

@@ -192,7 +192,7 @@ class Reputation(Estimator):
         rejected = np.bincount(who[outside], minlength=per_worker.size)
         observed = kernels.active().beta_reputation(per_worker - rejected, rejected, 0.5, self.prior, self.prior_weight)
         reputation = self._ledger.score(claims.workers.tolist(), observed, number)
-        relative = np.minimum(np.divide(off, reach[n], out=np.zeros_like(off), where=off > 0), 1.0)
+        relative = np.divide(off, reach[n], out=outside.astype(np.float64), where=~outside & (off > 0))
         errors_squared = np.bincount(who, relative * relative, per_worker.size) * self.reach**2
         error = np.sqrt((errors_squared + PRIOR_ANSWERS) / (per_worker + PRIOR_ANSWERS))
         return _Judged(centre, reach, rejected, observed, reputation, self._trust(reputation) / error)

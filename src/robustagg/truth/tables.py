@@ -83,12 +83,12 @@ def _by_table_of_objects(column: NDArray[Any], what: str) -> tuple[NDArray[Any],
     seen: dict[Any, int] = {}
     codes = np.array([seen.setdefault(value, len(seen)) for value in column.tolist()], np.int32)
     for value in seen:
-        if isinstance(value, bool) or not isinstance(value, int | str):
+        if isinstance(value, bool) or not isinstance(value, int | np.integer | str):
             raise errors.bad_answer_id(what, int((codes == seen[value]).argmax()), value)
     ids = sorted(seen, key=lambda value: (isinstance(value, str), value))
     rank = np.empty(len(ids), np.int32)
     rank[[seen[value] for value in ids]] = np.arange(len(ids))
-    return ids_of(ids), rank[codes]
+    return ids_of([str(value) if isinstance(value, str) else int(value) for value in ids]), rank[codes]
 
 
 def ids_of(ids: list[Any]) -> NDArray[Any]:
