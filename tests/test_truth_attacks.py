@@ -236,7 +236,7 @@ def test_a_bad_past_counts_and_fades():
     quiet = truth.Claims.of((honest[0], np.array([names[w] if w < 3 else w for w in honest[1]], object), honest[2]))
     assert (wary.fit(quiet).weights[-3:] < 0.7 * fresh.fit(quiet).weights[-3:]).all()
     wary.fit(quiet, batch=40)  # the window has passed
-    assert wary.reputation("malicious-1") > 0.8
+    assert wary.reputation("malicious-1") == fresh.reputation("malicious-1")
 
 
 def test_a_batch_that_fails_leaves_no_trace():
@@ -244,7 +244,7 @@ def test_a_batch_that_fails_leaves_no_trace():
     defence.fit(batch(1, True))
     before = defence._ledger.state_dict()
     for bad, options in ((([], [], []), {}), (batch(2, False), {"batch": 1})):
-        with pytest.raises(ValueError, match="no answers|not later"):
+        with pytest.raises(ValueError, match=r"no answers|not later"):
             defence.fit(bad, **options)
     for name, value in defence._ledger.state_dict().items():
         assert_array_equal(value, before[name])

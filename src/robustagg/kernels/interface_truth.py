@@ -79,7 +79,7 @@ class TruthKernels(Protocol):
     """What a backend provides for truth discovery."""
 
     def group_answers(self, keys: Codes, count: int) -> tuple[Starts, Codes]:
-        """(count + 1,), (A,): where each key's answers start, and the answers' numbers, key by key, in their order. O(A)."""
+        """(count + 1,), (A,): where each key's answers start, and the answers' numbers, key by key, in order. O(A)."""
 
     def sort_answers(self, starts: Starts, workers: Codes, values: Reals) -> None:
         """Sorts each row in place, by value and then by worker. O(A log c)."""
