@@ -7,7 +7,7 @@
 #include <cstdint>
 
 #include "kernels.hpp"
-#include "parallel.hpp"
+#include "base/parallel.hpp"
 
 namespace ra::RA_ISA {
 

@@ -747,7 +747,7 @@ def unknown_item(item: object) -> ValueError:
 
 
 def unknown_table(path: object) -> ValueError:
-    return ValueError(f"cannot read {path}: its suffix must be .csv or .parquet")
+    return ValueError(f"{path} is no table of answers: its suffix must be .csv or .parquet")
 
 
 def no_attack_on(what: str) -> ValueError:

@@ -19,6 +19,18 @@ app = typer.Typer(
     no_args_is_help=True, help="Truth discovery: what a crowd's answers are worth, and what poisons them."
 )
 
+
+def _table(path: Path | None) -> Path | None:
+    """A table that is going to be written: better refused now than after the work."""
+    arguments.in_a_folder(path)
+    if path is not None:
+        with arguments.usage():
+            writing.check_suffix(path)
+    return path
+
+
+TABLE: dict[str, Any] = {"dir_okay": False, "callback": _table}
+
 Answers: TypeAlias = Annotated[Path, typer.Argument(help="A CSV or Parquet file, an answer a row.", show_default=False)]
 Item: TypeAlias = Annotated[str, typer.Option("--item", help="The column of the items.")]
 Worker: TypeAlias = Annotated[str, typer.Option("--worker", help="The column of the workers.")]
@@ -30,11 +42,9 @@ Params: TypeAlias = Annotated[
 ]
 Gold: TypeAlias = Annotated[Path | None, typer.Option("--gold", help="A CSV or Parquet file of true values.")]
 GoldValue: TypeAlias = Annotated[str | None, typer.Option("--gold-value", help="Its column of values.")]
-Out: TypeAlias = Annotated[
-    Path | None, typer.Option("--out", "-o", help="The estimates, .csv or .parquet.", **arguments.WRITTEN)
-]
+Out: TypeAlias = Annotated[Path | None, typer.Option("--out", "-o", help="The estimates, .csv or .parquet.", **TABLE)]
 Weights: TypeAlias = Annotated[
-    Path | None, typer.Option("--weights", help="The workers' weights, .csv or .parquet.", **arguments.WRITTEN)
+    Path | None, typer.Option("--weights", help="The workers' weights, .csv or .parquet.", **TABLE)
 ]
 Ledger: TypeAlias = Annotated[
     Path | None,
@@ -48,9 +58,7 @@ Seed: TypeAlias = Annotated[int, typer.Option("--seed", "-s", help="Of all draws
 AttackName: TypeAlias = Annotated[str, typer.Option("--attack", "-a", help="random, maximum or optimised.")]
 Workers: TypeAlias = Annotated[int, typer.Option("--malicious", help="How many malicious workers.")]
 Knowledge: TypeAlias = Annotated[float, typer.Option("--knowledge", help="Share of honest workers that they know.")]
-Poisoned: TypeAlias = Annotated[
-    Path, typer.Option("--out", "-o", help="All answers, .csv or .parquet.", **arguments.WRITTEN)
-]
+Poisoned: TypeAlias = Annotated[Path, typer.Option("--out", "-o", help="All answers, .csv or .parquet.", **TABLE)]
 Shares: TypeAlias = Annotated[str, typer.Option("--malicious", help="Shares of all workers, FIRST:LAST:STEP.")]
 Methods: TypeAlias = Annotated[list[str] | None, typer.Option("--method", "-m", help="Repeatable; see fit.")]
 Attacks: TypeAlias = Annotated[
@@ -58,7 +66,7 @@ Attacks: TypeAlias = Annotated[
 ]
 Seeds: TypeAlias = Annotated[int, typer.Option("--seeds", help="Over how many seeds cells are averaged.")]
 Steps: TypeAlias = Annotated[int, typer.Option("--steps", help="Of the attacks that search.")]
-Picture: TypeAlias = Annotated[Path, typer.Option("--out", "-o", help=arguments.PICTURE, **arguments.WRITTEN)]
+Picture: TypeAlias = Annotated[Path, typer.Option("--out", "-o", **arguments.DRAWN)]
 
 
 @app.command()

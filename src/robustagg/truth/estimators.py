@@ -517,15 +517,6 @@ def positions(ids: NDArray[Any], some: NDArray[Any]) -> NDArray[np.int64]:
     return np.array([place[v] for v in some.tolist()], np.int64)
 
 
-def series(items: NDArray[Any], estimates: NDArray[Any]) -> Any:
-    """A pandas Series by task."""
-    try:
-        import pandas
-    except ImportError as cause:
-        raise errors.optional_package("pandas", "truth") from cause
-    return pandas.Series(estimates, index=pandas.Index(items, name="task"), name="estimate")
-
-
 def _categorical(claims: Claims, location: int) -> Part:
     nothing = np.zeros(claims.items.size)
     return Part(claims.answers, Scale(nothing, nothing, nothing), location, SQUARED)

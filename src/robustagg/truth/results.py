@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from robustagg import errors
+
 _SHOWN = 10  # lines of a printed result
 
 
@@ -73,10 +75,18 @@ class Result:
         }
 
     def to_frame(self) -> Any:
-        """The estimates as a pandas Series by item, named "estimate" (the index "task")."""
-        from robustagg.truth.estimators import series
+        """The estimates as a pandas Series by item, named "estimate" (the index "task").
 
-        return series(self.items, self.estimates)
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as cause:
+            raise errors.optional_package("pandas", "truth") from cause
+        return pandas.Series(self.estimates, index=pandas.Index(self.items, name="task"), name="estimate")
 
     def __str__(self) -> str:
         state = "converged" if self.converged else "not converged"

@@ -24,17 +24,21 @@ def write_columns(path: str | Path, columns: Mapping[str, NDArray[Any]]) -> None
         If its suffix is neither.
     """
     path = Path(path)
+    check_suffix(path)
     partial = path.with_name(f"{path.name}.partial")
     try:
         if path.suffix.lower() == ".parquet":
             _write_parquet(partial, columns)
-        elif path.suffix.lower() == ".csv":
-            _write_csv(partial, columns)
         else:
-            raise errors.unknown_table(path)
+            _write_csv(partial, columns)
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def check_suffix(path: Path) -> None:
+    if path.suffix.lower() not in (".csv", ".parquet"):
+        raise errors.unknown_table(path)
 
 
 def answers(claims: Claims) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from crowds import crowd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
@@ -14,7 +15,6 @@ from robustagg.truth.attacks import ascent, gradients
 from robustagg.truth.attacks.plan import Scene, plan
 from robustagg.truth.compare import compare
 from robustagg.truth.defences import split
-from test_truth import crowd
 
 RANGE = {"low": -100.0, "high": 100.0}
 ATTACKS = {"random": attacks.random, "maximum": attacks.maximum, "optimised": attacks.optimised}
