@@ -257,14 +257,14 @@ def test_compare():
     answers = truth.Claims.of(crowd(per=6))
     gold = dict(enumerate(truth.Mean().fit(answers).estimates.tolist()))
     found = compare(answers, shares=[0, 0.2], steps=3, gold=gold, **RANGE)
-    assert len(found.cells) == 4 * 7 * 2
+    assert len(found.cells) == 5 * 7 * 2
     assert all(cell.error == 0 for cell in found.of(share=0.0))
-    for name in ("random", "maximum", "optimised"):
+    for name in ("random", "high", "maximum", "optimised"):
         own, crh = (found.of(attack=name, method=m, share=0.2)[0] for m in ("reputation", "crh"))
         assert own.error < crh.error
         assert own.mae < crh.mae
     header, lines = found.table("mae")
-    assert (header, len(lines)) == (["attack", "method", "0%", "20%"], 28)
+    assert (header, len(lines)) == (["attack", "method", "0%", "20%"], 35)
     for bad in ({"shares": [1.0]}, {"shares": [0], "methods": ["crh+luck"]}, {"shares": [0], "attack_names": ["luck"]}):
         with pytest.raises(ValueError, match="must be"):
             compare(answers, **RANGE, **bad)

@@ -17,7 +17,7 @@ from robustagg.truth.metrics import estimation_error, gold_error
 from robustagg.truth.reputation import Reputation
 from robustagg.truth.results import Result
 
-ATTACKS = ("random", "maximum", "optimised", "adaptive")
+ATTACKS = ("random", "high", "maximum", "optimised", "adaptive")
 DEFENDED = ("mwa", "mie")
 NAMES = (*METHODS, "reputation", *(f"{method}+{defence}" for method in ("crh", "gtm") for defence in DEFENDED))
 GROUPS = 5
@@ -125,6 +125,7 @@ def compare(
     methods : sequence of str
         See :func:`estimator`. MIE is told how many workers are malicious.
     attack_names : sequence of str
+        "high" is the maximum attack that always takes `high`, "maximum" takes the farther end of the range;
         "optimised" is against the method without its defence, for "reputation" against CRH; "adaptive" is against the
         method with its defence.
     gold : mapping, optional
@@ -187,8 +188,9 @@ def _attacked(
     common: dict[str, Any] = {"workers": malicious, "low": span[0], "high": span[1], "seed": seed}
     if attack == "random":
         poisoned = attacks.random(claims, **common)
-    elif attack == "maximum":
-        poisoned = attacks.maximum(claims, undefended, **common)
+    elif attack in ("high", "maximum"):
+        extreme = "max" if attack == "high" else "far"
+        poisoned = attacks.maximum(claims, undefended, extreme=extreme, **common)
     else:
         known = undefended if attack == "optimised" else victim.victim()
         poisoned = attacks.optimised(claims, known, steps=steps, **common)
