@@ -6,8 +6,8 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "kernels.hpp"
 #include "base/parallel.hpp"
+#include "kernels.hpp"
 
 namespace ra::RA_ISA {
 

@@ -21,17 +21,23 @@ struct Sum {
 
 class Losses {
   public:
-    Losses(const Answers& answers, Sum* sums) : answers_(answers), sums_(sums) {}
+    Losses(const Answers& answers, Sum* sums)
+        : coarse_(answers.coarse),
+          step_(1.0 / answers.coarse),
+          fine_(answers.fine),
+          workers_(answers.workers),
+          sums_(sums) {}
 
     void add(std::int64_t a, double loss) const {
-        const std::int64_t steps = whole(loss * answers_.coarse);
-        Sum& sum = sums_[answers_.workers[a]];
+        const std::int64_t steps = whole(loss * coarse_);
+        Sum& sum = sums_[workers_[a]];
         sum.coarse += steps;
-        sum.fine += whole((loss - static_cast<double>(steps) * (1.0 / answers_.coarse)) * answers_.fine);
+        sum.fine += whole((loss - static_cast<double>(steps) * step_) * fine_);
     }
 
   private:
-    const Answers& answers_;
+    const double coarse_, step_, fine_;
+    const std::int32_t* workers_;
     Sum* sums_;
 };
 
