@@ -54,7 +54,6 @@ struct Bits {
     std::size_t row_bytes;
 };
 
-
 // What rows that are marked as shrunk are multiplied by, lest their products overflow.
 constexpr double shrink = 0x1p-576;
 

@@ -173,6 +173,7 @@ def other_value(
 
 def other_kind(client: object, path: Sequence[object], kind: object, reference: object, expected: object) -> TypeError:
     return TypeError(f"client {client!r}{_at(path)}: {kind}, but client {reference!r} sent {expected}")
+    return TypeError(f"client {client!r}{_at(path)}: a {kind or 'leaf'}, but client {reference!r} sent a {expected}")
 
 
 def nobody_usable(faults: Sequence[Exception]) -> Exception:
