@@ -49,6 +49,7 @@ def picture(comparison: Comparison, path: str | Path) -> None:
                 [100 * cell.share for cell in cells], [cell.error for cell in cells], label=method, **_style(method)
             )
         _dress(axes, attack)
+    panels[0].set_ylim(bottom=0)  # of all panels, once all lines are there
     panels[0].set_ylabel("estimation error [units of the answers]", color=INK)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower left", ncols=len(labels), frameon=False, labelcolor=INK)
@@ -65,7 +66,6 @@ def _style(method: str) -> dict[str, Any]:
 def _dress(axes: Any, title: str) -> None:
     axes.set_title(title, loc="left", fontsize=11, color=INK)
     axes.set_xlabel("malicious workers [% of all]", color=INK)
-    axes.set_ylim(bottom=0)
     axes.tick_params(colors=INK, length=3)
     axes.grid(axis="y", color="#DDDDDD", linewidth=0.8)
     axes.set_axisbelow(True)
