@@ -173,7 +173,6 @@ def other_value(
 
 def other_kind(client: object, path: Sequence[object], kind: object, reference: object, expected: object) -> TypeError:
     return TypeError(f"client {client!r}{_at(path)}: {kind}, but client {reference!r} sent {expected}")
-    return TypeError(f"client {client!r}{_at(path)}: a {kind or 'leaf'}, but client {reference!r} sent a {expected}")
 
 
 def nobody_usable(faults: Sequence[Exception]) -> Exception:
@@ -692,9 +691,6 @@ def converter_stopped(fault: str) -> Unreadable:
 
 def worker_gone(package: str) -> OSError:
     return OSError(f"the process that reads files with {package} has ended: does 'import {package}' work?")
-def other_order(name: str, fortran: bool) -> Unreadable:
-    ours, theirs = ("Fortran", "C") if fortran else ("C", "Fortran")
-    return Unreadable(f"tensor {shown(name)} is stored in {ours} order, where most clients sent {theirs} order")
 
 
 # --- truth discovery ------------------------------------------------------------------------------------------------

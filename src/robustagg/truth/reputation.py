@@ -17,6 +17,7 @@ from robustagg.truth.claims import Claims
 from robustagg.truth.estimators import Estimator, check_iteration
 from robustagg.truth.results import Result
 
+LABEL = "truth.Reputation"  # in ledgers
 LEAST_SPREAD = 0.05  # of reputations: differences of this size are no sign of malice
 TO_SIGMA = 1.4826  # standard deviations in a median absolute deviation
 SETTLED = 1e-4  # of all answers: so few judgements that still change are none
@@ -108,8 +109,10 @@ class Reputation(Estimator):
         if not 0 <= self.prior <= 1:
             raise errors.out_of_range("prior", self.prior, "at least 0 and at most 1")
         check_iteration(self.max_iter, 1.0)
+        if self.window is not None and not 1 <= self.window <= ledger.WINDOW:
+            raise errors.out_of_range("window", self.window, f"from 1 to {ledger.WINDOW}, or None")
         self._ledger = ledger.Ledger(self.decay, self.window)
-        self._record: ledger.RoundRecord | None = None
+        self._past = ledger.Past()
 
     @property
     def last_batch(self) -> int | None:
@@ -157,9 +160,11 @@ class Reputation(Estimator):
         estimates = judged.centre + np.divide(off, total, out=np.zeros_like(off), where=total > 0)
         reasons = self._reasons(claims, judged)
         ids, accepted = claims.workers.tolist(), claims.per_worker - judged.rejected
-        seen = accepted, judged.rejected, judged.observed, judged.reputation, judged.weights
-        self._record = ledger.RoundRecord(number, "truth.Reputation", ids, judged.weights > 0, *seen, reasons)
+        seen = accepted, judged.rejected, judged.observed, judged.reputation
+        facts = dict(zip(("accepted", "rejected", "observed", "reputation"), seen, strict=True))
+        record = ledger.RoundRecord(number, LABEL, ids, judged.weights > 0, judged.weights.copy(), reasons, facts)
         self._ledger.commit(ids, judged.observed, number)
+        self._past.add(record)
         remarks = tuple(claims.remarks())
         return Result(
             str(self), claims.items, claims.workers, estimates, judged.weights, iterations, converged,
@@ -219,9 +224,12 @@ class Reputation(Estimator):
         Raises
         ------
         InvalidLedger, OSError
-            As :func:`robustagg.ledger.save`.
+            As :func:`robustagg.ledger.saving`.
         """
-        ledger.save(path, {f.name: getattr(self, f.name) for f in fields(self)}, self._ledger, self._record)
+        parameters = {f.name: getattr(self, f.name) for f in fields(self)}
+        state = ledger.State(LABEL, parameters, self._ledger.round, reputation=self._ledger)
+        with ledger.saving(path, state, self._past):
+            pass
 
     @classmethod
     def load(cls, path: str | Path) -> Reputation:
@@ -232,10 +240,9 @@ class Reputation(Estimator):
         FileNotFoundError, InvalidLedger, OSError
             As :func:`robustagg.ledger.load`; also where the ledger is another rule's.
         """
-        parameters, memory = ledger.load(path)
-        known = {f.name for f in fields(cls)}
-        if parameters.keys() != known:
+        state, past = ledger.load(path)
+        if state.rule != LABEL or state.reputation is None:
             raise errors.other_rules_ledger(path, cls.__name__)
-        defence = cls(**parameters)
-        defence._ledger = memory
+        defence = cls(**state.parameters)
+        defence._ledger, defence._past = state.reputation, past
         return defence

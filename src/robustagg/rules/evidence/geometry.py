@@ -32,13 +32,17 @@ class Relation:
 
     @property
     def distances(self) -> Floats:
-        """(n,) distances from the reference."""
-        return np.asarray(np.sqrt(np.maximum(self.squares, 0.0)) * self.unit)
+        """(n,) distances from the reference; what is longer than the largest number counts as that."""
+        return self._lengths(self.squares)
 
     @property
     def norms(self) -> Floats:
-        """(n,) lengths of the rows."""
-        return np.asarray(np.sqrt(np.maximum(self.lengths, 0.0)) * self.unit)
+        """(n,) lengths of the rows; what is longer than the largest number counts as that."""
+        return self._lengths(self.lengths)
+
+    def _lengths(self, squares: Floats) -> Floats:
+        roots = np.sqrt(np.maximum(squares, 0.0))
+        return np.asarray(np.minimum(roots, np.finfo(np.float64).max / self.unit) * self.unit)
 
 
 @dataclass(frozen=True, eq=False)
