@@ -57,6 +57,22 @@ struct Bits {
 // What rows that are marked as shrunk are multiplied by, lest their products overflow.
 constexpr double shrink = 0x1p-576;
 
+// Answers of `count` workers to `items` items, item by item, sorted by value and then by worker: see csrc/truth/.
+struct Answers {
+    const std::int64_t* starts;
+    const std::int32_t* workers;
+    const double* values;
+    std::size_t items, size, count;
+    double coarse, fine;  // units of a worker's sum of losses
+};
+
+struct ItemScale {
+    const double *centre, *inverse, *factor;
+};
+
+enum class Location { mean, median, vote, share };
+enum class Loss { squared, absolute };
+
 // Outputs typed void* have the compute type: double for f64 rows, float for all others.
 #define RA_KERNELS(X)                                                                                              \
     X(finite, void, (const RowsView&, bool* out, int threads))                                                     \
@@ -85,7 +101,20 @@ constexpr double shrink = 0x1p-576;
     X(repeated_median, bool, (const RowsView&, Intercept, void* slope, void* intercept, int threads))              \
     X(residual_weights, bool, (const RowsView&, const Residual&, std::int64_t* total, int threads))                \
     X(residual_mean, bool,                                                                                         \
-      (const RowsView&, const double* weights, const Residual&, double threshold, Result out, int threads))
+      (const RowsView&, const double* weights, const Residual&, double threshold, Result out, int threads))        \
+    X(group_answers, void,                                                                                         \
+      (const std::int32_t* keys, std::size_t size, std::size_t count, std::int64_t* starts, std::int32_t* order))  \
+    X(sort_answers, void,                                                                                          \
+      (const std::int64_t* starts, std::size_t items, std::int32_t* workers, double* values, int threads))         \
+    X(spread_answers, void,                                                                                        \
+      (const std::int64_t* starts, std::size_t items, const double* values, double smallest, double* mean,         \
+       double* deviation, int threads))                                                                            \
+    X(truth_step, void,                                                                                            \
+      (const Answers&, const ItemScale&, const double* weights, double prior, Location, Loss, double* truth,       \
+       double* losses, int threads))                                                                               \
+    X(group_medians, void,                                                                                         \
+      (const Answers&, const ItemScale&, const double* weights, const std::int32_t* groups, std::size_t count,     \
+       double* out, int threads))
 
 #ifdef RA_ISA
 namespace RA_ISA {

@@ -12,7 +12,12 @@ import pytest
 import robustagg as ra
 from robustagg import kernels
 
-MISSING = {f"robustagg.kernels.{name}" for name in kernels.BACKENDS if name not in kernels.available()}
+MISSING = {
+    f"robustagg.kernels.{name}{of}"
+    for name in kernels.BACKENDS
+    if name not in kernels.available()
+    for of in ("", "_truth")
+}
 MODULES = [m.name for m in pkgutil.walk_packages(ra.__path__, "robustagg.") if "_native" not in m.name]
 MODULES = [name for name in MODULES if name not in MISSING]
 PUBLIC = [name for name in ra.__all__ if callable(getattr(ra, name))]

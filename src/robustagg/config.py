@@ -12,7 +12,7 @@ from robustagg import errors, kernels
 
 __version__ = importlib.metadata.version("robustagg")
 
-OPTIONAL = ("numba", "safetensors", "torch", "sklearn", "matplotlib", "rich", "typer")
+OPTIONAL = ("numba", "safetensors", "torch", "sklearn", "matplotlib", "rich", "typer", "pandas", "pyarrow", "scipy")
 
 
 def config() -> dict[str, Any]:

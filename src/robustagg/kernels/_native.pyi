@@ -99,3 +99,39 @@ def beta_reputation(
 def decayed_score(
     rounds: NDArray[np.int64], observed: NDArray[np.float64], now: int, decay: float, window: int, /
 ) -> NDArray[np.float64]: ...
+def group_answers(keys: NDArray[np.int32], count: int, /) -> tuple[NDArray[np.int64], NDArray[np.int32]]: ...
+def sort_answers(
+    starts: NDArray[np.int64], workers: NDArray[np.int32], values: NDArray[np.float64], threads: int, /
+) -> None: ...
+def spread_answers(
+    starts: NDArray[np.int64], values: NDArray[np.float64], smallest: float, threads: int, /
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
+def truth_step(
+    starts: NDArray[np.int64],
+    workers: NDArray[np.int32],
+    values: NDArray[np.float64],
+    count: int,
+    coarse: float,
+    fine: float,
+    centre: NDArray[np.float64],
+    inverse: NDArray[np.float64],
+    factor: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    prior: float,
+    location: int,
+    loss: int,
+    threads: int,
+    /,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
+def group_medians(
+    starts: NDArray[np.int64],
+    workers: NDArray[np.int32],
+    values: NDArray[np.float64],
+    centre: NDArray[np.float64],
+    inverse: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    groups: NDArray[np.int32],
+    count: int,
+    threads: int,
+    /,
+) -> NDArray[np.float64]: ...

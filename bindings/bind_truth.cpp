@@ -1,0 +1,100 @@
+#include "common.hpp"
+
+namespace {
+
+using Codes = Vector<std::int32_t>;
+using Starts = Vector<std::int64_t>;
+using Reals = Vector<double>;
+
+std::size_t size_of(const py::array& array) { return static_cast<std::size_t>(array.size()); }
+
+std::size_t items_of(const Starts& starts) {
+    if (starts.ndim() != 1 || starts.size() == 0) throw py::type_error("starts must be (N + 1,)");
+    return size_of(starts) - 1;
+}
+
+ra::Answers answers_of(const Starts& starts, const Codes& workers, const Reals& values, std::size_t count,
+                       double coarse, double fine) {
+    require_vector(values, size_of(workers), py::dtype::of<double>(), "values");
+    return {starts.data(), workers.data(), values.data(), items_of(starts), size_of(workers), count, coarse, fine};
+}
+
+ra::ItemScale scale_of(const Reals& centre, const Reals& inverse, const Reals& factor, std::size_t items) {
+    for (const Reals* vector : {&centre, &inverse, &factor})
+        require_vector(*vector, items, py::dtype::of<double>(), "a scale");
+    return {centre.data(), inverse.data(), factor.data()};
+}
+
+py::tuple group_answers(const Codes& keys, std::size_t count) {
+    Starts starts(count + 1);
+    Codes order(size_of(keys));
+    {
+        auto* to = starts.mutable_data();
+        auto* places = order.mutable_data();
+        const py::gil_scoped_release release;
+        ra::kernels().group_answers(keys.data(), size_of(keys), count, to, places);
+    }
+    return py::make_tuple(starts, order);
+}
+
+void sort_answers(const Starts& starts, Codes& workers, Reals& values, int threads) {
+    require_vector(values, size_of(workers), py::dtype::of<double>(), "values");
+    const std::size_t items = items_of(starts);
+    auto* who = workers.mutable_data();
+    auto* what = values.mutable_data();
+    const py::gil_scoped_release release;
+    ra::kernels().sort_answers(starts.data(), items, who, what, threads);
+}
+
+py::tuple spread_answers(const Starts& starts, const Reals& values, double smallest, int threads) {
+    const std::size_t items = items_of(starts);
+    Reals mean(items), deviation(items);
+    {
+        auto *m = mean.mutable_data(), *s = deviation.mutable_data();
+        const py::gil_scoped_release release;
+        ra::kernels().spread_answers(starts.data(), items, values.data(), smallest, m, s, threads);
+    }
+    return py::make_tuple(mean, deviation);
+}
+
+py::tuple truth_step(const Starts& starts, const Codes& workers, const Reals& values, std::size_t count, double coarse,
+                     double fine, const Reals& centre, const Reals& inverse, const Reals& factor, const Reals& weights,
+                     double prior, int location, int loss, int threads) {
+    const ra::Answers answers = answers_of(starts, workers, values, count, coarse, fine);
+    const ra::ItemScale scale = scale_of(centre, inverse, factor, answers.items);
+    require_vector(weights, count, py::dtype::of<double>(), "weights");
+    Reals truth(answers.items), losses(count);
+    {
+        auto *t = truth.mutable_data(), *l = losses.mutable_data();
+        const py::gil_scoped_release release;
+        ra::kernels().truth_step(answers, scale, weights.data(), prior, static_cast<ra::Location>(location),
+                                 static_cast<ra::Loss>(loss), t, l, threads);
+    }
+    return py::make_tuple(truth, losses);
+}
+
+py::array group_medians(const Starts& starts, const Codes& workers, const Reals& values, const Reals& centre,
+                        const Reals& inverse, const Reals& weights, const Codes& groups, std::size_t count,
+                        int threads) {
+    const ra::Answers answers = answers_of(starts, workers, values, size_of(weights), 1.0, 1.0);
+    const ra::ItemScale scale = scale_of(centre, inverse, inverse, answers.items);
+    require_vector(groups, answers.count, py::dtype::of<std::int32_t>(), "groups");
+    Reals out(answers.items);
+    {
+        auto* to = out.mutable_data();
+        const py::gil_scoped_release release;
+        ra::kernels().group_medians(answers, scale, weights.data(), groups.data(), count, to, threads);
+    }
+    return out;  // counts a reference: the GIL is needed
+}
+
+}  // namespace
+
+void register_truth(py::module_& m) {
+    m.def("group_answers", &group_answers);
+    m.def("sort_answers", &sort_answers, py::arg().noconvert(), py::arg().noconvert(), py::arg().noconvert(),
+          py::arg());
+    m.def("spread_answers", &spread_answers);
+    m.def("truth_step", &truth_step);
+    m.def("group_medians", &group_medians);
+}

@@ -1,0 +1,101 @@
+"""The primitives of truth discovery: answers in compressed rows, an item a row.
+
+Sums are taken of whole numbers: every term is rounded to a fixed unit, and whole numbers add up to the same in any
+order. So no result depends on threads, on the backend, or on the order in which workers, items or rows are listed;
+all backends agree bit for bit. Terms are first brought to a known range (by the item's largest weight, its median and
+its standard deviation), so that the unit is at most 2**-29 of a term of ordinary size, and for up to a hundred
+answers 2**-50.
+
+Callers have checked everything: finite values of at most LARGEST in size, codes in range, weights not negative.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Codes: TypeAlias = NDArray[np.int32]
+Starts: TypeAlias = NDArray[np.int64]
+Reals: TypeAlias = NDArray[np.float64]
+
+LARGEST = 2.0**500
+"""Answers beyond this (3e150) are not finite enough: their squares would not be."""
+
+SMALLEST = 2.0**-500
+"""Answers of an item that spread less than this are equal."""
+
+MEAN, MEDIAN, VOTE, SHARE = range(4)
+"""Where a truth lies: weighted mean, weighted median, category of most weight; or that, with a loss by shares."""
+
+SQUARED, ABSOLUTE = range(2)
+"""The loss of an answer beside it. VOTE has the loss 0 or 1; SHARE |e_c - p|^2, p the categories' shares of weight."""
+
+
+class Answers(NamedTuple):
+    """A answers of K workers to N items, item by item, sorted by value and then by worker."""
+
+    starts: Starts
+    """(N + 1,): item n has the answers starts[n] .. starts[n + 1] - 1."""
+    workers: Codes
+    """(A,) who, 0 .. K - 1."""
+    values: Reals
+    """(A,) what; of a categorical item the category's number."""
+    crowd: int
+    """K."""
+    units: tuple[float, float]
+    """From :func:`loss_units`."""
+
+
+class Scale(NamedTuple):
+    """How an item's answers are brought to a common range: z = (x - centre) * inverse."""
+
+    centre: Reals
+    """(N,)."""
+    inverse: Reals
+    """(N,): 1 / standard deviation; 0 where the answers are equal."""
+    factor: Reals
+    """(N,), 0 to 1: what the loss in z is multiplied by."""
+
+
+def loss_units(most_of_item: int, most_of_worker: int) -> tuple[float, float]:
+    """Steps per 1 of a worker's sum of losses, coarse and fine, with so many answers at most.
+
+    |z| of an item of c answers is at most sqrt(c) + 1, a loss at most four times its square. Sums stay below 2**62;
+    what the coarse step leaves over, the fine one counts.
+    """
+    bits, own = most_of_item.bit_length(), most_of_worker.bit_length()
+    coarse = 62 - own - (2 * z_bits(bits) + 2)
+    return 2.0**coarse, 2.0 ** (coarse + 61 - own)
+
+
+def z_bits(bits: int) -> int:
+    """sqrt(c) + 1 is less than 2 to this, for c below 2**bits."""
+    return (bits + 1) // 2 + 1
+
+
+class TruthKernels(Protocol):
+    """What a backend provides for truth discovery."""
+
+    def group_answers(self, keys: Codes, count: int) -> tuple[Starts, Codes]:
+        """(count + 1,), (A,): where each key's answers start, and the answers' numbers, key by key, in order. O(A)."""
+
+    def sort_answers(self, starts: Starts, workers: Codes, values: Reals) -> None:
+        """Sorts each row in place, by value and then by worker. O(A log c)."""
+
+    def spread_answers(self, starts: Starts, values: Reals) -> tuple[Reals, Reals]:
+        """((N,), (N,)): mean and population standard deviation of each row, which is sorted and not empty. O(A)."""
+
+    def truth_step(
+        self, answers: Answers, scale: Scale, weights: Reals, prior: float, location: int, loss: int
+    ) -> tuple[Reals, Reals]:
+        """((N,), (K,)): every item's truth in z, given the workers' weights, and every worker's loss beside it.
+
+        The mean is sum w z / (prior + sum w). The median is the least z with half of the weight at or below it, the
+        mean with the next where it is exactly half. Of categories with equal weight the first wins. Where all weights
+        of an item are zero, all count alike. VOTE and SHARE look at values, not at z. O(A).
+        """
+
+    def group_medians(self, answers: Answers, scale: Scale, weights: Reals, groups: Codes, count: int) -> Reals:
+        """(N,): in z, median over the groups of workers of the weighted mean within each; empty ones left out. O(A)."""

@@ -1,0 +1,20 @@
+"""The backend in force, of the primitives of truth discovery. See :mod:`robustagg.kernels.interface_truth`."""
+
+from __future__ import annotations
+
+import importlib
+from typing import cast
+
+from robustagg.kernels import active_name
+from robustagg.kernels.interface_truth import TruthKernels
+
+MODULES = {
+    "native": "robustagg.kernels.native_truth",
+    "numba": "robustagg.kernels.numba.truth",
+    "numpy": "robustagg.kernels.numpy_truth",
+}
+
+
+def active() -> TruthKernels:
+    """The module of the backend that :func:`robustagg.kernels.active_name` names."""
+    return cast(TruthKernels, importlib.import_module(MODULES[active_name()]))
