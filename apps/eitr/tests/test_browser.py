@@ -36,7 +36,7 @@ class Browser:
 
     def worker(self):
         workers = self.context.service_workers
-        return workers[0] if workers else self.context.wait_for_event("serviceworker", timeout=TIMEOUT)
+        return workers[-1] if workers else self.context.wait_for_event("serviceworker", timeout=TIMEOUT)
 
     def join(self, server: str) -> None:
         page = self.context.new_page()
@@ -77,15 +77,16 @@ def photograph(page, name: str, **options) -> None:
         page.screenshot(path=str(Path(PICTURES) / f"{name}.png"), **options)
 
 
-def kill_worker(context) -> None:
-    """Stop the service worker, as Chromium does with idle ones."""
-    page = context.new_page()
-    session = context.browser.new_browser_cdp_session() if context.browser else context.new_cdp_session(page)
-    page.goto("chrome://serviceworker-internals/")
-    page.locator("button.stop").first.click()
-    page.wait_for_timeout(500)
+def kill_worker(browser: Browser, page) -> None:
+    """Stop the service worker, as Chromium does with idle ones, and see that what it remembered is gone."""
+    browser.worker().evaluate("self.alive = true")
+    session = browser.context.new_cdp_session(page)
+    session.send("ServiceWorker.enable")
+    session.send("ServiceWorker.stopAllWorkers")
     session.detach()
-    page.close()
+    page.reload()  # the popup asks, and a new worker answers
+    page.wait_for_selector("#facts:has-text('Model 3')")
+    assert browser.context.service_workers[-1].evaluate("self.alive") is None
 
 
 def test_a_person_teaches_everybody(tmp_path):
@@ -126,14 +127,14 @@ def test_a_person_teaches_everybody(tmp_path):
                 person.send(*person.update())
             if number > 1:
                 popup.click("#learn")
-                popup.wait_for_function(f"document.querySelectorAll('#sent li').length === {number}")
+                popup.wait_for_selector(f"#sent li:nth-child({number})")
             assert rounds.tick(folder, Settings.read(folder))
         popup.click("#learn")
         popup.wait_for_selector("#facts:has-text('Model 3')")
+        kill_worker(browser, popup)
         page.close()
         popup.close()
 
-        kill_worker(context)
         page, popup = browser.visit("/outbreak-1003.html")  # another page of the fresh topic, with the new model
         assert popup.text_content("#name") == "Health"
         photograph(popup, "popup-learnt", clip=dict(x=0, y=0, width=360, height=330))
