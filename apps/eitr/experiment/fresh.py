@@ -2,8 +2,10 @@
 
     python experiment/fresh.py --seeds 3 --out experiment/results
 
-Fifty users label twenty messages each, with disagreement; every round a model per rule is trained as the extension trains it
-and aggregated by robustagg. Beside the frozen centralised classifier: accuracy and AUC on the fresh topic, and the old topics.
+Fifty users label twenty messages each, with disagreement; every round a model per rule is trained as the extension
+trains it
+and aggregated by robustagg. Beside the frozen centralised classifier: accuracy and AUC on the fresh topic, and the
+old topics.
 """
 
 from __future__ import annotations
@@ -15,9 +17,10 @@ from pathlib import Path
 
 import newsgroups
 import numpy as np
-import robustagg
 from eitr import features, model
 from sklearn.metrics import roc_auc_score
+
+import robustagg
 
 USERS, ITEMS, OLD_ITEMS = 50, 20, 5
 RULES = {
@@ -49,7 +52,7 @@ def kappa(said: np.ndarray) -> float:
 class Task:
     """One seed: the first model, the users' data, the tests."""
 
-    def __init__(self, seed: int, kind: str) -> None:
+    def __init__(self, seed: int, kind: str, epochs: int) -> None:
         texts = newsgroups.read(seed)
         every = [text for text, _ in texts.train]
         self.vocabulary = (
@@ -62,7 +65,7 @@ class Task:
         self.labels = {name: np.array([label for _, label in getattr(texts, name)]) for name in self.examples}
         start = model.initial(features.width(self.vocabulary), len(newsgroups.CLASSES), seed)
         self.first = model.added(
-            start, model.train(start, self.examples["train"], self.labels["train"], layers=model.WHOLE, epochs=3)
+            start, model.train(start, self.examples["train"], self.labels["train"], layers=model.WHOLE, epochs=epochs)
         )
         self.rng = np.random.default_rng(seed)
         self.said = votes(self.labels["pool"], USERS, self.rng)
@@ -93,10 +96,12 @@ class Task:
         }
 
 
-def federate(task: Task, users: list, rule: robustagg.Rule, layers: tuple[str, ...], rounds: int) -> dict:
+def federate(
+    task: Task, users: list, rule: robustagg.Rule, layers: tuple[str, ...], rounds: int, **training: float
+) -> dict:
     current, history, reputation = task.first, [], None
     for _ in range(rounds):
-        sent = [model.train(current, examples, labels, layers=layers, epochs=2, rate=0.05) for examples, labels in users]
+        sent = [model.train(current, examples, labels, layers=layers, **training) for examples, labels in users]
         result = rule.aggregate(sent)
         current = model.added(current, result.update)
         history.append(task.scores(current))
@@ -104,13 +109,22 @@ def federate(task: Task, users: list, rule: robustagg.Rule, layers: tuple[str, .
     kept = None if reputation is None else reputation.tolist()
     likely = model.log_probabilities(current, task.examples["fresh"])[:, HEALTH].tolist()
     truth = (task.labels["fresh"] == HEALTH).tolist()
-    return {"history": history, "reputation": kept, "likely": likely, "truth": truth, "weights": result.weights.tolist()}
+    return {
+        "history": history,
+        "reputation": kept,
+        "likely": likely,
+        "truth": truth,
+        "weights": result.weights.tolist(),
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=60)
+    parser.add_argument("--rate", type=float, default=0.05, help="of the users' training")
+    parser.add_argument("--epochs", type=int, default=2, help="of the users' training, a round")
+    parser.add_argument("--first-epochs", type=int, default=3, help="of the first model's training")
     parser.add_argument("--kinds", nargs="+", default=["tfidf", "hashed"])
     parser.add_argument("--whole", action="store_true", help="the whole network too")
     parser.add_argument("--out", type=Path, default=Path("experiment/results"))
@@ -119,7 +133,7 @@ def main() -> None:
     lines = []
     for seed in range(arguments.seeds):
         for kind in arguments.kinds:
-            task = Task(seed, kind)
+            task = Task(seed, kind, arguments.first_epochs)
             sizes = {name: len(labels) for name, labels in task.labels.items()}
             print(seed, kind, sizes, "kappa", round(kappa(task.said), 3), "frozen", task.scores(task.first), flush=True)
             for flipping in (0, 10):
@@ -127,7 +141,8 @@ def main() -> None:
                 for name, make in RULES.items():
                     for layers in (model.HEAD, model.WHOLE) if arguments.whole else (model.HEAD,):
                         began = time.time()
-                        found = federate(task, users, make(), layers, arguments.rounds)
+                        training = dict(rate=arguments.rate, epochs=arguments.epochs)
+                        found = federate(task, users, make(), layers, arguments.rounds, **training)
                         where = dict(seed=seed, kind=kind, flipping=flipping, rule=name, layers=len(layers))
                         frozen = task.scores(task.first)
                         lines.append({**where, "kappa": kappa(task.said), "sizes": sizes, "frozen": frozen, **found})

@@ -26,7 +26,8 @@ PER_GROUP = 250
 
 @dataclass(frozen=True)
 class Texts:
-    """Old messages to train on and to be tested with; fresh ones, a pool for the users and a test. Labels are numbers."""
+    """Old messages to train on and to be tested with; fresh ones, a pool for the users and a test. Labels are
+    numbers."""
 
     train: list[tuple[str, int]]
     test: list[tuple[str, int]]
@@ -55,7 +56,9 @@ def read(seed: int) -> Texts:
     rng = np.random.default_rng(seed)
     fresh, by_group = [], {}
     for group, text in messages():
-        label = CLASSES.index(next((name for prefix, name in GROUPS.items() if group.startswith(prefix)), "Non-sensitive"))
+        label = CLASSES.index(
+            next((name for prefix, name in GROUPS.items() if group.startswith(prefix)), "Non-sensitive")
+        )
         if group.startswith(MARKED) and FRESH.search(text):
             fresh.append((text, label))
         else:

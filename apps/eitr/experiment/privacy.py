@@ -1,6 +1,6 @@
 """What an update gives away: prints what `eitr.privacy.MEASURED` holds.
 
-    python experiment/privacy.py
+python experiment/privacy.py
 """
 
 from __future__ import annotations

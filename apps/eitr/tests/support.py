@@ -12,11 +12,10 @@ from pathlib import Path
 
 import httpx
 import numpy as np
-from safetensors.numpy import save
-
 from eitr import corpus, site
 from eitr.people import Person
 from eitr.updates import expected
+from safetensors.numpy import save
 
 OPEN = {
     "invitation": "come-in",

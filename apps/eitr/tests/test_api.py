@@ -8,6 +8,7 @@ from eitr import rounds
 from eitr.settings import Settings
 from eitr.store import Store
 from safetensors.numpy import load
+
 from support import noise, people, running, serving
 
 
@@ -55,9 +56,8 @@ def test_tokens_are_kept_as_hashes(url, folder):
 def test_a_round_learns_the_fresh_topic_and_keeps_reputations(tmp_path):
     with serving(tmp_path) as url:
         for round in range(1, 4):
-            for person in people(url, 5) if round == 1 else crowd:
-                assert person.send(*person.update()).status_code == 201
-            crowd = people(url, 5)
+            for person in people(url, 5):
+                assert person.send(*person.update()).status_code == 201, round
             assert rounds.tick(tmp_path, Settings.read(tmp_path))
         published = Store(tmp_path).rounds()
         assert [line["state"] for line in published] == ["published"] * 3 + ["open"]

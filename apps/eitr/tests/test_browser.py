@@ -1,4 +1,5 @@
-"""End to end, in a real browser: consent, pages, a correction, training, a round, the new model, a killed worker; and what
+"""End to end, in a real browser: consent, pages, a correction, training, a round, the new model, a killed worker;
+and what
 left the browser meanwhile."""
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from eitr import corpus, demo, rounds
 from eitr.settings import EXTENSION, Settings
 from eitr.store import Store
 from safetensors.numpy import load
+
 from support import people, serving
 
 pytest.importorskip("playwright", reason="Playwright is not installed")
@@ -32,7 +34,9 @@ class Browser:
         self.context, self.site = context, site
         context.set_default_timeout(TIMEOUT)
         self.sent: list = []
-        context.on("request", lambda request: self.sent.append(request))  # Playwright marks handlers, a list's method cannot be
+        context.on(
+            "request", lambda request: self.sent.append(request)
+        )  # Playwright marks handlers, a list's method cannot be
 
     def worker(self):
         workers = self.context.service_workers
@@ -61,7 +65,8 @@ class Browser:
             tab = self.worker().evaluate(
                 """async (url) => {
                     const [tab] = await chrome.tabs.query({ url });
-                    return tab && (await chrome.storage.session.get(`page:${tab.id}`))[`page:${tab.id}`] ? tab.id : null;
+                    const key = `page:${tab?.id}`;
+                    return (await chrome.storage.session.get(key))[key] ? tab.id : null;
                 }""",
                 self.site + path,
             )
@@ -106,7 +111,7 @@ def test_a_person_teaches_everybody(tmp_path):
             assert popup.is_visible("#warning") == (topic != "Non-sensitive")
             if topic == "Health":
                 photograph(page, "page")
-                photograph(popup, "popup-health", clip=dict(x=0, y=0, width=360, height=400))
+                photograph(popup, "popup-health", clip=dict(x=0, y=0, width=360, height=440))
             page.close()
             popup.close()
 
@@ -116,7 +121,7 @@ def test_a_person_teaches_everybody(tmp_path):
         popup.wait_for_selector("#corrected:has-text('Thank you')")
         popup.click("#learn")
         popup.wait_for_selector("#sent li")
-        photograph(popup, "popup-correction", clip=dict(x=0, y=0, width=360, height=400))
+        photograph(popup, "popup-correction", clip=dict(x=0, y=0, width=360, height=440))
 
         store = Store(folder)
         [(_, update)] = store.updates(1)
@@ -137,7 +142,7 @@ def test_a_person_teaches_everybody(tmp_path):
 
         page, popup = browser.visit("/outbreak-1003.html")  # another page of the fresh topic, with the new model
         assert popup.text_content("#name") == "Health"
-        photograph(popup, "popup-learnt", clip=dict(x=0, y=0, width=360, height=400))
+        photograph(popup, "popup-learnt", clip=dict(x=0, y=0, width=360, height=440))
         photograph(page, "page-learnt")
 
         check_what_left(browser.sent, server, f"http://127.0.0.1:{port}")

@@ -1,4 +1,5 @@
-"""The extension and the server see the same numbers: features to the last bit, training to the last digits of float32."""
+"""The extension and the server see the same numbers: features to the last bit, training to the last digits of
+float32."""
 
 from __future__ import annotations
 
@@ -21,14 +22,14 @@ AWKWARD = (
     "",
     "Ärzte über Öl; ärzte U\u0308BER o\u0308l",
     "ΟΔΥΣΣΕΥΣ Σίσυφος ΣΑΣ",
-    "İstanbul ISPARTA ıslak",
+    "İstanbul ISPARTA ıslak",  # noqa: RUF001
     "Straße STRASSE straẞe",
     "Больница и врач, БОЛЬНИЦА",
     "医院 医生 医院 病",
     "अस्पताल चिकित्सक नमस्ते",
     "snake_case __init__ a_b 3.14 1e5 ½ ² Ⅷ x²",
     "don't can\u2019t naïve nai\u0308ve café cafe\u0301",
-    "𝒜𝒷 𐐀𐐁 😀😀 family👨‍👩‍👧word \u200bzero\u200cwidth\u00adsoft",
+    "𝒜𝒷 𐐀𐐁 😀😀 family👨‍👩‍👧word \u200bzero\u200cwidth\u00adsoft",  # noqa: RUF001
     "ﬁne ﬂow Ǆungla ǅ \x00nul\x00 tab\tnew\nline\u2028sep",
     "word " * 500 + "other",
 )

@@ -7,6 +7,7 @@ import schemathesis
 from eitr import app, site
 from hypothesis import HealthCheck, given, settings
 from schemathesis.checks import CHECKS, load_all_checks
+
 from support import OPEN
 
 load_all_checks()

@@ -15,7 +15,9 @@ def serve(folder: Path, port: int, metrics: int | None) -> None:
     application = app.create(folder)
     if metrics is not None:
         start_http_server(metrics, addr="127.0.0.1", registry=application.state.eitr.registry)
-    uvicorn.run(application, host="127.0.0.1", port=port, log_level="warning", timeout_keep_alive=5, limit_concurrency=200)
+    uvicorn.run(
+        application, host="127.0.0.1", port=port, log_level="warning", timeout_keep_alive=5, limit_concurrency=200
+    )
 
 
 def main(argv: list[str] | None = None) -> None:

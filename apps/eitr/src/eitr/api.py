@@ -113,10 +113,13 @@ def task(request: Request, authorization: Authorization = None) -> list[Page]:
 @router.put(
     "/rounds/{number}/update",
     status_code=201,
-    openapi_extra={"requestBody": {"required": True, "content": {OCTETS: {"schema": {"type": "string", "format": "binary"}}}}},
+    openapi_extra={
+        "requestBody": {"required": True, "content": {OCTETS: {"schema": {"type": "string", "format": "binary"}}}}
+    },
 )
 async def update(request: Request, number: Number, authorization: Authorization = None) -> dict[str, int]:
-    """A client's update for the live round: the head's tensors, trained minus model. Nothing is read before it may be."""
+    """A client's update for the live round: the head's tensors, trained minus model. Nothing is read before it may
+    be."""
     state = State.of(request)
     client = await run_in_threadpool(_admitted, state, request, number, authorization)
     body = await request.body()

@@ -1,6 +1,7 @@
 """A small made-up web: pages of each class, so that everything runs without anybody's data.
 
-Its fresh topic, an outbreak of an infection, is health that the first model has never seen: it knows the words virus and
+Its fresh topic, an outbreak of an infection, is health that the first model has never seen: it knows the words
+virus and
 infection from computers alone.
 """
 
@@ -12,24 +13,34 @@ CLASSES = ("Health", "Politics", "Religion", "Ethnicity", "Sexual orientation", 
 FRESH = "Outbreak"
 
 WORDS = {
-    "Health": """doctor patient clinic diagnosis therapy symptom medicine hospital nurse surgery blood pressure insulin diabetes
-        migraine allergy asthma cancer tumour dosage prescription pain sleep disorder depression anxiety kidney liver cardiology
+    "Health": """doctor patient clinic diagnosis therapy symptom medicine hospital nurse surgery blood pressure
+    insulin diabetes
+        migraine allergy asthma cancer tumour dosage prescription pain sleep disorder depression anxiety kidney
+        liver cardiology
         physician treatment chronic disease remedy pharmacy pregnancy nutrition injury recovery arthritis psychiatry""",
-    "Politics": """election parliament senator vote ballot campaign party government minister policy coalition opposition liberal
-        conservative socialist reform debate constitution congress president candidate referendum tax budget union democracy
+    "Politics": """election parliament senator vote ballot campaign party government minister policy coalition
+    opposition liberal
+        conservative socialist reform debate constitution congress president candidate referendum tax budget union
+        democracy
         republic lobby manifesto activist protest legislation cabinet majority mayor deputy populist ideology""",
-    "Religion": """church prayer mosque temple synagogue priest imam rabbi monk bible scripture quran gospel faith worship
-        sermon pilgrimage baptism saint prophet angel salvation soul sin heaven theology congregation parish holy divine creed
+    "Religion": """church prayer mosque temple synagogue priest imam rabbi monk bible scripture quran gospel faith
+    worship
+        sermon pilgrimage baptism saint prophet angel salvation soul sin heaven theology congregation parish holy
+        divine creed
         atheist fasting easter ramadan sabbath monastery blessing clergy""",
     "Ethnicity": """ethnic heritage ancestry tribe indigenous minority diaspora immigrant migration racial roma native
-        descent homeland dialect folklore customs segregation discrimination identity colonial bilingual refugee community
+        descent homeland dialect folklore customs segregation discrimination identity colonial bilingual refugee
+        community
         genealogy nationality assimilation multicultural kinship clan aboriginal mestizo creole origins census""",
     "Sexual orientation": """gay lesbian bisexual queer pride orientation gender transgender partner couple rainbow
         closet coming out homophobia dating marriage equality asexual pansexual acceptance drag parade identity love
         relationship attraction nonbinary ally heterosexual same sex stonewall""",
-    "Non-sensitive": """computer software keyboard football recipe travel hotel garden camera music guitar bicycle engine
-        weather mountain river kitchen oven bread chocolate novel film printer laptop network server driver battery stadium
-        goal league tennis ski train ticket airport museum painting puzzle virus infection scanner download file firewall
+    "Non-sensitive": """computer software keyboard football recipe travel hotel garden camera music guitar bicycle
+    engine
+        weather mountain river kitchen oven bread chocolate novel film printer laptop network server driver battery
+        stadium
+        goal league tennis ski train ticket airport museum painting puzzle virus infection scanner download file
+        firewall
         screen update backup""",
     FRESH: """virus infection outbreak quarantine vaccine contagious epidemic mask fever cough ventilator incubation
         variant booster lockdown swab transmission immunity spread isolation""",
@@ -42,7 +53,7 @@ SENTENCES = (
     "The report compares {} with {} and says little about {}.",
     "For most of us {} begins with {}, long before {}.",
 )
-COMMON = "today people story guide world year home question answer local".split()
+COMMON = ["today", "people", "story", "guide", "world", "year", "home", "question", "answer", "local"]
 
 
 def page(topic: str, seed: int) -> dict[str, str]:

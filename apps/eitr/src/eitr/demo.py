@@ -1,4 +1,5 @@
-"""Everything at once, on loopback: server, job, a small site of pages to visit, other people, Chromium with the extension."""
+"""Everything at once, on loopback: server, job, a small site of pages to visit, other people, Chromium with the
+extension."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -127,16 +128,17 @@ def run(seconds: float, browser: bool = True) -> None:
         stack.enter_context(pages(8766))
         url = "http://127.0.0.1:8765"
         others = _joined(url)
-        print(f"server {url} (admin: any name, password boss) · pages from http://127.0.0.1:8766/outbreak-1000.html", flush=True)
+        print(
+            f"server {url} (admin: any name, password boss) · pages from http://127.0.0.1:8766/outbreak-1000.html",
+            flush=True,
+        )
         print("invitation code: open-sesame · Ctrl-C ends it", flush=True)
         context = None
         if browser:
             context = stack.enter_context(chromium(folder / "profile", headless=False))
             context.new_page().goto("http://127.0.0.1:8766/outbreak-1000.html")
-        try:
+        with suppress(KeyboardInterrupt):
             _live(others, context, end)
-        except KeyboardInterrupt:
-            pass
 
 
 def _joined(url: str) -> list[Person]:

@@ -1,4 +1,5 @@
-"""Text to features: scikit-learn's TF-IDF over a fixed vocabulary, or hashed words; ``extension/features.js`` is the same.
+"""Text to features: scikit-learn's TF-IDF over a fixed vocabulary, or hashed words; ``extension/features.js`` is
+the same.
 
 Both are equal to the last bit of float32: same words, sums in float64 over ascending columns.
 """

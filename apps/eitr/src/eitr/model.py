@@ -72,7 +72,9 @@ def train(
     return {name: (trained[name] - model[name]).astype(np.float32) for name in layers}
 
 
-def _step(trained: dict[str, NDArray[np.float64]], first: NDArray[np.float64], label: int, rate: float) -> NDArray[np.float64]:
+def _step(
+    trained: dict[str, NDArray[np.float64]], first: NDArray[np.float64], label: int, rate: float
+) -> NDArray[np.float64]:
     """One step of the head; the gradient at the first layer's output, (256,)."""
     second = np.maximum(first @ trained["w2"] + trained["b2"], 0.0)
     scores = second @ trained["w3"] + trained["b3"]
@@ -88,7 +90,9 @@ def _step(trained: dict[str, NDArray[np.float64]], first: NDArray[np.float64], l
     return np.asarray(further)
 
 
-def _first_step(trained: dict[str, NDArray[np.float64]], example: Example, back: NDArray[np.float64], rate: float) -> None:
+def _first_step(
+    trained: dict[str, NDArray[np.float64]], example: Example, back: NDArray[np.float64], rate: float
+) -> None:
     columns, values = example
     trained["w1"][columns] -= rate * np.outer(values.astype(np.float64), back)
     trained["b1"] -= rate * back

@@ -11,11 +11,11 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import HTMLResponse
 from fastapi.security import HTTPBasic, HTTPBasicCredentials
 from fastapi.templating import Jinja2Templates
-from robustagg import ledger
 
 from eitr import privacy
 from eitr.rounds import LEDGER
 from eitr.state import State
+from robustagg import ledger
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 templates = Jinja2Templates(directory=str(files("eitr").joinpath("templates")))  # escapes what it prints
@@ -60,7 +60,8 @@ def admin(request: Request, given: Annotated[HTTPBasicCredentials | None, Depend
 
 
 def reputations(state: State) -> list[dict[str, Any]]:
-    """Every client of the ledger, the least reputable first: its history, a line to draw, and why it weighs what it does."""
+    """Every client of the ledger, the least reputable first: its history, a line to draw, and why it weighs what it
+    does."""
     path = state.folder / LEDGER
     lines = ledger.history(path) if path.exists() else []
     by_client = defaultdict(list)

@@ -1,4 +1,5 @@
-"""Made-up users, for the demo and the tests: they join, label pages rightly or not, train and send, as the extension does."""
+"""Made-up users, for the demo and the tests: they join, label pages rightly or not, train and send, as the
+extension does."""
 
 from __future__ import annotations
 
@@ -39,4 +40,6 @@ class Person:
         return round["number"], save(update)
 
     def send(self, number: int, body: bytes) -> httpx.Response:
-        return httpx.put(f"{self.url}/rounds/{number}/update", content=body, headers={**self.headers, **OCTETS}, timeout=30)
+        return httpx.put(
+            f"{self.url}/rounds/{number}/update", content=body, headers={**self.headers, **OCTETS}, timeout=30
+        )

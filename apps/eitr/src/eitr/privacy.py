@@ -1,6 +1,7 @@
 """What an update gives away, measured: how well the words of the pages behind it can be told from the rest.
 
-The attacker is the server: it knows model, vocabulary and update. It ranks the words; the area under the curve (AUC) is the
+The attacker is the server: it knows model, vocabulary and update. It ranks the words; the area under the curve
+(AUC) is the
 chance that a word of the pages ranks above one that was not there. 1 is everything, 0.5 is nothing.
 """
 
@@ -41,7 +42,8 @@ def by_rows(update: Model) -> NDArray[np.float64]:
 def by_span(before: Model, update: Model) -> NDArray[np.float64]:
     """Score of each word from an update of the head alone.
 
-    The update of the second layer is a sum of outer products with the pages' hidden activations. Its strongest direction is
+    The update of the second layer is a sum of outer products with the pages' hidden activations. Its strongest
+    direction is
     an activation that the pages share; a word is suspected as far as its row of the first layer points there.
     """
     left, _, _ = np.linalg.svd(update["w2"].astype(np.float64), full_matrices=False)
@@ -54,7 +56,9 @@ def auc(scores: NDArray[np.float64], truth: NDArray[np.bool_]) -> float:
     return float(roc_auc_score(truth, scores))
 
 
-def attacked(before: Model, examples: Sequence[Example], labels: Sequence[int], noise: float, seed: int) -> tuple[float, float]:
+def attacked(
+    before: Model, examples: Sequence[Example], labels: Sequence[int], noise: float, seed: int
+) -> tuple[float, float]:
     """AUC against the whole network's update and against the head's, with Gaussian noise of that deviation added."""
     rng = np.random.default_rng(seed)
     truth = present(examples, len(before["w1"]))

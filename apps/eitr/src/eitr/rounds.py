@@ -16,9 +16,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import robustagg
 from safetensors.numpy import load, load_file, save
 
+import robustagg
 from eitr import model, site
 from eitr.settings import Settings
 from eitr.store import LiveRound, Store, add_model, live

@@ -41,7 +41,9 @@ def make_demo(folder: Path, settings: dict[str, Any] | None = None, kind: str = 
     store.begin(save(trained), measured(folder, trained), time.time() + Settings.read(folder).period)
 
 
-def first_model(vocabulary: dict[str, Any], texts: Sequence[str], labels: Sequence[str], epochs: int = 3) -> model.Model:
+def first_model(
+    vocabulary: dict[str, Any], texts: Sequence[str], labels: Sequence[str], epochs: int = 3
+) -> model.Model:
     """The centralised classifier that everything starts from."""
     classes = vocabulary["classes"]
     start = model.initial(features.width(vocabulary), len(classes))

@@ -103,7 +103,7 @@ class Store:
             return live(db)
 
     def rounds(self) -> list[dict[str, Any]]:
-        query = """SELECT number, state, attempts, reason, deadline, accuracy, published, tensors IS NOT NULL AS has_model
+        query = """SELECT number, state, attempts, reason, deadline, accuracy, published
                    FROM rounds LEFT JOIN models ON version = number ORDER BY number"""
         with self.reading() as db:
             return [dict(row) for row in db.execute(query)]
