@@ -114,7 +114,7 @@ def test_a_death_at_each_step_ends_in_the_round_published_once(made, monkeypatch
 
 @pytest.mark.parametrize("kills", [100])
 def test_kills_at_random_moments_lose_nothing_and_repeat_nothing(tmp_path, kills):
-    """kill -9 of the job, and now and then of the server, until `kills` have died; every update that was acknowledged
+    """kill -9 of the job until it has died `kills` times; every update that was acknowledged
     before its round closed is in that round, and every round is published once."""
     rng = random.Random(0)
     site.make_demo(tmp_path, OPEN)
