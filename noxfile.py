@@ -90,3 +90,13 @@ def instructions(session: nox.Session) -> None:
         session.skip("valgrind is not installed")
     install(session, ".")
     session.run("python", "bench/instructions.py", *session.posargs)
+
+
+@nox.session
+def eitr(session: nox.Session) -> None:
+    """The application in apps/eitr: server, extension and both together in a real browser."""
+    if shutil.which("chromium") is None and shutil.which("apt-get"):
+        session.run("apt-get", "install", "-y", "-q", "chromium", external=True, silent=True)
+    install(session, ".[files]", "-e", "./apps/eitr[test]")
+    with session.chdir("apps/eitr"):
+        session.run("pytest", *session.posargs)

@@ -1,0 +1,60 @@
+// What the extension thinks of the page, and what the person thinks of it.
+const $ = (id) => document.getElementById(id);
+const tab = Number(new URLSearchParams(location.search).get("tab")) || (await chrome.tabs.query({ active: true, currentWindow: true }))[0]?.id;
+
+async function tell(message) {
+  const answer = await chrome.runtime.sendMessage({ tab, ...message });
+  $("error").hidden = !answer?.error;
+  $("error").textContent = answer?.error ?? "";
+  return answer;
+}
+
+async function show() {
+  const state = await tell({ kind: "page" });
+  $("absent").hidden = state.joined !== false;
+  $("joined").hidden = !state.joined;
+  if (!state.joined) return;
+  const { page, classes } = state;
+  $("name").textContent = page ? classes[page.label] : state.paused ? "Paused" : "Not looked at";
+  $("detail").textContent = page ? `with probability ${page.probability.toFixed(2)}` : "";
+  $("warning").hidden = !(page?.sensitive && page.requests);
+  $("warning").textContent = page ? `Sensitive, and ${page.requests} request(s) went to ${page.hosts} other site(s).` : "";
+  $("label").replaceChildren(...["", ...classes].map(option));
+  $("label").disabled = !page;
+  $("label").value = page?.corrected ?? "";
+  $("corrected").textContent = page?.corrected == null ? "" : "Thank you. It will be learnt from, here.";
+  $("facts").textContent = `Model ${state.version} · ${state.corrections} correction(s) in memory · sent so far: ${state.sent.length || "nothing"}`;
+  $("sent").replaceChildren(...state.sent.slice(-5).reverse().map(line));
+  $("paused").checked = state.paused;
+}
+
+function option(name, i) {
+  const element = document.createElement("option");
+  element.value = name === "" ? "" : i - 1;
+  element.textContent = name === "" ? "…" : name;
+  return element;
+}
+
+function line({ number, bytes, pages, when }) {
+  const element = document.createElement("li");
+  element.textContent = `round ${number}: ${(bytes / 1000).toFixed(1)} KB of weights, from ${pages} page(s), ${new Date(when).toLocaleTimeString()}`;
+  return element;
+}
+
+$("label").addEventListener("change", async () => {
+  if ($("label").value !== "") await tell({ kind: "correct", label: Number($("label").value) });
+  await show();
+});
+for (const [id, event, message] of [
+  ["learn", "click", () => ({ kind: "learn" })],
+  ["paused", "change", () => ({ kind: "pause", paused: $("paused").checked })],
+  ["forget", "click", () => ({ kind: "forget" })],
+]) {
+  $(id).addEventListener(event, async () => {
+    $(id).disabled = true;
+    const answer = await tell(message());
+    $(id).disabled = false;
+    if (!answer?.error) await show();
+  });
+}
+await show();

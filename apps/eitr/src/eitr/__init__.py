@@ -1,0 +1,1 @@
+"""EITR: a sensitive-topic classifier that learns from its users."""

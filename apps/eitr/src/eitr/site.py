@@ -1,0 +1,84 @@
+"""A server's folder: vocabulary, pages, held-out examples, first model; and what is done with them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save
+
+from eitr import corpus, features, model
+from eitr.settings import Settings
+from eitr.store import Store
+
+TASK = 20
+CONCENTRATION = 1.0  # of the Dirichlet distribution that says which classes a client's task is made of
+
+
+def make_demo(folder: Path, settings: dict[str, Any] | None = None, kind: str = "tfidf") -> None:
+    """A folder for the made-up web; nothing where there is one already."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if settings is not None:
+        (folder / "settings.json").write_text(json.dumps(settings))
+    if not (folder / "vocabulary.json").exists():
+        known = [corpus.page(topic, seed) for topic in corpus.CLASSES for seed in range(80)]
+        fresh = [corpus.page(corpus.FRESH, seed) for seed in range(60)]
+        texts = [corpus.words(page) for page in (*known, *fresh)]
+        vocabulary = features.fit(texts, corpus.CLASSES) if kind == "tfidf" else features.hashing(corpus.CLASSES)
+        shown = [corpus.page(topic, 1000 + seed) for topic in (*corpus.CLASSES, corpus.FRESH) for seed in range(20)]
+        (folder / "pages.json").write_text(json.dumps(shown))
+        keep_examples(folder, vocabulary, shown)
+        (folder / "vocabulary.json").write_text(json.dumps(vocabulary))
+    vocabulary = json.loads((folder / "vocabulary.json").read_text())
+    store = Store(folder)
+    known = [corpus.page(topic, seed) for seed in range(80) for topic in corpus.CLASSES]
+    trained = first_model(vocabulary, [corpus.words(page) for page in known], [page["label"] for page in known])
+    store.begin(save(trained), measured(folder, trained), time.time() + Settings.read(folder).period)
+
+
+def first_model(
+    vocabulary: dict[str, Any], texts: Sequence[str], labels: Sequence[str], epochs: int = 3
+) -> model.Model:
+    """The centralised classifier that everything starts from."""
+    classes = vocabulary["classes"]
+    start = model.initial(features.width(vocabulary), len(classes))
+    examples = features.extract(vocabulary, texts)
+    numbers = [classes.index(label) for label in labels]
+    return model.added(start, model.train(start, examples, numbers, layers=model.WHOLE, epochs=epochs))
+
+
+def keep_examples(folder: Path, vocabulary: dict[str, Any], pages: Sequence[dict[str, str]]) -> None:
+    """Features of the pages that every model's accuracy is measured on."""
+    examples = features.extract(vocabulary, [corpus.words(page) for page in pages])
+    labels = [vocabulary["classes"].index(page["label"]) for page in pages]
+    columns, values = (np.concatenate(parts) for parts in zip(*examples, strict=True))
+    ends = np.cumsum([len(columns) for columns, _ in examples])
+    np.savez(folder / "heldout.npz", columns=columns, values=values, ends=ends, labels=labels)
+
+
+def measured(folder: Path, trained: model.Model) -> float | None:
+    """Accuracy on the held-out examples; None where there are none."""
+    path = folder / "heldout.npz"
+    if not path.exists():
+        return None
+    with np.load(path) as kept:
+        cuts = kept["ends"][:-1]
+        examples = list(zip(np.split(kept["columns"], cuts), np.split(kept["values"], cuts), strict=True))
+        return model.accuracy(trained, examples, kept["labels"].tolist())
+
+
+def task(pages: Sequence[dict[str, str]], pseudonym: str) -> list[dict[str, str]]:
+    """A client's pages: classes in proportions of its own, Dirichlet-distributed, and pages drawn of each."""
+    seed = int.from_bytes(hashlib.sha256(pseudonym.encode()).digest()[:8], "big")
+    rng = np.random.default_rng(seed)
+    classes = sorted({page["label"] for page in pages})
+    shares = rng.dirichlet(np.full(len(classes), CONCENTRATION))
+    weights = np.array([shares[classes.index(page["label"])] for page in pages])
+    weights = np.maximum(weights, 1e-9)  # so that twenty different pages can be drawn
+    chosen = rng.choice(len(pages), size=min(TASK, len(pages)), replace=False, p=weights / weights.sum())
+    return [pages[i] for i in chosen]
