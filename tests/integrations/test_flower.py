@@ -14,11 +14,13 @@ pytest.importorskip("flwr", reason="Flower is not installed; nox -s flower has a
 from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, MetricRecord, RecordDict
 from flwr.common import Code, EvaluateRes, FitRes, Parameters, Status, ndarrays_to_parameters, parameters_to_ndarrays
 from flwr.serverapp.strategy import FedAdam, FedAvg, FedMedian
+from flwr.supercore.task_identity import TaskIdentity
 
 from robustagg.integrations.flower import Robust, RobustStrategy, legacy
 from robustagg.integrations.flower.arrays import in_place
 
 logging.getLogger("flwr").propagate = True
+TaskIdentity.run_id = TaskIdentity.node_id = TaskIdentity.task_id = 1  # as the engine sets them before it sends
 MODEL = {"w": np.zeros((3, 2), np.float32), "b": np.zeros(2), "steps": np.array(0), "f": np.zeros((2, 3), order="F")}
 HONEST = 5
 
@@ -195,7 +197,7 @@ def test_another_strategy_goes_on_from_the_robust_aggregate(behind):
         pass
 
     strategy = configured(Ours(ra.Median()))
-    arrays, metrics = strategy.aggregate_train(1, [*honest(), reply(6, metrics={}), BAD["NaN"]()][:6])
+    arrays, metrics = strategy.aggregate_train(1, [*honest(), reply(6, metrics={})])
     direct, told = configured(RobustStrategy(ra.Median())).aggregate_train(1, [*honest(), reply(6, metrics={})])
     assert metrics == told
     for name, array in numbers(arrays).items():
