@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 APP = Path(__file__).parents[2] / "examples" / "flower"
@@ -84,10 +84,8 @@ class Network:
     def kill(self, *servers: subprocess.Popen[bytes]) -> None:
         """As if the power failed: a server and all that it has started."""
         for server in servers:
-            try:
+            with suppress(ProcessLookupError):
                 os.killpg(server.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
             server.wait()
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Clients: most are honest, the first few attack, then some send garbage and some NaN, as the run's configuration says."""
+"""Clients: the first few attack, some then send garbage, some NaN, as the run's configuration says; most are honest."""
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
