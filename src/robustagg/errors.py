@@ -175,8 +175,13 @@ def other_value(
     return ValueError(f"client {client!r}{_at(path)}: {shown(value)}, but client {reference!r} sent {shown(expected)}")
 
 
+def _has(reference: object) -> str:
+    """What an update is compared with: another client's, or, without a name, the model."""
+    return "the model has" if reference is None else f"client {reference!r} sent"
+
+
 def other_kind(client: object, path: Sequence[object], kind: object, reference: object, expected: object) -> TypeError:
-    return TypeError(f"client {client!r}{_at(path)}: {kind}, but client {reference!r} sent {expected}")
+    return TypeError(f"client {client!r}{_at(path)}: {kind}, but {_has(reference)} {expected}")
 
 
 def nobody_usable(faults: Sequence[Exception]) -> Exception:
@@ -201,13 +206,13 @@ def only_integers(client: object, dtype: object) -> TypeError:
 def mixed_dtypes(
     client: object, path: Sequence[object], dtype: object, reference: object, expected: object
 ) -> TypeError:
-    return TypeError(f"client {client!r}{_at(path)}: dtype {dtype}, but client {reference!r} sent {expected}")
+    return TypeError(f"client {client!r}{_at(path)}: dtype {dtype}, but {_has(reference)} {expected}")
 
 
 def ragged(
     client: object, path: Sequence[object], shape: tuple[int, ...], reference: object, expected: tuple[int, ...]
 ) -> ValueError:
-    return ValueError(f"client {client!r}{_at(path)}: shape {shape}, but client {reference!r} sent {expected}")
+    return ValueError(f"client {client!r}{_at(path)}: shape {shape}, but {_has(reference)} {expected}")
 
 
 def other_structure(
@@ -216,7 +221,8 @@ def other_structure(
     missing, extra = sorted(missing, key=str), sorted(extra, key=str)
     names = [f"lacks {'.'.join(map(str, path))!r}" for path in missing[:3]]
     names += [f"adds {'.'.join(map(str, path))!r}" for path in extra[:3]]
-    return ValueError(f"client {client!r}: not the structure of client {reference!r}: {', '.join(names)}")
+    whose = "the model" if reference is None else f"client {reference!r}"
+    return ValueError(f"client {client!r}: not the structure of {whose}: {', '.join(names)}")
 
 
 def non_finite_clients(clients: Sequence[object]) -> ValueError:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-
 from robustagg import engine, errors, inputs
+from robustagg.engine.counts import checked_counts
+from robustagg.inputs import survey
 from robustagg.kernels.interface import Rows
 from robustagg.memory.vectors import Memory, Vector
 from robustagg.protocol import Client, Notes, Result, Sink, Source
@@ -21,6 +21,7 @@ from robustagg.rules.table import Spec
 from robustagg.rules.table import rule as rule_of
 
 K = TypeVar("K")
+LONGEST = 300  # characters of a stranger's reason
 COUNT_CAP = 4.0  # times the median: claims of more samples are no more believed
 
 
@@ -45,6 +46,9 @@ class Intake:
         counts. None believes them all.
     weigh : bool
         Whether sample counts are used where the rule can; a rule that cannot never hears of them.
+
+    buffers : mapping from pattern to action, optional
+        What becomes of tensors that do not vote, as for :meth:`robustagg.Rule.aggregate`.
 
     Attributes
     ----------
@@ -84,13 +88,15 @@ class Intake:
         ledger: str | os.PathLike[str] | None = None,
         count_cap: float | None = COUNT_CAP,
         weigh: bool = True,
+        buffers: Mapping[str, str] | None = None,
     ) -> None:
         self.rule = rule if isinstance(rule, Rule) else rule_of(rule)
         self._ledger = None if ledger is None else Path(ledger)
         if self._ledger is not None and self._ledger.exists():
             self.rule = _continued(self.rule, self._ledger)
-        inputs.gather([like])
-        self._like = like
+        self._policy = inputs.Policy.of(buffers)
+        self._model = inputs.gather([like], strict=True, buffers=self._policy)
+        self._seen = survey.look("the model", like, self._policy)
         self._count_cap = None if count_cap is None else positive("count_cap", count_cap)
         self._weigh = weigh and self.rule.weighs_samples
         self.why: str | None = None
@@ -128,10 +134,12 @@ class Intake:
             return self.refused[client]
         try:
             tree = update() if callable(update) else update
-            inputs.gather([self._like, tree], ["the model", client])
+            seen = survey.look(client, tree, self._policy)
+            if seen.structure != self._seen.structure:
+                raise survey.difference(client, seen, None, self._seen)
             self._taken[client] = tree, self._claim(client, count)
         except Exception as fault:  # whatever reading a stranger's reply trips over
-            self.refuse(client, str(fault) or type(fault).__name__)
+            self.refuse(client, (str(fault) or type(fault).__name__)[:LONGEST])
         return self.refused.get(client)
 
     def refuse(self, client: Client, reason: str) -> None:
@@ -167,8 +175,8 @@ class Intake:
         counts, remarks = self._counts(clients)
         self.why = None
         try:
-            if not clients:
-                raise errors.no_clients()
+            if not self._taken:
+                raise errors.nobody_admitted(self.refused.items()) if self.refused else errors.no_clients()
             source = self._source(clients)
             result = engine.run(self.rule, source, counts, extras=extras, remarks=remarks)
         except errors.NoRound as fault:
@@ -181,18 +189,22 @@ class Intake:
         return result
 
     def _source(self, clients: Sequence[Client]) -> Source:
+        """Those that are there as the model is, among the refused."""
         there = [i for i, client in enumerate(clients) if client in self._taken]
+        trees = [self._taken[clients[i]][0] for i in there]
+        found = inputs.gather(trees, [clients[i] for i in there], buffers=self._policy)
+        leaves = [replace(leaf, wrap=own.wrap) for leaf, own in zip(found.leaves, self._model.leaves, strict=True)]
         excluded = {i: f"not admitted: {self.refused[c]}" for i, c in enumerate(clients) if c in self.refused}
-        updates = inputs.gather([self._like, *(self._taken[clients[i]][0] for i in there)])
-        return _Among(updates, tuple(clients), excluded, {i: row for row, i in enumerate(there, 1)})
+        excluded |= {there[row]: reason for row, reason in found.excluded.items()}
+        updates = replace(found, leaves=leaves, rebuild=self._model.rebuild)
+        return _Among(updates, tuple(clients), excluded, {i: row for row, i in enumerate(there)})
 
     def _claim(self, client: Client, count: Any) -> float | None:
         """A sample count that can be weighed; raises if it is none."""
         if count is None or not self._weigh:
             return None
-        if isinstance(count, bool) or not isinstance(count, (int, float, np.number)) or not 0 <= count < math.inf:
-            raise errors.bad_sample_count(client, count)
-        return float(count)
+        checked = checked_counts([count], [client])
+        return None if checked is None else float(checked[0])
 
     def _counts(self, clients: Sequence[Client]) -> tuple[list[float] | None, dict[int, str]]:
         """What each client counts for, and what is to be said of it; None where nobody says."""
