@@ -59,7 +59,7 @@ class Network:
         return [
             self.start(
                 "flower-supernode",
-                *(*plain, "--port", str(free_port()), "--disable-runtime-dependency-installation"),
+                *(*plain, "--port", str(free_port())),
                 *("--node-config", f"partition-id={i} num-partitions={n}"),
             )
             for i in range(n)
