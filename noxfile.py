@@ -49,6 +49,16 @@ def byzfl(session: nox.Session) -> None:
 
 
 @nox.session
+def flower(session: nox.Session) -> None:
+    """What Flower asks of a strategy, and its engine on loopback: a simulation, and a server that is killed.
+
+    ``-- tests/integrations/test_flower.py`` is the quick part.
+    """
+    session.install("-c", "constraints/flower.txt", "flwr[simulation]", "pytest", "-e", ".")
+    session.run("pytest", *(session.posargs or ["tests/integrations"]), env={"ROBUSTAGG_FLOWER": "1"})
+
+
+@nox.session
 def sanitize(session: nox.Session) -> None:
     """The native core under the address and undefined-behaviour sanitizers."""
     install(session, "-C", "cmake.define.ROBUSTAGG_SANITIZE=ON", ".[test]")

@@ -21,8 +21,9 @@ ORDER = (
     ("ledger",),
     ("rules",),
     ("files", "attacks", "truth"),
-    ("simulation", "testing"),
+    ("simulation", "testing", "intake"),
     ("cli",),
+    ("integrations",),
 )
 """Rooms from the bottom up: what stands in one line knows only what stands in lines before it, and itself."""
 

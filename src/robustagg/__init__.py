@@ -3,6 +3,7 @@
 from robustagg.config import __version__, show_config
 from robustagg.errors import BackendUnavailable, InvalidLedger
 from robustagg.files import aggregate_files, preaggregate_files
+from robustagg.intake import Intake, capped_counts
 from robustagg.kernels import set_num_threads, use_backend
 from robustagg.protocol import Block, Result, Round, Verdict
 from robustagg.rules.base import Rule, load
@@ -21,6 +22,7 @@ from robustagg.rules.residual import ResidualReweighting
 from robustagg.rules.spectral import CAF, DnC
 from robustagg.rules.steps import confidence, rectify, repeated_median
 from robustagg.rules.subsets import MDA, SMEA
+from robustagg.rules.table import rule
 from robustagg.rules.trust import FLTrust
 
 __all__ = [
@@ -40,6 +42,7 @@ __all__ = [
     "FLTrust",
     "FoolsGold",
     "GeometricMedian",
+    "Intake",
     "InvalidLedger",
     "Krum",
     "MeaMed",
@@ -62,11 +65,13 @@ __all__ = [
     "Withstanding",
     "__version__",
     "aggregate_files",
+    "capped_counts",
     "confidence",
     "load",
     "preaggregate_files",
     "rectify",
     "repeated_median",
+    "rule",
     "set_num_threads",
     "show_config",
     "use_backend",

@@ -21,6 +21,10 @@ class Unusable(Exception):
         self.reasons = reasons
 
 
+class NoRound(ValueError):
+    """No round can be held with the clients that are left."""
+
+
 class Unreadable(Exception):
     """A file is not what an update has to be; its text says why. Its client is left out, or the caller told."""
 
@@ -66,8 +70,8 @@ def exclusive(first: str, second: str) -> ValueError:
 # --- clients and their updates --------------------------------------------------------------------------------------
 
 
-def no_clients() -> ValueError:
-    return ValueError("no updates: a round needs at least one client")
+def no_clients() -> NoRound:
+    return NoRound("no updates: a round needs at least one client")
 
 
 def wrong_dimensions(shape: tuple[int, ...]) -> ValueError:
@@ -171,8 +175,13 @@ def other_value(
     return ValueError(f"client {client!r}{_at(path)}: {shown(value)}, but client {reference!r} sent {shown(expected)}")
 
 
+def _has(reference: object) -> str:
+    """What an update is compared with: another client's, or, without a name, the model."""
+    return "the model has" if reference is None else f"client {reference!r} sent"
+
+
 def other_kind(client: object, path: Sequence[object], kind: object, reference: object, expected: object) -> TypeError:
-    return TypeError(f"client {client!r}{_at(path)}: {kind}, but client {reference!r} sent {expected}")
+    return TypeError(f"client {client!r}{_at(path)}: {kind}, but {_has(reference)} {expected}")
 
 
 def nobody_usable(faults: Sequence[Exception]) -> Exception:
@@ -197,13 +206,13 @@ def only_integers(client: object, dtype: object) -> TypeError:
 def mixed_dtypes(
     client: object, path: Sequence[object], dtype: object, reference: object, expected: object
 ) -> TypeError:
-    return TypeError(f"client {client!r}{_at(path)}: dtype {dtype}, but client {reference!r} sent {expected}")
+    return TypeError(f"client {client!r}{_at(path)}: dtype {dtype}, but {_has(reference)} {expected}")
 
 
 def ragged(
     client: object, path: Sequence[object], shape: tuple[int, ...], reference: object, expected: tuple[int, ...]
 ) -> ValueError:
-    return ValueError(f"client {client!r}{_at(path)}: shape {shape}, but client {reference!r} sent {expected}")
+    return ValueError(f"client {client!r}{_at(path)}: shape {shape}, but {_has(reference)} {expected}")
 
 
 def other_structure(
@@ -212,7 +221,8 @@ def other_structure(
     missing, extra = sorted(missing, key=str), sorted(extra, key=str)
     names = [f"lacks {'.'.join(map(str, path))!r}" for path in missing[:3]]
     names += [f"adds {'.'.join(map(str, path))!r}" for path in extra[:3]]
-    return ValueError(f"client {client!r}: not the structure of client {reference!r}: {', '.join(names)}")
+    whose = "the model" if reference is None else f"client {reference!r}"
+    return ValueError(f"client {client!r}: not the structure of {whose}: {', '.join(names)}")
 
 
 def non_finite_clients(clients: Sequence[object]) -> ValueError:
@@ -223,9 +233,9 @@ def non_finite_reference(name: str) -> ValueError:
     return ValueError(f"NaN or infinite values in {name}")
 
 
-def nobody_admitted(reasons: Iterable[tuple[object, str]]) -> ValueError:
+def nobody_admitted(reasons: Iterable[tuple[object, str]]) -> NoRound:
     told = "; ".join(f"client {client!r}: {reason}" for client, reason in list(reasons)[:5])
-    return ValueError(f"no client's update can be used: {told}")
+    return NoRound(f"no client's update can be used: {told}")
 
 
 def _listed(clients: Sequence[object]) -> str:
@@ -268,8 +278,8 @@ def no_sample_counts(counts: object) -> TypeError:
     )
 
 
-def no_samples() -> ValueError:
-    return ValueError("the sample counts of all admitted clients are zero")
+def no_samples() -> NoRound:
+    return NoRound("the sample counts of all admitted clients are zero")
 
 
 def sample_counts_unused(rule: str) -> ValueError:
@@ -289,9 +299,9 @@ def evidence_does_not_add(rule: str, evidence: object) -> TypeError:
     return TypeError(f"{rule}.observe returned evidence of type {kind}, which + does not add up but puts end to end")
 
 
-def too_few_clients(rule: str, admitted: int, lost: int, condition: str) -> ValueError:
+def too_few_clients(rule: str, admitted: int, lost: int, condition: str) -> NoRound:
     left_out = f", {lost} left out" if lost else ""
-    return ValueError(f"{rule} needs {condition}; {admitted} clients are admitted in this round{left_out}")
+    return NoRound(f"{rule} needs {condition}; {admitted} clients are admitted in this round{left_out}")
 
 
 # --- distance rules and pre-aggregation -----------------------------------------------------------------------------
@@ -442,7 +452,7 @@ def unknown_parameter(rule: str, name: str, known: Mapping[str, object]) -> Valu
 
 
 def parameter_needed(rule: str, name: str) -> ValueError:
-    return ValueError(f"the rule {rule} needs its parameter {name}: give --param {name}=VALUE")
+    return ValueError(f"the rule {rule} needs its parameter {name}: give {name}=VALUE")
 
 
 def ledger_needed(rule: str) -> ValueError:

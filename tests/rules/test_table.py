@@ -146,6 +146,4 @@ def test_every_unaided_rule_aggregates_files(entry: Entry, tmp_path: Path):
 def test_a_missing_parameter_is_named(tmp_path: Path):
     np.save(tmp_path / "a.npy", np.ones(3))
     done = robustagg("aggregate", tmp_path / "a.npy", "--out", tmp_path / "out.npy", "--rule", "krum", code=2)
-    assert "the rule krum needs its parameter f: give --param f=VALUE" in " ".join(
-        done.stderr.replace("│", " ").split()
-    )
+    assert "the rule krum needs its parameter f: give f=VALUE" in " ".join(done.stderr.replace("│", " ").split())

@@ -6,7 +6,6 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import MISSING, fields
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import typer
 
 from robustagg import Rule, errors
-from robustagg.rules.table import entry_of
+from robustagg.rules.table import entry_of, made_of
 
 
 @contextmanager
@@ -80,16 +79,9 @@ def kind_of_rule(name: str) -> type[Rule[Any]]:
 
 def rule_parameters(rule: str, assignments: Sequence[str]) -> dict[str, Any]:
     """The values of NAME=VALUE, ... for a rule, which is made once to see whether it takes them."""
-    kind = kind_of_rule(rule)
-    known = {field.name: field.default for field in fields(kind)}
-    needed = [name for name, default in known.items() if default is MISSING]
     with usage():
         values = assigned(assignments)
-        for name in values.keys() - known.keys():
-            raise errors.unknown_parameter(rule, name, known | dict.fromkeys(needed, "..."))
-        for name in set(needed) - values.keys():
-            raise errors.parameter_needed(rule, name)
-        kind(**values)
+        made_of(rule, values)
     return values
 
 

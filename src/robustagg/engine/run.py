@@ -33,9 +33,11 @@ def run(
     sample_counts: Sequence[float] | Mapping[Client, float] | None = None,
     number: int | None = None,
     extras: Mapping[str, Any] | None = None,
+    remarks: Mapping[int, str] | None = None,
 ) -> Result:
     """One round of `rule` over `source`. A rule does one round at a time; other threads wait.
 
+    `remarks`, by the client's index, stand in the result beside the rule's reasons.
     What the caller has told NumPy to do about overflow and the like does not reach into the round.
     """
     with turn(rule), np.errstate(all="ignore"):
@@ -45,6 +47,7 @@ def run(
             d=source.d,
             sample_counts=checked_counts(sample_counts, source.clients),
             extras=extras or {},
+            remarks=remarks or {},
         ).without(source.excluded)
         references = rule.references(round)
         if references:

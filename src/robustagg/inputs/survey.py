@@ -195,8 +195,8 @@ def _repeated(first: Any, seen: Seen) -> Callable[[Any], Seen | None]:
     return look
 
 
-def difference(client: Client, one: Seen, reference: Client, model: Seen) -> Exception:
-    """In what a client's structure is not the model's."""
+def difference(client: Client, one: Seen, reference: Client | None, model: Seen) -> Exception:
+    """In what a client's structure is not the model's: that of the reference or, without one, the server's."""
     theirs, ours = ({entry[0]: entry for entry in seen.leaves} for seen in (one, model))
     missing, extra = [path for path in ours if path not in theirs], [path for path in theirs if path not in ours]
     if missing or extra:

@@ -70,6 +70,44 @@ class Result:
             "reasons": list(self.reasons),
         }
 
+    def metrics(self, per_client: bool = False) -> dict[str, float]:
+        """What a dashboard draws: numbers by name.
+
+        Parameters
+        ----------
+        per_client : bool
+            Whether to add ``weight/CLIENT``, and ``reputation/CLIENT`` where there is one.
+
+        Returns
+        -------
+        dict of str to int or float
+            round, admitted, refused, f where the rule has one, least_weight and largest_weight of the admitted clients,
+            and effective_clients, the number of clients of equal weight that the mean would be as steady of:
+            :math:`1 / \\sum_i w_i^2`.
+
+        Examples
+        --------
+        >>> import robustagg as ra
+        >>> ra.Krum(f=1).aggregate([[1.0], [1.1], [1.2], [9.0], [1.0]]).metrics()["effective_clients"]
+        1.0
+        """
+        weights = self.weights[self.admitted]
+        squares = float(weights @ weights)
+        told: dict[str, float] = {
+            "round": self.round,
+            "admitted": int(self.admitted.sum()),
+            "refused": int((~self.admitted).sum()),
+            "least_weight": float(weights.min()),
+            "largest_weight": float(weights.max()),
+            "effective_clients": 1 / squares if squares > 0 else 0.0,
+        }
+        if self.f is not None:
+            told["f"] = self.f
+        for name, values in (("weight", self.weights), ("reputation", self.reputation)):
+            if per_client and values is not None:
+                told |= {f"{name}/{client}": float(value) for client, value in zip(self.clients, values, strict=True)}
+        return told
+
     def __str__(self) -> str:
         formats = {"accepted": "d", "rejected": "d", "observed": ".4f", "reputation": ".4f", "weights": ".4f"}
         columns = {name: value for name, value in self._columns().items() if value is not None}

@@ -30,6 +30,8 @@ class Round:
     """(n,) of all clients, or None."""
     excluded: Mapping[int, str] = field(default_factory=dict)
     """Index of each client that is not admitted, and why not."""
+    remarks: Mapping[int, str] = field(default_factory=dict)
+    """Index of clients, and what is to be said of them besides the rule's reason."""
     extras: Mapping[str, Any] = field(default_factory=dict)
     """Further arguments of the call, for the rules that take some."""
     prepared: Any = None
@@ -74,10 +76,11 @@ class Round:
 
     def told(self, words: Sequence[str]) -> tuple[str, ...]:
         """(n,) the admitted clients' words, and for the others why they are not admitted."""
-        if not self.excluded:
+        if not self.excluded and not self.remarks:
             return tuple(words)
-        rest = iter(words)
-        return tuple(self.excluded.get(i) or next(rest) for i in range(len(self.clients)))
+        said = {i: f"; {remark}" for i, remark in self.remarks.items()}
+        reasons = {i: word + said.get(i, "") for i, word in zip(self.kept, words, strict=True)} | dict(self.excluded)
+        return tuple(reasons[i] for i in range(len(self.clients)))
 
     def without(self, reasons: Mapping[int, str]) -> Round:
         """The round with further clients excluded."""

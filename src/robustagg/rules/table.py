@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields
+from typing import Any, TypeAlias
 
 from robustagg import errors
 from robustagg.rules.base import Rule
-from robustagg.rules.component import condition, imported
+from robustagg.rules.component import Component, condition, imported
 from robustagg.rules.coordinatewise import Mean, Median, TrimmedMean
 from robustagg.rules.foolsgold import FoolsGold
 from robustagg.rules.geometric import CenteredClipping, GeometricMedian
 from robustagg.rules.krum import Bulyan, Krum, MultiKrum
 from robustagg.rules.medians import MeaMed, RepeatedMedian
 from robustagg.rules.mixing.base import PreAggregation
+from robustagg.rules.mixing.pipeline import Pipeline
 from robustagg.rules.mixing.preaggregations import ARC, NNM, Bucketing, NormClipping
 from robustagg.rules.nearest import CGE, Aksel, Medoid, MoNNA
 from robustagg.rules.reputation import Reputation
@@ -133,3 +135,70 @@ PREAGGREGATIONS = (
     Entry("norm-clipping", NormClipping, "", "of the rule", "n d"),
     Entry("arc", ARC, "Allouah et al., ICLR 2025", "of the rule", "n d"),
 )
+
+
+# --- from a name and JSON -------------------------------------------------------------------------------------------
+
+Spec: TypeAlias = str | Mapping[str, Any] | Sequence[str | Mapping[str, Any]]
+"""What :func:`rule` makes rules of."""
+
+NAMED: dict[str, type[Component]] = {entry.name: entry.kind for entry in (*RULES, *PREAGGREGATIONS)}
+
+
+def rule(spec: Spec, **parameters: Any) -> Rule[Any]:
+    """The rule of a name and parameters, as a configuration file has them.
+
+    Parameters
+    ----------
+    spec : str, mapping or sequence
+        A name of ``robustagg rules``, or a rule of your own as ``module:Class``; ``{"rule": name, parameter: value}``;
+        or several of these, pre-aggregations and last a rule, for a :class:`Pipeline`.
+    **parameters
+        The rule's parameters.
+
+    Returns
+    -------
+    Rule
+
+    Raises
+    ------
+    ValueError
+        If there is no such rule, it has no such parameter, or it needs one that is not given.
+
+    Examples
+    --------
+    >>> import robustagg as ra
+    >>> ra.rule("krum", f=2)
+    Krum(nonfinite='reject', f=2, variant='paper')
+    >>> ra.rule([{"rule": "nnm", "f": 2}, "median"])
+    Pipeline(NNM(f=2), Median(nonfinite='reject'))
+    """
+    if isinstance(spec, str):
+        made = made_of(spec, parameters)
+    elif isinstance(spec, Mapping):
+        described = {**spec, **parameters}
+        made = made_of(described.pop("rule", None), described)
+    else:
+        return Pipeline(*(_member(member) for member in spec), **parameters)
+    if not isinstance(made, Rule):
+        raise errors.not_a_rule(spec)
+    return made
+
+
+def _member(spec: str | Mapping[str, Any]) -> Component:
+    described = {"rule": spec} if isinstance(spec, str) else dict(spec)
+    return made_of(described.pop("rule", None), described)
+
+
+def made_of(name: Any, parameters: Mapping[str, Any]) -> Component:
+    """The rule or pre-aggregation of this name that has these parameters."""
+    kind = imported(name) if isinstance(name, str) and ":" in name else NAMED.get(name)
+    if kind is None:
+        raise errors.not_one_of("the rule", name, [*NAMED, "module:Class"])
+    known = {field.name: field.default for field in fields(kind)}  # type: ignore[arg-type]
+    needed = [name for name, default in known.items() if default is MISSING]
+    for parameter in parameters.keys() - known.keys():
+        raise errors.unknown_parameter(name, parameter, known | dict.fromkeys(needed, "..."))
+    for parameter in set(needed) - parameters.keys():
+        raise errors.parameter_needed(name, parameter)
+    return kind(**parameters)

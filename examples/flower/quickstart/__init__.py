@@ -1,0 +1,1 @@
+"""Federated softmax regression, and clients that attack it."""

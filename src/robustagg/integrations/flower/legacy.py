@@ -1,0 +1,80 @@
+"""Strategies of Flower's older API (``flwr.server``)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from flwr.common import Parameters, ndarrays_to_parameters, parameters_to_ndarrays
+from flwr.server.strategy import FedAvg
+
+from robustagg.integrations.flower.arrays import in_place
+from robustagg.integrations.flower.shared import Around, sound
+
+
+class Robust(Around):
+    """Makes a strategy of FedAvg's family robust: ``class RobustFedAdam(Robust, FedAdam): ...``.
+
+    As :class:`robustagg.integrations.flower.Robust`; `identity` is a name in ``FitRes.metrics``, without it a client is
+    called its proxy's cid.
+    """
+
+    # what the strategy behind has
+    accept_failures: bool
+    fit_metrics_aggregation_fn: Any
+
+    def configure_fit(self, server_round: int, parameters: Parameters, client_manager: Any) -> Any:
+        self._begin(_arrays(parameters))
+        return super().configure_fit(server_round, parameters, client_manager)  # type: ignore[misc]
+
+    def aggregate_fit(self, server_round: int, results: Any, failures: Any) -> tuple[Parameters | None, dict[str, Any]]:
+        if not self.accept_failures and failures:
+            return None, {}
+        answers = [(self._client(proxy, answer), proxy, answer) for proxy, answer in results]
+        for client, proxy, answer in answers:
+            self._take(client, proxy.cid, partial(_arrays, answer.parameters), answer.num_examples)
+        there = self._closed(server_round)
+        if self.result is None:
+            return None, {}
+        heard = {client: answer for client, _, answer in answers if client in there}
+        records = {client: {"": answer.num_examples, **answer.metrics} for client, answer in heard.items()}
+        told = [(record.pop(""), record) for record in sound(records, "", self._cap).values()]
+        average = self.fit_metrics_aggregation_fn
+        metrics = dict(average(told)) if average and told else {}
+        metrics |= {f"robustagg/{name}": value for name, value in self.result.metrics().items()}
+        update = ndarrays_to_parameters([np.asarray(values) for values in self.result.update])
+        only = replace(answers[0][2], parameters=update, num_examples=1, metrics=told[0][1] if told else {})
+        return self._gone_on(server_round, update, (answers[0][1], only)), metrics
+
+    def aggregate_evaluate(self, server_round: int, results: Any, failures: Any) -> Any:
+        records = [{"": answer.num_examples, " loss": answer.loss, **answer.metrics} for _, answer in results]
+        kept = sound(dict(enumerate(records)), "", self._cap)
+        heard = [(results[i][0], replace(results[i][1], num_examples=record[""])) for i, record in kept.items()]
+        return super().aggregate_evaluate(server_round, heard, failures)  # type: ignore[misc]
+
+    def _client(self, proxy: Any, answer: Any) -> Any:
+        if self._identity is None:
+            return proxy.cid
+        name = answer.metrics.get(self._identity)
+        return name if type(name) in (str, int) else None
+
+    def _gone_on(self, server_round: int, update: Parameters, reply: Any) -> Parameters | None:
+        """What the strategy behind makes of the robust aggregate, in the model's dtypes."""
+        update, _ = super().aggregate_fit(server_round, [reply], [])  # type: ignore[misc]
+        if update is None:
+            return None
+        arrays = zip(parameters_to_ndarrays(update), self._model, strict=True)
+        return ndarrays_to_parameters([np.asarray(array, like.dtype) for array, like in arrays])
+
+
+class RobustStrategy(Robust, FedAvg):
+    """FedAvg with a robust rule in place of the average; arguments as of :class:`Robust` and FedAvg."""
+
+    def _gone_on(self, server_round: int, update: Parameters, reply: Any) -> Parameters | None:
+        return update
+
+
+def _arrays(parameters: Parameters) -> list[np.ndarray[Any, Any]]:
+    return [in_place(data, parameters.tensor_type) for data in parameters.tensors]

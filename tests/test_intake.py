@@ -1,0 +1,293 @@
+"""A round as a server lives it: whatever one client sends costs nobody else anything, and leaves a reason."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import robustagg as ra
+
+LIKE = {"w": np.zeros((2, 2), np.float32), "b": np.zeros(3, np.float32), "steps": np.array(0)}
+HONEST = ("berlin", "lima", "osaka", "quito", "tunis")
+
+
+def update(seed: int) -> dict[str, np.ndarray]:
+    drawn = np.random.default_rng(seed)
+    floats = {"w": drawn.normal(size=(2, 2)).astype(np.float32), "b": drawn.normal(size=3).astype(np.float32)}
+    return {**floats, "steps": np.array(seed)}
+
+
+UPDATES = {client: update(i) for i, client in enumerate(HONEST)}
+
+
+def raises(fault: BaseException):
+    def read():
+        raise fault
+
+    return read
+
+
+BAD = {
+    "another shape": ({**update(9), "b": np.zeros(4, np.float32)}, "shape (4,)"),
+    "another dtype": ({**update(9), "b": np.zeros(3)}, "float64"),
+    "a tensor less": ({"w": np.zeros((2, 2), np.float32), "steps": np.array(0)}, "lacks 'b'"),
+    "a tensor more": ({**update(9), "c": np.zeros(1)}, "adds 'c'"),
+    "objects": ({**update(9), "b": np.array([None] * 3)}, "object"),
+    "text": ("here is my model", "not"),
+    "nothing": (None, "not"),
+    "unreadable": (raises(EOFError("3 bytes are missing")), "3 bytes are missing"),
+    "too large": (raises(MemoryError()), "MemoryError"),
+    "NaN": ({**update(9), "b": np.array([0, np.nan, 0], np.float32)}, "NaN or infinite"),
+}
+
+
+def honest(intake: ra.Intake) -> None:
+    for client, tree in UPDATES.items():
+        assert intake.add(client, tree) is None
+
+
+def assert_same(one: ra.Result, other: ra.Result) -> None:
+    assert one.to_dict() == other.to_dict()
+    for name in LIKE:
+        np.testing.assert_array_equal(one.update[name], other.update[name])
+
+
+@pytest.mark.parametrize("bad", BAD)
+@pytest.mark.parametrize("rule", [ra.Median(), ra.Krum(f=1), ra.Reputation()], ids=lambda rule: type(rule).__name__)
+def test_a_bad_reply_costs_its_sender_alone(rule, bad):
+    tree, reason = BAD[bad]
+    intake = ra.Intake(rule, LIKE)
+    refused = intake.add("eve", tree)
+    assert (refused is None) == (bad == "NaN")
+    honest(intake)
+    result = intake.close()
+    assert result.clients == ("berlin", "eve", "lima", "osaka", "quito", "tunis")
+    assert reason in result.reasons[1]
+    assert result.weights[1] == 0
+    assert list(result.admitted) == [True, False, True, True, True, True]
+    expected = type(rule)(**rule.parameters).aggregate(UPDATES)
+    for name in LIKE:
+        np.testing.assert_array_equal(result.update[name], expected.update[name])
+        assert result.update[name].dtype == LIKE[name].dtype
+
+
+@given(st.permutations([*HONEST, 3, "3", 10]))
+def test_the_order_of_arrival_changes_nothing(order):
+    first, second = ra.Intake("mean", LIKE), ra.Intake("mean", LIKE)
+    for i, client in enumerate(sorted(order, key=str)):
+        first.add(client, update(i), 10 + i)
+    for client in order:
+        i = sorted(order, key=str).index(client)
+        second.add(client, update(i), 10 + i)
+    one, other = first.close(), second.close()
+    assert one.clients[:3] == (3, 10, "3")
+    assert set(one.clients) == set(other.clients)
+    assert_same(one, other)
+
+
+def test_who_replies_twice_is_left_out_whatever_comes_first():
+    for replies in itertools.permutations([update(1), update(2)]):
+        intake = ra.Intake("median", LIKE)
+        honest(intake)
+        intake.add("eve", replies[0])
+        assert "more than one" in intake.add("eve", replies[1])
+        assert "more than one" in intake.close().reasons[1]
+
+
+def test_who_is_refused_stays_refused():
+    intake = ra.Intake("median", LIKE)
+    honest(intake)
+    intake.refuse("lima", "its certificate has expired")
+    assert intake.add("lima", update(1)) == "its certificate has expired"
+    assert "expired" in intake.close().reasons[1]
+    assert intake.refused == {}
+
+
+def test_an_id_is_a_str_or_an_int(tmp_path):
+    intake = ra.Intake("median", LIKE, ledger=tmp_path / "ledger")
+    for client in (1.5, None, True, b"lima"):
+        with pytest.raises(TypeError, match="client id"):
+            intake.add(client, update(1))
+    assert intake.add(np.uint64(2**64 - 1), update(1)) is None
+    assert intake.close().clients == (2**64 - 1,)
+
+
+# --- rounds that cannot be held -------------------------------------------------------------------------------------
+
+
+def test_nobody_usable_is_no_round_and_changes_nothing():
+    intake = ra.Intake("reputation", LIKE)
+    assert intake.close() is None
+    assert "at least one client" in intake.why
+    intake.add("eve", "rubbish")
+    intake.add("mallory", {**update(1), "b": np.full(3, np.inf, np.float32)})
+    assert intake.close() is None
+    assert "eve" in intake.why
+    assert "NaN" in intake.why
+    assert intake.rule.last_round is None
+    honest(intake)
+    assert intake.close().round == 1
+    assert intake.why is None
+
+
+def test_too_few_for_the_rule_is_no_round():
+    intake = ra.Intake(ra.Krum(f=2), LIKE)
+    honest(intake)
+    assert intake.close() is None
+    assert "Krum needs at least 2f + 3 = 7" in intake.why
+
+
+def test_a_mistake_of_the_server_is_an_error_and_the_round_is_still_there():
+    intake = ra.Intake(ra.FLTrust(), LIKE)
+    honest(intake)
+    with pytest.raises(TypeError, match="server_update"):
+        intake.close()
+    assert intake.close(server_update=update(7)).round == 1
+
+
+@pytest.mark.parametrize("like", ["a model", {"steps": np.array(0)}, {"w": np.array([None])}])
+def test_a_model_that_is_none_is_told_at_once(like):
+    with pytest.raises((TypeError, ValueError)):
+        ra.Intake("median", like)
+
+
+# --- sample counts --------------------------------------------------------------------------------------------------
+
+
+def test_a_lie_about_sample_counts_is_capped_and_told():
+    intake = ra.Intake("mean", LIKE)
+    for client, tree in UPDATES.items():
+        intake.add(client, tree, 100)
+    intake.add("eve", update(9), 10**6)
+    result = intake.close()
+    assert result.weights[1] == pytest.approx(4 / 9)
+    assert "says 1e+06 samples, counts for 400" in result.reasons[1]
+    assert "says" not in "".join(result.reasons[:1] + result.reasons[2:])
+
+
+def test_the_cap_can_be_another_or_none():
+    for cap, weight in ((1.0, 1 / 6), (None, 10**6 / (10**6 + 500))):
+        intake = ra.Intake("mean", LIKE, count_cap=cap)
+        for client, tree in UPDATES.items():
+            intake.add(client, tree, 100)
+        intake.add("eve", update(9), 10**6)
+        assert intake.close().weights[1] == pytest.approx(weight)
+    with pytest.raises(ValueError, match="count_cap"):
+        ra.Intake("mean", LIKE, count_cap=0)
+
+
+@pytest.mark.parametrize("count", [np.nan, np.inf, -1, "many", True, [3], 10**400])
+def test_a_count_that_is_none_is_its_senders_fault(count):
+    intake = ra.Intake("mean", LIKE)
+    for client, tree in UPDATES.items():
+        intake.add(client, tree, 100)
+    assert intake.add("eve", update(9), count)
+    assert intake.close().weights[1] == 0
+
+
+def test_who_says_no_count_counts_like_the_median():
+    intake = ra.Intake("mean", LIKE)
+    for i, (client, tree) in enumerate(UPDATES.items()):
+        intake.add(client, tree, 10 * (i + 1))
+    intake.add("zoe", update(9))
+    np.testing.assert_allclose(intake.close().weights, np.array([10, 20, 30, 40, 50, 30]) / 180)
+
+
+def test_rules_that_take_no_counts_never_hear_of_them():
+    for intake in (ra.Intake("repeated-median", LIKE), ra.Intake("mean", LIKE, weigh=False)):
+        for i, (client, tree) in enumerate(UPDATES.items()):
+            intake.add(client, tree, 10**i)
+        np.testing.assert_allclose(intake.close().weights, 1 / 5)
+
+
+@given(st.dictionaries(st.integers(), st.none() | st.floats(0, 1e300), min_size=1), st.floats(1, 100))
+def test_capped_counts(claims, cap):
+    counts = ra.capped_counts(claims, cap)
+    positive = [count for count in counts.values() if count > 0]
+    assert counts.keys() == claims.keys()
+    assert all(counts[c] <= claim for c, claim in claims.items() if claim is not None)
+    assert not positive or max(positive) <= cap * np.median(positive) * (1 + 1e-12) or len(positive) < 3
+
+
+# --- the ledger -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rule", ["reputation", "median", "foolsgold"])
+def test_rounds_continue_the_ledgers_count(tmp_path, rule):
+    path = tmp_path / "ledger"
+    unbroken = ra.Intake(rule, LIKE)
+    for number in (1, 2, 3):
+        intake = ra.Intake(rule, LIKE, ledger=path)  # a new server each time
+        for one in (intake, unbroken):
+            honest(one)
+            one.add("eve", "rubbish")
+        result = intake.close()
+        assert result.round == number
+        assert_same(result, unbroken.close())
+
+
+def test_a_ledger_of_other_parameters_is_not_continued(tmp_path):
+    intake = ra.Intake(ra.Reputation(), LIKE, ledger=tmp_path / "ledger")
+    honest(intake)
+    intake.close()
+    with pytest.raises(ra.InvalidLedger, match="decay"):
+        ra.Intake(ra.Reputation(decay=0.9), LIKE, ledger=tmp_path / "ledger")
+
+
+def test_refused_clients_and_remarks_are_in_the_trail(tmp_path):
+    from robustagg import ledger
+
+    intake = ra.Intake("reputation", LIKE, ledger=tmp_path / "ledger")
+    for client, tree in UPDATES.items():
+        intake.add(client, tree, 100)
+    intake.add("liar", update(8), 10**6)
+    intake.add("eve", "rubbish", 100)
+    intake.close()
+    told = {line["client"]: line["reason"] for line in ledger.history(tmp_path / "ledger")}
+    assert told["eve"].startswith("not admitted: ")
+    assert "says 1e+06 samples, counts for 400" in told["liar"]
+
+
+# --- rules from names, and what a dashboard draws -------------------------------------------------------------------
+
+
+def test_a_rule_from_a_name_or_json():
+    assert repr(ra.rule("krum", f=2)) == repr(ra.rule({"rule": "krum", "f": 2})) == repr(ra.Krum(f=2))
+    pipeline = ra.rule([{"rule": "nnm", "f": 1}, {"rule": "trimmed-mean", "f": 1}])
+    assert pipeline.parameters == ra.Pipeline(ra.NNM(f=1), ra.TrimmedMean(f=1)).parameters
+    assert ra.Intake({"rule": "krum", "f": 2}, LIKE).rule.f == 2
+
+
+@pytest.mark.parametrize(
+    ("spec", "text"),
+    [("crumb", "one of"), ({}, "one of"), ("krum", "needs its parameter f"), ({"rule": "krum", "g": 1}, "'g'")],
+)
+def test_a_rule_that_there_is_not(spec, text):
+    with pytest.raises(ValueError, match=text):
+        ra.rule(spec)
+
+
+def test_a_preaggregation_alone_is_no_rule():
+    with pytest.raises(ValueError, match="no rule"):
+        ra.rule("nnm", f=1)
+    with pytest.raises(TypeError, match="last member"):
+        ra.rule(["median", {"rule": "nnm", "f": 1}])
+
+
+def test_metrics_are_flat_numbers():
+    intake = ra.Intake("reputation", LIKE)
+    honest(intake)
+    intake.add("eve", "rubbish")
+    result = intake.close()
+    told = result.metrics()
+    assert all(type(value) in (int, float) for value in told.values())
+    assert (told["round"], told["admitted"], told["refused"]) == (1, 5, 1)
+    assert told["largest_weight"] == result.weights.max()
+    assert 1 <= told["effective_clients"] <= 5
+    everyone = result.metrics(per_client=True)
+    assert everyone["weight/lima"] == result.weights[2]
+    assert everyone["reputation/eve"] == result.reputation[1]
