@@ -145,5 +145,5 @@ def test_plot_of_any_rule_and_any_number(make: type[ra.Rule], n: int, tmp_path: 
 
 def test_plot_in_a_format_that_there_is_not(book: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="the picture needs the sim extra")
-    assert "xyz" in robustagg("ledger", "plot", book, "--out", tmp_path / "p.xyz", code=2).stderr
+    assert "xyz" in robustagg("ledger", "plot", book, "--out", tmp_path / "p.xyz", code=2, columns=500).stderr
     assert not (tmp_path / "p.xyz").exists()
