@@ -229,6 +229,12 @@ def non_finite_clients(clients: Sequence[object]) -> ValueError:
     return ValueError(f"NaN or infinite values in the update of {_listed(clients)}")
 
 
+def non_finite_memory(rule: str) -> InvalidLedger:
+    return InvalidLedger(
+        f"NaN or infinite values in what {rule} remembers, and in nobody's update: its state is damaged"
+    )
+
+
 def non_finite_reference(name: str) -> ValueError:
     return ValueError(f"NaN or infinite values in {name}")
 

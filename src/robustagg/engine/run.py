@@ -16,6 +16,8 @@ from robustagg.kernels.interface import Rows
 from robustagg.memory.vectors import Vector
 from robustagg.protocol import NON_FINITE, Block, Client, Notes, Result, Round, Sink, Source, Verbs, Verdict
 
+LAST_ROUND = 2**62  # so that differences of rounds fit in an int64
+
 
 class Done(NamedTuple):
     """A round that is decided and computed, but not yet seen by anybody."""
@@ -75,7 +77,7 @@ def _attempt(rule: Verbs, source: Source, round: Round, references: Sequence[str
     except errors.NonFinite:
         masked = _examined(rule, source, round, references)
         if masked is None:
-            raise
+            raise errors.non_finite_memory(type(rule).__name__) from None
     return _passes(rule, masked, replace(round, prepared=rule.prepare(round)))
 
 
@@ -151,6 +153,8 @@ def _round_number(number: int | None, last: int | None) -> int:
         return 1 if last is None else last + 1
     if isinstance(number, bool) or not isinstance(number, (int, np.integer)) or number < 0:
         raise errors.bad_round(number)
+    if number >= LAST_ROUND:
+        raise errors.out_of_range("round", number, f"less than {LAST_ROUND}")
     if last is not None and number <= last:
         raise errors.round_not_later(int(number), last)
     return int(number)
