@@ -34,8 +34,8 @@ MARK = "getpriority"  # a function of the C library that nothing else calls: the
 Call = Callable[[list[np.ndarray]], Any]
 
 
-def detect(intercept: str) -> Call:
-    line = ra.Reputation(intercept=intercept).line
+def detect(intercept: str, rescale: str = "paper") -> Call:
+    line = ra.Reputation(intercept=intercept, rescale=rescale).line
     return lambda rows: kernels.active().detect(rows, confidence_threshold=0.1, **line)
 
 
@@ -72,6 +72,7 @@ CALLS: tuple[tuple[str, Call, str, tuple[int, ...]], ...] = (
     ("detect, separate", detect("separate"), "float32", (10, 20, 50, 100, 200)),
     ("detect, separate", detect("separate"), "float64", (20, 50)),
     ("detect, separate", detect("separate"), "float16", (10,)),
+    ("detect, separate, clipped", detect("separate", "clip"), "float32", (10, 50)),
     ("median", median, "float32", (10, 50, 200)),
     ("median", median, "float16", (10, 50)),
     ("trimmed_mean", trimmed_mean, "float32", (10, 50, 200)),

@@ -16,6 +16,7 @@ constexpr std::size_t slab = 512;                          // coordinates betwee
 constexpr std::size_t panel = vector_bytes == 64 ? 4 : 3;  // rows: the products of two panels fit the registers
 constexpr std::size_t depth = slab / lanes<double>;        // vectors of a row
 constexpr std::size_t panel_vectors = panel * depth;
+constexpr std::size_t at_once = 4;  // vectors of a row that are multiplied between two looks at the end
 
 // The rows of a slab, centred: [panel][vector][row of the panel], the rows of the last panel filled up with zeros.
 using Packed = Vec<double>*;
@@ -71,23 +72,28 @@ void pack(const Rows<T>& rows, const C* centre, std::size_t first, std::size_t b
 }
 
 // Adds the products of two panels, of which a_rows and b_rows exist, to out, whose rows are m apart; of each row there
-// are `count` vectors that are not zeros.
+// are `count` vectors, a multiple of at_once, that are not zeros.
 void multiply(const Vec<double>* a, const Vec<double>* b, std::size_t count, std::size_t a_rows, std::size_t b_rows,
               std::size_t m, double* out) {
     Vec<double> sum[panel][panel] = {};
-    for (std::size_t k = 0; k < count; ++k, a += panel, b += panel)
-        unroll<panel>([&](auto j) { unroll<panel>([&](auto i) { sum[i][j] = multiply_add(a[i], b[j], sum[i][j]); }); });
+    for (std::size_t k = 0; k < count; k += at_once)
+        unroll<at_once>([&](auto) {
+            unroll<panel>(
+                [&](auto j) { unroll<panel>([&](auto i) { sum[i][j] = multiply_add(a[i], b[j], sum[i][j]); }); });
+            a += panel, b += panel;
+        });
     alignas(64) double sums[panel * panel + lanes<double>];
     totals<panel * panel>(sum[0], sums);
     for (std::size_t i = 0; i < a_rows; ++i)
         for (std::size_t j = 0; j < b_rows; ++j) out[i * m + j] += sums[i * panel + j];
 }
 
-// Adds the products of the first `count` of the packed rows' panels, `width` columns of them, with all panels from their
-// own on.
+// Adds the products of the first `count` of the packed rows' panels, `width` columns of them, with all panels from
+// their own on.
 void multiply_slab(const Vec<double>* z, std::size_t width, std::size_t rows, std::size_t count, std::size_t m,
                    double* out) {
-    const std::size_t panels = panels_of(rows), vectors = (width + lanes<double> - 1) / lanes<double>;
+    const std::size_t panels = panels_of(rows), step = at_once * lanes<double>;
+    const std::size_t vectors = (width + step - 1) / step * at_once;
     const auto rows_of = [&](std::size_t p) { return std::min(panel, rows - p * panel); };
     for (std::size_t q = 0; q < panels; ++q)  // a panel stays in the L1 cache
         for (std::size_t p = 0; p < std::min(count, q + 1); ++p)

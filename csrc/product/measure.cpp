@@ -74,10 +74,10 @@ bool widen_row(const T* x, std::size_t width, double* out) {
 }
 
 // The sums of one row's tile, after which the row goes on up to `left` coordinates; false when it met a NaN or an
-// infinity.
+// infinity. Not inlined: among its caller's variables the sums would lose their registers.
 template <bool centred, class T, class C = Compute<T>>
-bool measure_row(const T* x, const double* centre, std::size_t width, std::size_t left, const Units& units,
-                 double limit, double* out) {
+__attribute__((noinline)) bool measure_row(const T* x, const double* centre, std::size_t width, std::size_t left,
+                                           const Units& units, double limit, double* out) {
     alignas(64) C values[slab];
     Sums<centred> sums;
     bool finite = true;

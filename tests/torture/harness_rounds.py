@@ -214,7 +214,7 @@ def flat(update: Any) -> NDArray[Any]:
 
 
 def _shared(rows: list[NDArray[Any]], places: NDArray[np.bool_]) -> bool:
-    """Whether more than half of the rows hold NaN or an infinity at each of the places: a mask, which passes through."""
+    """Whether more than half of the rows hold NaN or an infinity at each of the places: such a mask passes through."""
     held = [~np.isfinite(np.asarray(row).astype(np.float64)[places]) for row in rows]
     return bool((2 * np.sum(held, axis=0) > len(rows)).all())
 
