@@ -33,7 +33,8 @@ def test_a_family_includes_only_those_below_it(family):
 def test_every_kernel_of_the_list_is_a_file_of_its_name():
     listed = re.findall(r"^    X\((\w+),", (SOURCES / "kernels.hpp").read_text(), re.MULTILINE)
     files = {path.stem for path in SOURCES.glob("*/*.cpp")}
-    together = {"residual_weights": "residual", "residual_mean": "residual"}
+    together = dict.fromkeys(["residual_weights", "residual_mean"], "residual")
+    together |= dict.fromkeys(["group_answers", "sort_answers", "spread_answers"], "order_answers")
     for name in listed:
         if name != "force_path":  # for tests; in line.cpp
             assert together.get(name, name) in files, name
