@@ -96,6 +96,30 @@ def test_a_ledger_keeps_what_any_rule_remembers(name: str, make: type[ra.Rule], 
     assert "written with other parameters" in done.stderr
 
 
+def test_a_ledger_keeps_the_trail_of_a_rule_that_remembers_nothing(tmp_path: Path, folder: Path) -> None:
+    common = (
+        "aggregate",
+        *files(tmp_path),
+        "--rule",
+        "median",
+        "--ledger",
+        tmp_path / "l.sqlite",
+        "--out",
+        folder / "g.npz",
+    )
+    robustagg(*common)
+    robustagg(*common)
+    assert [line["round"] for line in ra.ledger.rounds(tmp_path / "l.sqlite")] == [1, 2]
+    assert "equal weight" in robustagg("ledger", "show", tmp_path / "l.sqlite", "--round", "2").stdout
+
+
+def test_a_ledger_of_the_published_settings_is_warned_of(tmp_path: Path, folder: Path) -> None:
+    common = ("aggregate", *files(tmp_path), "--ledger", tmp_path / "l.sqlite", "--out", folder / "g.npz")
+    asked = robustagg(*common, "-p", "rescale=paper")
+    assert "warning" not in asked.stderr
+    assert "rescale = 'paper', which one client can steer" in robustagg(*common).stderr
+
+
 def test_ids_and_sample_counts(tmp_path: Path, folder: Path) -> None:
     (tmp_path / "counts.json").write_text('{"a": 3, "b": 1.0}')
     two = files(tmp_path)[:2]
@@ -168,11 +192,6 @@ USAGE = {
     "parameters that exclude each other": (["--rule", "trimmed-mean", "-p", "f=1", "-p", "beta=0.1"], "not both"),
     "reputation without a ledger": ([], "--ledger"),
     "foolsgold without a ledger": (["--rule", "foolsgold"], "foolsgold remembers the clients: say where with --ledger"),
-    "a ledger without memory": (["--rule", "mean", "--ledger", "{tmp}/l"], "leave out --ledger"),
-    "a ledger with a memory that is off": (
-        ["--rule", "foolsgold", "-p", "memory=false", "--ledger", "{tmp}/l"],
-        "leave out --ledger",
-    ),
     "no folder for the update": (["--rule", "mean", "--out", "{tmp}/no/g.npz"], "there is no folder"),
     "no folder for the ledger": (["--ledger", "{tmp}/no/l.sqlite"], "there is no folder"),
     "a folder for the update": (["--rule", "mean", "--out", "{tmp}"], "directory"),

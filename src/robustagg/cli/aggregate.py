@@ -18,7 +18,7 @@ _FILES = (
     "One file or folder per client: .safetensors (or its index), .npz, .npy, .pt, .pth, .bin, .h5, .hdf5 or .keras. "
     "The name without the suffix is the client's id."
 )
-_LEDGER = "Keep what the rule remembers here; made if missing. The rules reputation and foolsgold need it."
+_LEDGER = "Keep what the rule remembers, and who got which weight and why, here; made if missing."
 _RULE = "How to aggregate; 'robustagg rules' lists the names."
 _PARAM = "A parameter of the rule, f=2 or window=none; repeatable. A ledger keeps those that it was made with."
 _ROUND = "Number of the round; without it, the ledger's last one plus 1."
@@ -63,8 +63,6 @@ def aggregate(
     with arguments.usage():
         if ledger is None and made.remembers and made.by_client:
             raise errors.ledger_needed(rule)
-        if ledger is not None and not made.remembers:
-            raise errors.ledger_unused(rule)
         check_output(out, list(map(str, files)))
         if ledger is not None and overwritten(ledger, [str(out), *map(str, files)]):
             raise errors.ledger_is_another_file(ledger)
@@ -78,6 +76,8 @@ def aggregate(
     is_new = ledger is not None and not ledger.exists()
     if ledger is not None and not is_new:
         made = _continued(type(made), ledger, values)
+        if getattr(made, "rescale", None) == "paper" and "rescale" not in values:
+            screen.warn(f"{ledger} was made with rescale = 'paper', which one client can steer; a new ledger is not")
     result = _aggregated(made, files, out, ledger, options)
     if as_json:
         screen.say_json({**result.to_dict(), "out": str(out), "ledger": None if ledger is None else str(ledger)})

@@ -36,6 +36,11 @@ def complain(error: Exception) -> None:
     _console(stderr=True).print(f"robustagg: {printable(str(error))}", soft_wrap=True)
 
 
+def warn(text: str) -> None:
+    """What somebody should know, though it has not failed."""
+    _console(stderr=True).print(f"robustagg: warning: {printable(text)}", soft_wrap=True)
+
+
 def say_json(value: Any) -> None:
     """A result for machines; null in place of a number that JSON has no word for."""
     typer.echo(json.dumps(_sayable(value), indent=2, allow_nan=False))
