@@ -179,8 +179,9 @@ def _strided(rows: list[NDArray[Any]]) -> list[NDArray[Any]]:
 
 
 def _tree(rows: list[NDArray[Any]]) -> list[Any]:
+    """The leaves in the order of their names, which is that of the coordinates: another order adds up otherwise."""
     cut = rows[0].size // 3
-    return [{"b": [row[:cut].reshape(1, -1)], "a": (row[cut:],)} for row in rows]
+    return [{"b": (row[cut:],), "a": [row[:cut].reshape(1, -1)]} for row in rows]
 
 
 def _read_only(rows: list[NDArray[Any]]) -> list[NDArray[Any]]:
@@ -206,7 +207,7 @@ LAYOUTS: dict[str, Callable[[list[NDArray[Any]]], Any]] = {
 def flat(update: Any) -> NDArray[Any]:
     """The values of a tree as `_tree` makes it."""
     if isinstance(update, dict):
-        return np.concatenate([np.ravel(update["b"][0]), np.ravel(update["a"][0])])
+        return np.concatenate([np.ravel(update["a"][0]), np.ravel(update["b"][0])])
     return np.asarray(update)
 
 
