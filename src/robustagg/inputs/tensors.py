@@ -139,7 +139,8 @@ def _sent(values: Array, dtype: np.dtype[Any]) -> Array:
     if dtype.name.startswith(NARROW):
         import ml_dtypes  # where the dtype comes from
 
-        greatest = float(ml_dtypes.finfo(dtype).max)  # type: ignore[no-untyped-call]
+        limits: Any = ml_dtypes.finfo
+        greatest = float(limits(dtype).max)
         values = np.where(np.isinf(values), values, np.clip(values, -greatest, greatest))
     return values.astype(dtype, copy=False)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from robustagg.kernels.interface_truth import (
     ABSOLUTE,
@@ -22,8 +21,7 @@ from robustagg.kernels.interface_truth import (
     Scale,
     Starts,
 )
-
-compiled = njit(cache=True, nogil=True, error_model="numpy")
+from robustagg.kernels.numba.lanes import jit
 
 
 def group_answers(keys: Codes, count: int) -> tuple[Starts, Codes]:
@@ -32,7 +30,7 @@ def group_answers(keys: Codes, count: int) -> tuple[Starts, Codes]:
     return starts, order
 
 
-@compiled
+@jit
 def _group(keys: Any, starts: Any, order: Any) -> None:
     for key in keys:
         starts[key + 1] += 1
@@ -44,7 +42,7 @@ def _group(keys: Any, starts: Any, order: Any) -> None:
         following[keys[a]] += 1
 
 
-@compiled
+@jit
 def sort_answers(starts: Starts, workers: Codes, values: Reals) -> None:
     for n in range(starts.size - 1):
         begin, end = starts[n], starts[n + 1]
@@ -62,7 +60,7 @@ def sort_answers(starts: Starts, workers: Codes, values: Reals) -> None:
             values[b], workers[b] = value, worker
 
 
-@compiled
+@jit
 def _bits(count: int) -> int:
     bits = 0
     while count > 0:
@@ -71,12 +69,12 @@ def _bits(count: int) -> int:
     return bits
 
 
-@compiled
+@jit
 def _whole(term: float) -> int:
     return np.int64(np.rint(term))  # type: ignore[no-any-return]
 
 
-@compiled
+@jit
 def spread_answers(starts: Starts, values: Reals) -> tuple[Reals, Reals]:
     mean, deviation = np.empty(starts.size - 1), np.zeros(starts.size - 1)
     for n in range(mean.size):
@@ -110,14 +108,14 @@ def truth_step(
     return truth, sums[0] / coarse + sums[1] / fine
 
 
-@compiled
+@jit
 def _add(sums: Any, worker: int, loss: float, coarse: float, fine: float) -> None:
     steps = np.rint(loss * coarse)
     sums[0, worker] += np.int64(steps)
     sums[1, worker] += _whole((loss - steps / coarse) * fine)
 
 
-@compiled
+@jit
 def _largest(workers: Any, weights: Any, begin: int, end: int) -> float:
     largest = 0.0
     for a in range(begin, end):
@@ -125,7 +123,7 @@ def _largest(workers: Any, weights: Any, begin: int, end: int) -> float:
     return largest
 
 
-@compiled
+@jit
 def _step(
     starts: Any, workers: Any, values: Any, coarse: float, fine: float,
     centre: Any, inverse: Any, factor: Any, weights: Any, prior: float, location: int, loss: int, truth: Any, sums: Any,
@@ -153,7 +151,7 @@ def _step(
             _add(sums, workers[a], factor[n] * (abs(error) if loss == ABSOLUTE else error * error), coarse, fine)
 
 
-@compiled
+@jit
 def _middle(
     workers: Any, weights: Any, begin: int, largest: float, to_relative: float, unit: float, total: int
 ) -> tuple[int, int]:
@@ -171,7 +169,7 @@ def _middle(
     return k, following
 
 
-@compiled
+@jit
 def _vote(
     starts: Any,
     workers: Any,
@@ -215,7 +213,7 @@ def group_medians(answers: Answers, scale: Scale, weights: Reals, groups: Codes,
     return out
 
 
-@compiled
+@jit
 def _group_medians(
     starts: Any, workers: Any, values: Any, centre: Any, inverse: Any, weights: Any, groups: Any, count: int, out: Any
 ) -> None:
