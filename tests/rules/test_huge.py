@@ -27,6 +27,14 @@ SIGNS = np.where(np.arange(40) % 2, 1.0, -1.0)
 TOGETHER, AGAINST = np.ones((2, 40)), np.stack([SIGNS, -SIGNS])
 
 
+@pytest.mark.parametrize("size", [1e30, 1e57, 1e80, 1e100, 1e120, 1e143, 1e145])
+@pytest.mark.parametrize("mixer", [ra.NNM(f=2), ra.Bucketing(seed=3), ra.ARC(f=2)], ids=["NNM", "Bucketing", "ARC"])
+def test_large_numbers_that_cancel_hide_nobody(mixer, size):
+    rows = np.vstack([HONEST, AGAINST * size])
+    update = ra.Pipeline(mixer, ra.GeometricMedian())(rows)
+    assert np.abs(update).max() <= 2 * np.abs(HONEST).max()
+
+
 @pytest.mark.parametrize("crude", [TOGETHER, AGAINST], ids=["together", "against each other"])
 @pytest.mark.parametrize("size", [1e150, 1.7e308])
 @pytest.mark.parametrize("unit", [1.0, 1e200])

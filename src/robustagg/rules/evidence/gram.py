@@ -24,6 +24,7 @@ BATCH = 2**20  # values that the kernel returns at a time, where that is more th
 
 MATRICES = 16  # of one number per pair of rows, that are there while sums of digits are added up
 SHIFT = SHRINK_BITS // BITS  # levels of digits
+FAR = 12  # levels between most rows and those that hide them: a factor of 6e57 in length
 APART = 4  # levels between most rows and those that are cut
 
 
@@ -76,7 +77,9 @@ class Gram(Products):
     def geometry(self) -> Geometry:
         """The sums as numbers, where need be of shorter rows."""
         if self.in_range():
-            return Geometry(self.value())
+            products = self.value()
+            if not hidden(np.diagonal(products)):
+                return Geometry(products)
         digits = self.digits()
         levels = np.diagonal(digits.level)
         unit, cut = shortened(levels[:-1], int(levels[-1]), APART)  # huge rows must not hide the others by rounding
@@ -111,6 +114,12 @@ class Related(Products):
         less = 2 * unit + np.stack([2 * cut, cut, 2 * cut], axis=1)
         squares, products, lengths = digits.shifted(-less).value().T
         return Relation(squares, products, lengths, 2.0 ** (BITS * unit), scale_of(cut))
+
+
+def hidden(squares: Floats) -> bool:
+    """Whether some rows are so huge that what is computed with them hides the others by rounding."""
+    levels = -(-np.frexp(squares)[1] // BITS)
+    return len(levels) > 1 and bool(levels.max() - max(np.median(levels[:-1]), levels[-1]) > FAR)
 
 
 def pairs(levels: NDArray[np.int64]) -> NDArray[np.int64]:
