@@ -18,7 +18,7 @@ from typing import Any
 import earlier
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import robustagg as ra
@@ -179,6 +179,7 @@ def test_archives(trick: str, tmp_path: Path) -> None:
 
 
 @settings(deadline=None, max_examples=150)
+@example(name="clipping", new=False, places=[(1.0, b"\x01\x00\x00")], cut=None)  # members before the file's begin
 @given(
     name=st.sampled_from(sorted(earlier.RULES)),
     new=st.booleans(),

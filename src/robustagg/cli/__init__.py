@@ -11,13 +11,18 @@ from robustagg import errors
 def main() -> None:
     """Run ``robustagg``."""
     try:
-        from robustagg.cli.app import app
+        _run()
     except ModuleNotFoundError as missing:
         package = str(missing.name).partition(".")[0]
         if package not in ("rich", "typer"):
             raise
         sys.exit(f"robustagg: {errors.optional_package(package, 'cli')}")
-    except KeyboardInterrupt:  # later the app hears it
+    except KeyboardInterrupt:  # before the app hears it
         sys.exit(128 + signal.SIGINT)
+
+
+def _run() -> None:
+    from robustagg.cli.app import app
+
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that unfinished files are removed
     app(prog_name="robustagg")

@@ -129,8 +129,10 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def _check_sizes(archive: zipfile.ZipFile, size: int) -> None:
-    """Nothing is compressed, so that a small file cannot become a large state."""
+    """Nothing is compressed, so that a small file cannot become a large state, or lies outside."""
     members = archive.infolist()
+    if not all(0 <= m.header_offset < size for m in members):
+        raise errors.bad_archive("members begin outside the file")
     if len(members) > MEMBERS or any(m.compress_type != zipfile.ZIP_STORED for m in members):
         raise errors.bad_archive("members are compressed, or too many")
     if sum(m.file_size for m in members) > size or any(m.file_size != m.compress_size for m in members):
