@@ -14,9 +14,7 @@ from robustagg.engine.shared import Masked, inspect
 from robustagg.engine.turns import turn, uninterrupted
 from robustagg.kernels.interface import Rows
 from robustagg.memory.vectors import Vector
-from robustagg.protocol import NON_FINITE, Block, Client, Notes, Result, Round, Sink, Source, Verbs, Verdict
-
-LAST_ROUND = 2**62  # so that differences of rounds fit in an int64
+from robustagg.protocol import NON_FINITE, ROUNDS, Block, Client, Notes, Result, Round, Sink, Source, Verbs, Verdict
 
 
 class Done(NamedTuple):
@@ -153,8 +151,8 @@ def _round_number(number: int | None, last: int | None) -> int:
         return 1 if last is None else last + 1
     if isinstance(number, bool) or not isinstance(number, (int, np.integer)) or number < 0:
         raise errors.bad_round(number)
-    if number >= LAST_ROUND:
-        raise errors.out_of_range("round", number, f"less than {LAST_ROUND}")
+    if number >= ROUNDS:
+        raise errors.out_of_range("round", number, f"less than {ROUNDS}")
     if last is not None and number <= last:
         raise errors.round_not_later(int(number), last)
     return int(number)

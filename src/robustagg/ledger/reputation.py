@@ -11,10 +11,9 @@ from numpy.typing import ArrayLike
 from robustagg import errors
 from robustagg.ledger.histories import Places, history
 from robustagg.memory.states import checked_name
-from robustagg.protocol import Client, Floats
+from robustagg.protocol import ROUNDS, Client, Floats
 
 WINDOW = 10_000  # rounds at most: a client's memory takes 16 bytes for each
-_ROUNDS = 2**62  # so that differences of rounds fit in an int64
 
 
 class Ledger:
@@ -194,8 +193,8 @@ def checked_round(round: Any) -> int:
     """The number of a round; raises if it is none."""
     if isinstance(round, bool) or not isinstance(round, int) or round < 0:
         raise errors.bad_round(round)
-    if round >= _ROUNDS:
-        raise errors.out_of_range("round", round, f"less than {_ROUNDS}")
+    if round >= ROUNDS:
+        raise errors.out_of_range("round", round, f"less than {ROUNDS}")
     return round
 
 

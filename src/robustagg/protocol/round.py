@@ -15,6 +15,7 @@ from robustagg.kernels.interface import Rows
 from robustagg.names import Client, Floats
 
 NON_FINITE = "not admitted: NaN or infinite values"
+ROUNDS = 2**62  # numbers are below it, so that their differences fit in an int64
 
 
 @dataclass(frozen=True)
