@@ -5,7 +5,7 @@ from robustagg.errors import BackendUnavailable, InvalidLedger
 from robustagg.files import aggregate_files, preaggregate_files
 from robustagg.intake import Intake, capped_counts
 from robustagg.kernels import set_num_threads, use_backend
-from robustagg.protocol import Block, Result, Round, Verdict
+from robustagg.protocol import Block, Certificate, Result, Round, Verdict
 from robustagg.rules.base import Rule, load
 from robustagg.rules.component import Withstanding
 from robustagg.rules.coordinatewise import Mean, Median, TrimmedMean
@@ -38,6 +38,7 @@ __all__ = [
     "Bucketing",
     "Bulyan",
     "CenteredClipping",
+    "Certificate",
     "DnC",
     "FLTrust",
     "FoolsGold",

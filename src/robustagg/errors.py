@@ -296,6 +296,10 @@ def unknown_argument(rule: str, name: str) -> TypeError:
     return TypeError(f"{rule}.aggregate() got an unexpected keyword argument {name!r}")
 
 
+def cannot_certify(rule: str) -> TypeError:
+    return TypeError(f"{rule} certifies nothing; of the rules Reputation does (certify=True)")
+
+
 def missing_argument(rule: str, name: str) -> TypeError:
     return TypeError(f"{rule}.aggregate() needs the keyword argument {name!r}")
 

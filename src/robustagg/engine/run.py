@@ -142,6 +142,7 @@ def result_of(rule: Verbs, verdict: Verdict, round: Round, update: Any = None) -
         round=round.number,
         rule=type(rule).__name__,
         f=rule.withstood(len(round.kept)),
+        certificate=verdict.certificate,
         **{name: values.copy() for name, values in standing.items()},  # the rule keeps its own
     )
 

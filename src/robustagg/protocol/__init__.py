@@ -4,12 +4,13 @@ from robustagg.names import Client, Floats
 from robustagg.protocol.result import Result
 from robustagg.protocol.round import NON_FINITE, ROUNDS, Block, Round
 from robustagg.protocol.verbs import Notes, Sink, Source, Verbs
-from robustagg.protocol.verdict import Standing, Verdict
+from robustagg.protocol.verdict import Certificate, Standing, Verdict
 
 __all__ = [
     "NON_FINITE",
     "ROUNDS",
     "Block",
+    "Certificate",
     "Client",
     "Floats",
     "Notes",

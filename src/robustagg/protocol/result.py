@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustagg.names import Client, Floats, printable
+from robustagg.protocol.verdict import Certificate
 
 SHOWN = 40  # clients that print(result) lists
 LONGEST = 40  # characters of an id
@@ -43,6 +44,8 @@ class Result:
         Decayed score, and this round's observation; None for rules that keep no reputation.
     accepted, rejected : (n,) int64 or None
         Coordinates of each client that were accepted and rejected; None for rules that do not judge coordinates.
+    certificate : Certificate or None
+        How far the update can be from the coordinate-wise median, where the round was asked to ``certify=True``.
     """
 
     update: Any
@@ -57,6 +60,7 @@ class Result:
     observed: Floats | None = None
     accepted: NDArray[np.int64] | None = None
     rejected: NDArray[np.int64] | None = None
+    certificate: Certificate | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the update, ready for :func:`json.dumps`."""
@@ -83,7 +87,7 @@ class Result:
         dict of str to int or float
             round, admitted, refused, f where the rule has one, least_weight and largest_weight of the admitted clients,
             and effective_clients, the number of clients of equal weight that the mean would be as steady of:
-            :math:`1 / \\sum_i w_i^2`.
+            :math:`1 / \\sum_i w_i^2`. Of a certificate certified_l2 and certified_largest.
 
         Examples
         --------
@@ -103,6 +107,8 @@ class Result:
         }
         if self.f is not None:
             told["f"] = self.f
+        if self.certificate is not None:
+            told |= {"certified_l2": self.certificate.l2, "certified_largest": self.certificate.largest}
         for name, values in (("weight", self.weights), ("reputation", self.reputation)):
             if per_client and values is not None:
                 told |= {f"{name}/{client}": float(value) for client, value in zip(self.clients, values, strict=True)}

@@ -22,6 +22,63 @@ class Standing:
 
 
 @dataclass(frozen=True)
+class Certificate:
+    r"""How far a round's result can be from the coordinate-wise median, a fact about this round.
+
+    The result is a weighted mean of rectified updates, so that by convexity its distance from the median is at most the
+    weighted mean of theirs, in any norm, and whatever the weights at most the largest of theirs.
+
+    Attributes
+    ----------
+    weights : (n,) float64
+        Each client's share of the result.
+    distances : (n,) float64
+        L2 distance of each client's rectified update from the median; 0 for who is not admitted.
+    extremes : (n,) float64
+        The largest absolute coordinate of the same difference.
+
+    Notes
+    -----
+    In exact arithmetic, of the updates in the dtype that is computed in: the result's own rounding to its dtype comes
+    on top, and differences below 1e-149 count as none. The derivation, and what it does not say, stand in
+    ``docs/guarantees.md``.
+
+    Examples
+    --------
+    >>> import numpy as np, robustagg as ra
+    >>> honest = np.random.default_rng(0).normal(0, 0.01, (6, 100))
+    >>> result = ra.Reputation().aggregate([*honest, np.ones(100)], certify=True)
+    >>> distance = np.linalg.norm(result.update - np.median([*honest, np.ones(100)], axis=0))
+    >>> bool(distance <= result.certificate.l2 <= result.certificate.worst_l2 < 0.2)
+    True
+    """
+
+    weights: Floats
+    distances: Floats
+    extremes: Floats
+
+    @property
+    def l2(self) -> float:
+        """The result's L2 distance from the median is at most this."""
+        return float(self.weights @ self.distances)
+
+    @property
+    def largest(self) -> float:
+        """No coordinate of the result is further from the median than this."""
+        return float(self.weights @ self.extremes)
+
+    @property
+    def worst_l2(self) -> float:
+        """The L2 distance is at most this whatever weights the reputations give."""
+        return float(self.distances.max())
+
+    @property
+    def worst_largest(self) -> float:
+        """No coordinate is further than this whatever weights the reputations give."""
+        return float(self.extremes.max())
+
+
+@dataclass(frozen=True)
 class Verdict:
     """A rule's decision on the m admitted clients of a round."""
 
@@ -32,5 +89,7 @@ class Verdict:
     standing: Standing | None = None
     again: bool = False
     """Observe every block once more, with this verdict in hand, before combining."""
+    certificate: Certificate | None = field(default=None, kw_only=True)
+    """How far the result can be from the median, where the round asks for it."""
     learns: Sequence[Client] = field(default=(), kw_only=True)
     """Names of the vectors of the model's size that the rule will remember of this round."""

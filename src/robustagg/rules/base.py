@@ -24,6 +24,7 @@ from robustagg.rules.component import Component, kind_of
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+CERTIFY = "certify"
 NONFINITE = ("reject", "raise")
 V = TypeVar("V", bound=Verdict)
 
@@ -316,6 +317,8 @@ class Rule(Component, Generic[V]):
         if round.sample_counts is not None and not self.weighs_samples:
             raise errors.sample_counts_unused(type(self).__name__)
         for name in round.extras.keys() - self.extras:
+            if name == CERTIFY:
+                raise errors.cannot_certify(type(self).__name__)
             raise errors.unknown_argument(type(self).__name__, name)
 
     def check_size(self, round: Round) -> None:

@@ -47,3 +47,10 @@ def one_of(name: str, value: Any, options: Collection[str]) -> str:
     if not isinstance(value, str) or value not in options:
         raise errors.not_one_of(name, value, options)
     return value
+
+
+def yes_or_no(name: str, value: Any) -> bool:
+    """True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise errors.out_of_range(name, value, "True or False")
+    return bool(value)

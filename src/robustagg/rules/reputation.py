@@ -14,8 +14,9 @@ from robustagg.kernels.interface import Array, Detection
 from robustagg.memory import states
 from robustagg.memory.vectors import Vector
 from robustagg.protocol import Block, Client, Floats, Round, Standing, Verdict
-from robustagg.rules.base import Rule, shares
-from robustagg.rules.checks import not_negative, number, one_of, positive, share, whole
+from robustagg.rules.base import CERTIFY, Rule, shares
+from robustagg.rules.checks import not_negative, number, one_of, positive, share, whole, yes_or_no
+from robustagg.rules.evidence.deviation import Deviations, Judged
 
 INTERCEPTS = ("separate", "hierarchical", "median_point")
 RESCALES = ("clip", "paper")
@@ -121,6 +122,7 @@ class Reputation(Rule[Verdict]):
 
     weighs_samples = True
     by_client = True
+    extras = frozenset({CERTIFY})
 
     value_range: float | None = 2.0
     interval_width: float = 2.0
@@ -170,22 +172,31 @@ class Reputation(Rule[Verdict]):
 
     # --- the three verbs ---
 
-    def observe(self, block: Block, round: Round, verdict: Verdict | None) -> tuple[NDArray[np.int64], Detection]:
-        detection = kernels.active().detect(block.rows, confidence_threshold=self.confidence_threshold, **self.line)
-        return detection.counts, detection
+    def check(self, round: Round) -> None:
+        super().check(round)
+        yes_or_no(CERTIFY, round.extras.get(CERTIFY, False))
 
-    def decide(self, evidence: NDArray[np.int64], round: Round) -> Verdict:
-        rejected = round.spread(evidence, round.d)
+    def observe(self, block: Block, round: Round, verdict: Verdict | None) -> tuple[Judged, Detection]:
+        found = kernels.active().detect(block.rows, confidence_threshold=self.confidence_threshold, **self.line)
+        certify = round.extras.get(CERTIFY, False)
+        deviations = Deviations.of(block.rows, found, self.value_range, self.rescale) if certify else None
+        return Judged(found.counts, deviations), found
+
+    def decide(self, evidence: Judged, round: Round) -> Verdict:
+        rejected = round.spread(evidence.rejected, round.d)
         accepted = round.d - rejected
         observed = kernels.active().beta_reputation(
             accepted, rejected, self.positive_weight, self.prior, self.prior_weight
         )
         reputation = self._ledger.score(round.clients, observed, round.number)
         normalized = self._normalized(round.of_admitted(reputation))
+        weights = shares(normalized, round.counts())
+        deviations = evidence.deviations
         return Verdict(
-            shares(normalized, round.counts()),
-            _reasons(normalized, evidence, round),
+            weights,
+            _reasons(normalized, evidence.rejected, round),
             Standing(accepted, rejected, observed, reputation),
+            certificate=None if deviations is None else deviations.certificate(weights, round),
         )
 
     def combine(self, block: Block, note: Detection, verdict: Verdict) -> Array:

@@ -255,7 +255,16 @@ class Pipeline(Rule[Chained]):
         else:  # a client hears of the row that holds most of it
             rows = share.argmax(axis=0)
             reasons, standing = [f"in row {row}: {own.reasons[row]}" for row in rows], None
-        return Chained(weights / weights.sum(), reasons, standing, own.again, learns=own.learns, matrix=matrix, own=own)
+        return Chained(
+            weights / weights.sum(),
+            reasons,
+            standing,
+            own.again,
+            certificate=own.certificate,
+            learns=own.learns,
+            matrix=matrix,
+            own=own,
+        )
 
     # --- memory ---
 
