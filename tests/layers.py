@@ -20,7 +20,7 @@ ORDER = (
     ("inputs",),
     ("ledger",),
     ("rules",),
-    ("files", "attacks", "truth"),
+    ("files", "attacks", "theory", "truth"),
     ("simulation", "testing", "intake"),
     ("cli",),
     ("integrations",),
