@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import re
 import subprocess
 import sys
@@ -59,3 +60,7 @@ def test_a_rule_in_a_users_own_file(tmp_path):
         "1",
     )
     assert "lengths:ShortOnes" in run(tmp_path, *command)
+
+
+def test_the_examples_of_the_guarantees():
+    assert doctest.testfile(str(DOCS / "guarantees.md"), module_relative=False).failed == 0

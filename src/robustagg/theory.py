@@ -88,7 +88,7 @@ def distance(
         Distance of the first model from the minimum, or a bound of it.
     error : (T,) sequence of float
         Of each round a bound of the result's distance from the true gradient: :func:`median_rate` plus the round's
-        ``certificate.l2``, or plus :func:`deviation` before anything has been seen.
+        ``certificate.l2``, or plus :func:`deviation` before anything has been seen; infinite where nothing can be said.
     learning_rate, smoothness, strong_convexity : float
         As :func:`contraction` takes them.
 
@@ -110,7 +110,9 @@ def distance(
     q = contraction(learning_rate=learning_rate, smoothness=smoothness, strong_convexity=strong_convexity)
     bound = number("start", start, "at least 0", lambda v: v >= 0)
     for e in error:
-        bound = q * bound + learning_rate * number("error", e, "at least 0", lambda v: v >= 0)
+        if not e >= 0:
+            raise errors.out_of_range("error", e, "at least 0")
+        bound = q * bound + learning_rate * e
     return float(bound)
 
 

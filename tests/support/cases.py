@@ -72,7 +72,11 @@ def ratio(n: int, f: int) -> float:
 
 
 def around_the_line(n: int, f: int, r: np.ndarray) -> np.ndarray:
-    """How far outside the honest values one that Reputation accepts may lie: see its documentation."""
+    """How far outside the honest values one that Reputation accepts may lie: as much as a search has found.
+
+    Tested for so few clients and the default Z / delta; what is proven, theory.outside, is looser, as it has to hold
+    for any: see docs/guarantees.md.
+    """
     near = 20 * np.sqrt(2 / n) * (1.4826 * (1 + 5 / (n - 1)) * r + 1e-7)
     return np.minimum(near, 2.0) if f <= 1 <= n - 4 else np.full_like(r, 2.0)
 

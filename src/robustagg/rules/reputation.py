@@ -96,10 +96,11 @@ class Reputation(Rule[Verdict]):
     reputable client has weight 0 be it honest. The share of values rejected on clean Gaussian data grows with the
     number of clients (0.3 % at 10, 10 % at 100); `interval_width` scaled with its square root keeps it level.
 
-    What a single client of n >= 5 can do, whatever it sends: each coordinate of the result lies between the others'
-    least and greatest value, which are r apart, or outside by at most :math:`\frac{Z}{\delta}\sqrt{2/n}\,(1.4826
-    \,(1 + \frac{5}{n-1})\,r + \mathrm{scale\_floor})`, and never by more than `value_range`; the latter holds for any
-    minority. Neither does with ``rescale="paper"``: :meth:`as_published` is for reproducing the paper.
+    What f <= floor(n / 2) - 1 clients can do, whatever they send: each coordinate of the result lies between the
+    others' least and greatest value, or outside by at most a multiple of what these are apart,
+    :func:`robustagg.theory.outside`, and by no more than `value_range`; proven in ``docs/guarantees.md``. Not so with
+    ``rescale="paper"``: :meth:`as_published` is for reproducing the paper. ``aggregate(..., certify=True)`` adds to the
+    result a bound of its distance from the coordinate-wise median, for one more pass over the updates.
 
     With one or two clients no regression is possible and every value is accepted. float64 is computed in float64,
     all else in float32; counts are exact. Same bits for any number of threads and any cut into blocks. Memory
