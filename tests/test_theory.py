@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import sys
 from pathlib import Path
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -81,7 +83,7 @@ def test_one_client_can_be_further_outside_than_its_share_of_the_interval():
 # --- the median ---
 
 
-@pytest.mark.parametrize(("n", "f"), [(60, 0), (60, 6), (101, 12)])
+@pytest.mark.parametrize(("n", "f"), [(10, 3), (60, 0), (60, 6), (101, 12)])
 @pytest.mark.parametrize("skewed", [False, True])
 def test_the_median_is_within_its_rate_but_for_the_failures(n, f, skewed):
     m, times, failure = 400, 4000, 0.2
@@ -97,6 +99,19 @@ def test_the_rate_grows_with_what_makes_it_harder():
     for harder in ({"f": 10}, {"m": 100}, {"n": 40}, {"skewness": 0.5}, {"rounds": 50}, {"failure": 0.001}, {"d": 9}):
         assert theory.median_rate(**{**SIZE, "sigma": 1.0, "d": 3, **harder}) > least
     assert_allclose(theory.median_rate(**SIZE, sigma=[2.0] * 3), 2 * least)
+    assert theory.median_rate(n=11, f=5, m=400, sigma=1.0, d=1) < np.inf
+    assert theory.median_rate(n=11, f=5, m=400, sigma=1.0, d=1, skewness=2.0) == np.inf
+
+
+def test_the_rate_is_the_binomials_and_below_hoeffdings():
+    for n, f in ((60, 5), (101, 0), (400, 100)):
+        rate = theory.median_rate(n=n, f=f, m=1, sigma=1.0, d=1, failure=0.1)
+        exceeds = 1 - NormalDist().cdf(rate)
+        tail = sum(
+            math.comb(n - f, k) * exceeds**k * (1 - exceeds) ** (n - f - k) for k in range(-(-n // 2) - f, n - f + 1)
+        )
+        assert_allclose(tail, 0.05, rtol=1e-6)
+        assert 0.5 - exceeds <= f / (2 * (n - f)) + math.sqrt(math.log(20) / (2 * (n - f)))
 
 
 # --- gradient descent ---
@@ -135,7 +150,8 @@ def test_descent_under_attack_stays_within_the_bounds(study, default_threads):
     trials = [study.trial(seed, rounds=10) for seed in range(2 * (len(study.ATTACKS) + 1))]
     assert {t.attack for t in trials} == {*study.ATTACKS, "strongest"}
     for t in trials:
-        assert t.measured <= t.certified <= t.foreseen < np.inf, t
+        assert t.measured <= t.certified <= t.foreseen, t
+        assert t.kind == "logistic" or t.foreseen < np.inf, t
         assert max(t.median, t.deviation) <= 1, t
 
 

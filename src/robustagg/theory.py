@@ -132,7 +132,11 @@ def median_rate(
     With probability 1 - `failure`, in all rounds together,
 
     .. math:: \frac{1}{\sqrt m}\sqrt{\sum_k \sigma_k^2\,\Phi^{-1}\bigl(\tfrac12 + b_k\bigr)^2}, \qquad
-        b_k = \frac{f}{2(n-f)} + \sqrt{\frac{\ln(2 d T / p)}{2(n-f)}} + 0.4748\,\frac{\gamma_k}{\sqrt m}.
+        b_k = \tfrac12 - \varrho + 0.4748\,\frac{\gamma_k}{\sqrt m},
+
+    with the largest :math:`\varrho` such that of n - f honest values, each of which exceeds a number with probability
+    :math:`\varrho`, at least :math:`\lceil n/2 \rceil - f` do with probability at most p / (2 d T). By Hoeffding's
+    inequality :math:`\tfrac12 - \varrho \le \frac{f}{2(n-f)} + \sqrt{\frac{\ln(2 d T / p)}{2(n-f)}}`.
 
     Parameters
     ----------
@@ -155,7 +159,7 @@ def median_rate(
     Returns
     -------
     float
-        Infinite where some b_k is 1/2 or more: too few clients or samples, or too many attackers, to say anything.
+        Infinite where some b_k is 1/2 or more: too few samples, for gradients so skewed, to say anything.
 
     Raises
     ------
@@ -170,14 +174,14 @@ def median_rate(
     Examples
     --------
     >>> round(median_rate(n=100, f=10, m=400, sigma=1.0, d=1), 3)
-    0.026
-    >>> median_rate(n=10, f=4, m=400, sigma=1.0, d=1)
-    inf
+    0.021
+    >>> round(median_rate(n=10, f=4, m=400, sigma=1.0, d=1), 3)
+    0.132
     """
     n, f, m = _clients(n, f, 2 * whole("f", f) + 1), whole("f", f), whole("m", m, 1)
     deviations = _per_coordinate("sigma", sigma, d)
     chance = _failure(failure) / (2 * len(deviations) * whole("rounds", rounds, 1))
-    off = f / (2 * (n - f)) + math.sqrt(-math.log(chance) / (2 * (n - f)))
+    off = 0.5 - _likeliest(n - f, (n + 1) // 2 - f, chance)
     b = off + BERRY_ESSEEN * np.broadcast_to(np.asarray(skewness, np.float64), deviations.shape) / math.sqrt(m)
     if b.max() >= 0.5:
         return math.inf
@@ -290,6 +294,21 @@ def deviation(
     far = {r: r + outside(n=n, f=f, spread=r, **parameters) for r in set(spreads.tolist())}
     most = parameters.get("value_range", 2.0)
     return float(np.linalg.norm([far[r] if most is None else min(far[r], most) for r in spreads.tolist()]))
+
+
+def _likeliest(trials: int, successes: int, chance: float) -> float:
+    """The largest probability of a success, so that at least so many trials succeed with at most that chance."""
+    log_factorial = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, trials + 1)))])
+    k = np.arange(successes, trials + 1)
+    ways = log_factorial[trials] - log_factorial[k] - log_factorial[trials - k]
+    low, high = 0.0, 1.0
+    for _ in range(60):
+        p = (low + high) / 2
+        if np.exp(ways + k * math.log(p) + (trials - k) * math.log1p(-p)).sum() <= chance:
+            low = p
+        else:
+            high = p
+    return low
 
 
 def _clients(n: int, f: int, least: int) -> int:
