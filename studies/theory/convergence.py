@@ -12,7 +12,7 @@ import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from inspect import signature
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,8 +54,10 @@ class Quadratic:
         return float(values[0]), float(values[-1])
 
     def gradients(self, w: Floats, clients: int, m: int, rng: np.random.Generator) -> Floats:
-        noise = rng.normal(size=(clients, w.size)) * self.sigma / np.sqrt(m)
-        return self.curvature @ (w - self.minimum) + noise
+        return self.gradient(w) + rng.normal(size=(clients, w.size)) * self.sigma / np.sqrt(m)
+
+    def gradient(self, w: Floats) -> Floats:
+        return self.curvature @ (w - self.minimum)
 
     def noise(self, w: Floats) -> Noise:
         return Noise(self.sigma, np.zeros_like(self.sigma), self.sigma)
@@ -78,7 +80,7 @@ class Logistic:
         for _ in range(50):  # Newton's method
             p = problem.chance(problem.minimum)
             hessian = (x.T * (p * (1 - p))) @ x / len(x) + problem.ridge * np.eye(d)
-            problem.minimum = problem.minimum - np.linalg.solve(hessian, problem.each(problem.minimum).mean(axis=0))
+            problem.minimum = problem.minimum - np.linalg.solve(hessian, problem.gradient(problem.minimum))
         return problem
 
     def chance(self, w: Floats) -> Floats:
@@ -94,6 +96,9 @@ class Logistic:
         each = self.each(w)
         drawn = rng.multinomial(m, np.full(len(each), 1 / len(each)), size=clients)
         return np.asarray(drawn @ each / m)
+
+    def gradient(self, w: Floats) -> Floats:
+        return np.asarray(self.each(w).mean(axis=0))
 
     def noise(self, w: Floats) -> Noise:
         each = self.each(w)
@@ -154,27 +159,29 @@ def trial(seed: int, rounds: int = 30) -> Trial:
     size = {"n": n, "f": f, "m": m, "rounds": rounds, "failure": FAILURE}
     w = problem.minimum + rng.normal(size=d)
     start = float(np.linalg.norm(w - problem.minimum))
-    certified, foreseen, used = [], [], np.zeros(2)
+    errors = []
     for _ in range(rounds):
-        true, noise = problem.gradients(w, 0, m, rng), problem.noise(w)
-        true = (
-            problem.curvature @ (w - problem.minimum)
-            if isinstance(problem, Quadratic)
-            else problem.each(w).mean(axis=0)
-        )
         honest = problem.gradients(w, n - f, m, rng)
-        sent = malicious(attack, honest, f, rule, true, rng)
+        sent = malicious(attack, honest, f, rule, problem.gradient(w), rng)
         result = rule.aggregate(np.concatenate([honest, sent]), certify=True)
-        middle = np.median(np.concatenate([honest, sent]), axis=0)
-        rate = theory.median_rate(sigma=noise.sigma, skewness=noise.skewness, **size)
-        certified.append(rate + result.certificate.l2)
-        foreseen.append(rate + theory.deviation(proxy=noise.proxy, **size))
-        away = np.linalg.norm(middle - true) / rate, np.linalg.norm(result.update - middle) / result.certificate.l2
-        used = np.maximum(used, away)
+        errors.append(told(problem, w, np.median([*honest, *sent], axis=0), result, size))
         w = w - curvature["learning_rate"] * result.update
     measured = float(np.linalg.norm(w - problem.minimum))
+    certified, foreseen, median, deviation = zip(*errors, strict=True)
     bounds = (theory.distance(start, error, **curvature) for error in (certified, foreseen))
-    return Trial(kind, attack, n, f, measured, *bounds, *used.tolist())
+    return Trial(kind, attack, n, f, measured, *bounds, max(median), max(deviation))
+
+
+def told(
+    problem: Quadratic | Logistic, w: Floats, middle: Floats, result: ra.Result, size: dict[str, Any]
+) -> tuple[float, float, float, float]:
+    """Of a round: both bounds of its error, and the shares of the median's rate and of the certificate that it used."""
+    noise = problem.noise(w)
+    rate = theory.median_rate(sigma=noise.sigma, skewness=noise.skewness, **size)
+    median = float(np.linalg.norm(middle - problem.gradient(w))) / rate
+    deviation = float(np.linalg.norm(result.update - middle)) / result.certificate.l2
+    ahead = theory.deviation(proxy=noise.proxy, **size)
+    return rate + result.certificate.l2, rate + ahead, median, deviation
 
 
 def malicious(name: str, honest: Floats, f: int, rule: ra.Reputation, true: Floats, rng: np.random.Generator) -> Floats:
