@@ -260,3 +260,23 @@ def test_stopped_in_the_middle(name: str, tmp_path: Path, book: Path) -> None:
     robustagg(*command)
     assert [path.name for path in out.iterdir()] == ["g.npz"]  # what the killed process left is swept
     assert ra.Reputation.load(book).last_round == 4
+
+
+def test_certify_says_how_far_the_update_can_be_from_the_median(tmp_path: Path, folder: Path) -> None:
+    expected = ra.Reputation().aggregate(updates(1), certify=True)
+    call = (
+        "aggregate",
+        *files(tmp_path, 1),
+        "--ledger",
+        tmp_path / "ledger.sqlite",
+        "--out",
+        folder / "g.npz",
+        "--certify",
+    )
+    said = json.loads(robustagg(*call, "--json").stdout)
+    assert said["certificate"] == expected.certificate.to_dict()
+    assert "From the median the update is at most" in robustagg(*call).stdout
+    done = robustagg(
+        "aggregate", *files(tmp_path, 1), "--rule", "median", "--out", folder / "m.npz", "--certify", code=1
+    )
+    assert "Median certifies nothing" in done.stderr

@@ -24,6 +24,7 @@ _PARAM = "A parameter of the rule, f=2 or window=none; repeatable. A ledger keep
 _ROUND = "Number of the round; without it, the ledger's last one plus 1."
 _IDS = "A client's id instead of its file's name; once per file, in the order of the files."
 _COUNTS = "JSON object, client to number of training samples, to weigh by."
+_CERTIFY = "Say how far the update can be from the coordinate-wise median; of the rules reputation does."
 _STRICT = "Fail on an unusable file; otherwise its client is left out of the round."
 
 Files: TypeAlias = Annotated[list[Path], typer.Argument(help=_FILES, show_default=False)]
@@ -37,6 +38,7 @@ Round: TypeAlias = Annotated[int | None, typer.Option("--round", min=0, help=_RO
 Ids: TypeAlias = Annotated[list[str] | None, typer.Option("--id", help=_IDS)]
 Counts: TypeAlias = Annotated[Path | None, typer.Option("--sample-counts", exists=True, dir_okay=False, help=_COUNTS)]
 Memory: TypeAlias = Annotated[str, typer.Option("--max-memory", help="Memory to work in.")]
+Certify: TypeAlias = Annotated[bool, typer.Option("--certify", help=_CERTIFY)]
 Strict: TypeAlias = Annotated[bool, typer.Option("--strict", help=_STRICT)]
 
 
@@ -51,6 +53,7 @@ def aggregate(
     sample_counts: Counts = None,
     max_memory: Memory = "1 GiB",
     strict: Strict = False,
+    certify: Certify = False,
     as_json: screen.Json = False,
 ) -> None:
     """Turn one round of clients' update files into one update.
@@ -72,6 +75,7 @@ def aggregate(
         "strict": strict,
         "max_memory": max_memory,
         "sample_counts": None if sample_counts is None else arguments.sample_counts(sample_counts),
+        **({"certify": True} if certify else {}),
     }
     is_new = ledger is not None and not ledger.exists()
     if ledger is not None and not is_new:
@@ -125,3 +129,6 @@ def _show(result: Result) -> None:
     shown = {name: values for name, values in columns.items() if values is not None}
     screen.table(list(shown), zip(*shown.values(), strict=True))
     screen.say("")
+    if result.certificate is not None:
+        l2, largest = result.certificate.l2, result.certificate.largest
+        screen.say(f"From the median the update is at most {l2:.4g}, at no coordinate more than {largest:.4g}", "")

@@ -22,7 +22,8 @@ from robustagg.files.storage import Scratch
 from robustagg.files.survey import Entrants, survey
 from robustagg.files.tensors import Model
 from robustagg.protocol import Client, Result
-from robustagg.rules.base import Rule
+from robustagg.rules.base import CERTIFY, Rule
+from robustagg.rules.evidence.deviation import COPIES
 from robustagg.rules.mixing.base import Mixer, PreAggregation
 
 MODELS = ("model.safetensors", "pytorch_model.bin", "model.weights.h5")  # as their frameworks name every model
@@ -79,7 +80,8 @@ def aggregate_files(
     progress : callable, optional
         Called with the bytes read so far and the bytes to be read in all, which may grow.
     **extras
-        What some rules need besides: tensors by name, like the model's.
+        What some rules need besides: tensors by name, like the model's; ``certify=True`` as :meth:`Rule.aggregate`
+        takes it.
 
     Returns
     -------
@@ -209,7 +211,8 @@ def _run(
     itemsize = max((tensor.storage.itemsize for tensor in voting), default=1)
     n = len(found.files)
     evidence = rule.evidence_bytes(n, sum(tensor.size for tensor in voting), itemsize)
-    plan = budget.divide(memory, n, n * rule.further_rows, itemsize, found.nbytes + evidence)
+    further = rule.further_rows + (COPIES if (arguments.get("extras") or {}).get(CERTIFY) else 0)
+    plan = budget.divide(memory, n, n * further, itemsize, found.nbytes + evidence)
     work = Progress(progress, found, passes=1 + rule.observes + rule.unguarded)
     with target(found.model) as out, Files(entrants, found, plan, out, work) as source:
         return engine.run(rule, source, **arguments)

@@ -72,6 +72,7 @@ class Result:
             "clients": list(self.clients),
             **columns,
             "reasons": list(self.reasons),
+            **({} if self.certificate is None else {"certificate": self.certificate.to_dict()}),
         }
 
     def metrics(self, per_client: bool = False) -> dict[str, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,6 +77,11 @@ class Certificate:
     def worst_largest(self) -> float:
         """No coordinate is further than this whatever weights the reputations give."""
         return float(self.extremes.max())
+
+    def to_dict(self) -> dict[str, Any]:
+        """The four bounds, and each client's part in them, ready for :func:`json.dumps`."""
+        bounds = {name: getattr(self, name) for name in ("l2", "largest", "worst_l2", "worst_largest")}
+        return {**bounds, "distances": self.distances.tolist(), "extremes": self.extremes.tolist()}
 
 
 @dataclass(frozen=True)

@@ -143,7 +143,8 @@ class Rule(Component, Generic[V]):
             out). Without one, integer tensors of up to 16 values, such as step counters, get the lower median; larger
             ones, or small ones with a scale beside them, may be quantised weights and must be equal.
         **extras
-            What some rules need besides, see their own documentation.
+            What some rules need besides, see their own documentation. ``certify=True``, of :class:`Reputation`: the
+            result has a certificate.
 
         Returns
         -------

@@ -14,6 +14,7 @@ from robustagg.kernels.interface import GRAM_TILE, Detection, Rows
 from robustagg.protocol import Certificate, Floats, Round
 from robustagg.rules.evidence.gram import Related
 
+COPIES = 2  # of the rows, in bytes: they are rectified in the compute dtype
 CHUNK = 2**22  # values of rectified rows at a time
 
 
