@@ -1,0 +1,108 @@
+"""The same tensor of every client: its rows, and a result as a tensor like theirs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from robustagg import errors, kernels
+from robustagg.inputs import survey, trees
+from robustagg.inputs.policy import reduced
+from robustagg.inputs.tensors import Path, Wrap, host_of, numbers, stored
+from robustagg.kernels.interface import Array, Rows
+from robustagg.protocol import Client
+
+CONTIGUOUS_BLOCK = 2**20  # coordinates that are copied at a time where rows are strided
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """The same tensor of every client, or a constant."""
+
+    path: Path
+    rows: list[Any]
+    """One-dimensional arrays; of constants, values. None where a client is left out."""
+    shape: tuple[int, ...]
+    dtype: str
+    storage: np.dtype[Any]
+    """Dtype of the rows."""
+    wrap: Wrap
+    """From an array of the rows' dtype to a tensor of the clients' kind and dtype."""
+    action: str | None = None
+    """What the result holds of a leaf that does not vote, see :class:`Policy`."""
+    references: list[Array] = field(default_factory=list)
+    """Rows that belong to no client."""
+
+    @property
+    def counts(self) -> bool:
+        """Whether the leaf takes part in the vote."""
+        return self.action is None
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    def tensor(self, values: Array) -> Any:
+        """Results, in the rows' or the compute dtype, as a tensor like the clients'."""
+        return self.like(values.reshape(self.shape))
+
+    def like(self, values: Array) -> Any:
+        """Results of any shape as a tensor of the clients' kind and dtype."""
+        return self.wrap(narrowed(values, self.storage))
+
+    def held(self, kept: Sequence[int]) -> Rows:
+        """The rows of some clients, then the references."""
+        rows = self.rows if len(kept) == len(self.rows) else [self.rows[i] for i in kept]
+        return [*rows, *self.references] if self.references else rows
+
+    def settled(self, kept: Sequence[int]) -> Any:
+        """What the result holds of a leaf that does not vote."""
+        assert self.action is not None
+        rows = [self.rows[i] for i in kept]
+        if self.dtype == survey.CONSTANT:
+            return rows[0]
+        pieces = [
+            reduced(self.action, np.stack([numbers(row[start : start + CONTIGUOUS_BLOCK], self.dtype) for row in rows]))
+            for start in range(0, max(self.size, 1), CONTIGUOUS_BLOCK)
+        ]
+        return self.wrap(stored(np.concatenate(pieces), self.dtype).reshape(self.shape))
+
+
+def narrowed(values: Array, dtype: np.dtype[Any]) -> Array:
+    """Results in a dtype of rows, infinities and NaN (which no kernel has made) as they are."""
+    if values.dtype == dtype:
+        return values
+    narrow = kernels.active().narrow(values, dtype)
+    finite = np.isfinite(values)
+    if not finite.all():
+        narrow = np.array(narrow)
+        odd = values[~finite].astype(np.float32)
+        narrow[~finite] = odd.view(np.uint32) >> 16 if dtype == np.uint16 else odd.astype(dtype)
+    return narrow
+
+
+def matched(leaves: Sequence[Leaf], name: str, tree: Any, reference: Client) -> list[Array]:
+    """A tree's rows in the order of the leaves, of those that vote; raises where it differs from them."""
+    wanted = {leaf.path: leaf for leaf in leaves if leaf.counts}
+    others = {leaf.path for leaf in leaves} - wanted.keys()
+    sent = {path: value for path, kind, value in trees.walk(tree) if not kind}
+    missing = [path for path in wanted if path not in sent]
+    extra = [path for path in sent if path not in wanted and path not in others]
+    if missing or extra:
+        raise errors.other_structure(name, missing, extra, reference)
+    rows: list[Array] = []
+    for leaf in leaves:
+        if not leaf.counts:
+            rows.append(np.empty(0, leaf.storage))
+            continue
+        host = host_of(name, leaf.path, sent[leaf.path])
+        if host.values.shape != leaf.shape:
+            raise errors.ragged(name, leaf.path, host.values.shape, reference, leaf.shape)
+        if host.dtype != leaf.dtype:
+            raise errors.mixed_dtypes(name, leaf.path, host.dtype, reference, leaf.dtype)
+        rows.append(host.values.reshape(-1))
+    return rows
