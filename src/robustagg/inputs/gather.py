@@ -13,6 +13,7 @@ from robustagg.inputs import survey, trees
 from robustagg.inputs.clients import client_ids
 from robustagg.inputs.leaves import Leaf
 from robustagg.inputs.policy import Policy
+from robustagg.inputs.rows import flattened, order_of
 from robustagg.inputs.tensors import NATIVE_FLOATS, host_of, is_tensor, numpy_wrap
 from robustagg.inputs.updates import Updates
 from robustagg.kernels.interface import Array
@@ -101,8 +102,8 @@ def _are_alike(trees: Sequence[Any]) -> bool:
 
 def _alike(trees: Sequence[Array]) -> Leaf:
     shape, dtype = trees[0].shape, trees[0].dtype
-    rows = list(trees) if len(shape) == 1 else [tree.reshape(-1) for tree in trees]
-    return Leaf((), rows, shape, NATIVE_FLOATS[dtype], dtype, numpy_wrap(dtype))
+    rows = list(trees) if len(shape) == 1 else list(map(flattened, trees))
+    return Leaf((), rows, shape, NATIVE_FLOATS[dtype], dtype, numpy_wrap(dtype), order=order_of(trees[0]))
 
 
 def _leaves(found: survey.Survey, clients: Sequence[Client]) -> list[Leaf]:
@@ -114,7 +115,7 @@ def _leaves(found: survey.Survey, clients: Sequence[Client]) -> list[Leaf]:
     entries = zip(model.leaves, found.actions, map(list, columns), strict=True)
     for k, ((path, dtype, shape), action, rows) in enumerate(entries):
         storage = np.dtype(object) if dtype == survey.CONSTANT else model.rows[k].dtype
-        leaves.append(Leaf(path, rows, shape or (), dtype, storage, model.wraps[k], action))
+        leaves.append(Leaf(path, rows, shape or (), dtype, storage, model.wraps[k], action, model.orders[k]))
     if leaves and not any(model.floating):
         path, dtype, _ = model.leaves[0]
         if dtype == survey.CONSTANT:

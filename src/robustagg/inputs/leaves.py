@@ -12,6 +12,7 @@ import numpy as np
 from robustagg import errors, kernels
 from robustagg.inputs import survey, trees
 from robustagg.inputs.policy import reduced
+from robustagg.inputs.rows import laid_out
 from robustagg.inputs.tensors import Path, Wrap, host_of, numbers, stored
 from robustagg.kernels.interface import Array, Rows
 from robustagg.protocol import Client
@@ -34,6 +35,8 @@ class Leaf:
     """From an array of the rows' dtype to a tensor of the clients' kind and dtype."""
     action: str | None = None
     """What the result holds of a leaf that does not vote, see :class:`Policy`."""
+    order: tuple[int, ...] | None = None
+    """Of the axes in memory, in the result as in the model."""
     references: list[Array] = field(default_factory=list)
     """Rows that belong to no client."""
 
@@ -48,7 +51,7 @@ class Leaf:
 
     def tensor(self, values: Array) -> Any:
         """Results, in the rows' or the compute dtype, as a tensor like the clients'."""
-        return self.like(values.reshape(self.shape))
+        return self._made(narrowed(values, self.storage))
 
     def like(self, values: Array) -> Any:
         """Results of any shape as a tensor of the clients' kind and dtype."""
@@ -69,7 +72,10 @@ class Leaf:
             reduced(self.action, np.stack([numbers(row[start : start + CONTIGUOUS_BLOCK], self.dtype) for row in rows]))
             for start in range(0, max(self.size, 1), CONTIGUOUS_BLOCK)
         ]
-        return self.wrap(stored(np.concatenate(pieces), self.dtype).reshape(self.shape))
+        return self._made(stored(np.concatenate(pieces), self.dtype))
+
+    def _made(self, values: Array) -> Any:
+        return self.wrap(laid_out(values.reshape(self.shape), self.order))
 
 
 def narrowed(values: Array, dtype: np.dtype[Any]) -> Array:

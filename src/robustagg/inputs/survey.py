@@ -14,6 +14,7 @@ import numpy as np
 from robustagg import errors
 from robustagg.inputs import trees
 from robustagg.inputs.policy import Described, Policy
+from robustagg.inputs.rows import Strided, flattened, order_of
 from robustagg.inputs.tensors import NATIVE_FLOATS, Host, Path, Wrap, holds_numbers, host_of
 from robustagg.protocol import Client
 
@@ -31,6 +32,8 @@ class Seen(NamedTuple):
     """Of each leaf, one-dimensional; of a constant its value."""
     wraps: list[Wrap]
     floating: list[bool]
+    orders: list[tuple[int, ...] | None]
+    """Of each tensor's axes in memory."""
 
     @property
     def leaves(self) -> list[Entry]:
@@ -119,6 +122,7 @@ class Entrants:
     def _disagreeing(self, k: int, usable: Mapping[int, Seen], leaf: Entry) -> dict[int, Exception]:
         """Who holds another value at leaf k than most; an error where there is no most."""
         held = {i: one.rows[k] for i, one in usable.items()}
+        held = {i: row[:] if isinstance(row, Strided) else row for i, row in held.items()}
         odd, first = odd_ones(held)
         if not odd:
             return {}
@@ -139,6 +143,7 @@ def look(client: Client, tree: Any, policy: Policy) -> Seen:
     rows: list[Any] = []
     wraps: list[Wrap] = []
     floating: list[bool] = []
+    orders: list[tuple[int, ...] | None] = []
     for path, kind, value in trees.walk(tree):
         if kind:
             structure.append((path, kind, None))
@@ -150,10 +155,11 @@ def look(client: Client, tree: Any, policy: Policy) -> Seen:
             structure.append((path, CONSTANT, ()))
         else:
             structure.append((path, host.dtype, host.values.shape))
-        rows.append(value if host is None else host.values.reshape(-1))
+        rows.append(value if host is None else flattened(host.values))
+        orders.append(None if host is None else order_of(host.values))
         wraps.append(_itself if host is None else host.wrap)
         floating.append(host is not None and host.floating)
-    return Seen(tuple(structure), rows, wraps, floating)
+    return Seen(tuple(structure), rows, wraps, floating, orders)
 
 
 def _itself(value: Any) -> Any:
@@ -190,7 +196,7 @@ def _repeated(first: Any, seen: Seen) -> Callable[[Any], Seen | None]:
             return None
         if list(map(SHAPE, values)) != shapes or list(map(DTYPE, values)) != dtypes:
             return None
-        return seen._replace(rows=values if flat else [value.reshape(-1) for value in values])
+        return seen._replace(rows=values if flat else list(map(flattened, values)))
 
     return look
 
