@@ -709,6 +709,10 @@ def worker_gone(package: str) -> OSError:
     return OSError(f"the process that reads files with {package} has ended: does 'import {package}' work?")
 
 
+def unusable_reference(path: object, fault: Exception) -> ValueError:
+    return ValueError(f"the reference {path} cannot be used: {fault}")
+
+
 # --- truth discovery ------------------------------------------------------------------------------------------------
 
 

@@ -4,6 +4,7 @@ from robustagg.inputs.clients import client_ids
 from robustagg.inputs.gather import flat, gather
 from robustagg.inputs.leaves import Leaf, matched, narrowed
 from robustagg.inputs.policy import Policy, reduced
+from robustagg.inputs.relative import Relative
 from robustagg.inputs.survey import odd_ones
 from robustagg.inputs.tensors import numbers, stored
 from robustagg.inputs.updates import Updates
@@ -11,6 +12,7 @@ from robustagg.inputs.updates import Updates
 __all__ = [
     "Leaf",
     "Policy",
+    "Relative",
     "Updates",
     "client_ids",
     "flat",

@@ -17,7 +17,7 @@ from robustagg import engine, errors, inputs, ledger
 from robustagg.kernels.interface import Array
 from robustagg.memory import states
 from robustagg.memory.vectors import Vector
-from robustagg.protocol import Block, Client, Floats, Result, Round, Verdict
+from robustagg.protocol import Block, Client, Floats, Result, Round, Source, Verdict
 from robustagg.rules.checks import one_of
 from robustagg.rules.component import Component, kind_of
 
@@ -113,6 +113,7 @@ class Rule(Component, Generic[V]):
         round: int | None = None,
         strict: bool = False,
         buffers: Mapping[str, str] | None = None,
+        reference: Any = None,
         **extras: Any,
     ) -> Result:
         """Turn one round of clients' updates into one update.
@@ -126,7 +127,7 @@ class Rule(Component, Generic[V]):
             shapes, dtypes), of several the first; a client that sent something else is left out, and the result
             says why. What is no tensor (None, flags, words) must be the same for most clients, and passes through.
             Nothing is written to the tensors; what lies on a device is copied to the host, large contiguous host
-            tensors are not copied.
+            tensors are not copied, others a slice at a time.
         clients : iterable of n str or int, optional
             Who sent what; defaults to 0 ... n - 1, or to the keys of the mapping.
         sample_counts : sequence of n numbers, or mapping from client to number, optional
@@ -141,8 +142,12 @@ class Rule(Component, Generic[V]):
             "max", "min", "first" (of the admitted clients) and "equal" (most clients must agree, others are left
             out). Without one, integer tensors of up to 16 values, such as step counters, get the lower median; larger
             ones, or small ones with a scale beside them, may be quantised weights and must be equal.
+        reference : tree like the updates, optional
+            The global model, where updates are whole parameters: the rule sees the differences from it, made piece by
+            piece (of halves in float32, of others in their own dtype), and the result is whole parameters again. The
+            rules of which :attr:`differences` holds need it, or updates that are differences.
         **extras
-            What some rules need besides, see their own documentation.
+            What some rules need besides, see their own documentation. Tensors among them are differences always.
 
         Returns
         -------
@@ -154,9 +159,10 @@ class Rule(Component, Generic[V]):
         TypeError, ValueError
             If something of this does not hold; the text names the client. The rule is then as it was before.
         """
-        return engine.run(
-            self, inputs.gather(updates, clients, strict=strict, buffers=buffers), sample_counts, round, extras
-        )
+        source: Source = inputs.gather(updates, clients, strict=strict, buffers=buffers)
+        if reference is not None:
+            source = inputs.Relative(source, reference)
+        return engine.run(self, source, sample_counts, round, extras)
 
     def __call__(self, updates: Any, **arguments: Any) -> Any:
         """The update alone: ``rule.aggregate(updates, ...).update``."""

@@ -125,6 +125,7 @@ class CGE(Withstanding, ReferenceRule):
     array([2.])
     """
 
+    differences = True
     weighs_samples = True
 
     def compare(self, relation: Relation, round: Round) -> Verdict:

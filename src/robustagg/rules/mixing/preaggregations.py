@@ -141,6 +141,7 @@ class NormClipping(PreAggregation):
            [3., 4.]])
     """
 
+    differences = True
     measures: ClassVar[type[Related]] = Related
 
     c: float = 2.0
@@ -181,6 +182,7 @@ class ARC(Withstanding, PreAggregation):
            [3.]])
     """
 
+    differences = True
     measures: ClassVar[type[Related]] = Related
 
     needs: ClassVar[Needs] = (1, 1)
