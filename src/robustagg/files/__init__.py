@@ -10,7 +10,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
-from robustagg import engine, errors, inputs
+from robustagg import errors, inputs
 from robustagg.files import budget, folder, foreign, output
 from robustagg.files.folder import Folder
 from robustagg.files.opener import Opener
@@ -41,6 +41,7 @@ def aggregate_files(
     max_memory: int | str = "1 GiB",
     strict: bool = False,
     buffers: Mapping[str, str] | None = None,
+    policy: inputs.Policy | None = None,
     reference: Any = None,
     progress: Callable[[int, int], None] | None = None,
     **extras: Any,
@@ -77,6 +78,9 @@ def aggregate_files(
         Whether a file that cannot be used is an error.
     buffers : mapping from pattern to action, optional
         What the result holds of tensors that do not vote, as :meth:`Rule.aggregate` takes it.
+    policy : Policy, optional
+        Which tensors vote, in place of `buffers`. Patterns fit names without their prefixes, which the clients must
+        share; ties by name, and products of LoRA's factors, are not to be had over files.
     reference : path, or tensors by name, optional
         The global model, where files hold whole parameters, as :meth:`Rule.aggregate` takes it. A file is read block by
         block like the clients'.
@@ -114,7 +118,7 @@ def aggregate_files(
     output.check(out, [*listed, fspath(reference)] if is_file else listed)
     entrants, target = Entrants(clients, listed, strict, fspath(reference) if is_file else None), partial(Target, out)
     options: dict[str, Any] = {"buffers": buffers, "sample_counts": sample_counts, "number": round, "extras": extras}
-    options["reference"] = reference
+    options |= {"policy": policy, "reference": reference}
     return _run(rule, entrants, target, out.absolute().parent, max_memory, progress, **options)
 
 
@@ -200,11 +204,13 @@ def _run(
     max_memory: int | str,
     progress: Callable[[int, int], None] | None,
     buffers: Mapping[str, str] | None,
+    policy: inputs.Policy | None = None,
     reference: Any = None,
     **arguments: Any,
 ) -> Result:
     """One round of files; where the result goes is made once the model's tensors are known."""
-    memory, scratch = budget.parse(max_memory), Scratch(folder)
+    memory, scratch, policy = budget.parse(max_memory), Scratch(folder), inputs.Policy.of(buffers, policy)
+    policy.check_for_files()
     for path in (*entrants.paths, entrants.reference or ""):
         foreign.library(path)
     with foreign.Converters(scratch) as converters:
@@ -214,7 +220,7 @@ def _run(
             reference = model_file(entrants.reference, opener, found.tensors)
     if found.tensors and not any(tensor.counts for tensor in found.tensors):
         raise errors.only_integers(entrants.clients[min(found.files)], found.tensors[0].dtype)
-    found = found.under(inputs.Policy.of(buffers))
+    found = found.under(policy)
     voting = [tensor for tensor in found.tensors if tensor.counts]
     itemsize = max((tensor.storage.itemsize for tensor in voting), default=1)
     n = len(found.files)
@@ -224,7 +230,7 @@ def _run(
     work = Progress(progress, found, passes=1 + rule.observes + rule.unguarded)
     with target(found.model) as out, Files(entrants, found, plan, out, work) as files:
         source: Source = files if reference is None else inputs.Relative(files, reference)
-        return engine.run(rule, source, **arguments)
+        return rule.hold(source, policy, **arguments)
 
 
 def _listed(

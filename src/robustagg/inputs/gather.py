@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,9 +12,10 @@ from robustagg import errors
 from robustagg.inputs import survey, trees
 from robustagg.inputs.clients import client_ids
 from robustagg.inputs.leaves import Leaf
-from robustagg.inputs.policy import Policy
+from robustagg.inputs.policy import PLAIN, Policy
+from robustagg.inputs.relative import REFERENCE
 from robustagg.inputs.rows import flattened, order_of
-from robustagg.inputs.tensors import NATIVE_FLOATS, host_of, is_tensor, numpy_wrap
+from robustagg.inputs.tensors import NATIVE_FLOATS, Path, host_of, is_tensor, numpy_wrap
 from robustagg.inputs.updates import Updates
 from robustagg.kernels.interface import Array
 from robustagg.protocol import Client
@@ -25,7 +26,7 @@ def gather(
     clients: Iterable[Client] | None = None,
     *,
     strict: bool = False,
-    buffers: Policy | Mapping[str, str] | None = None,
+    policy: Policy = PLAIN,
 ) -> Updates:
     """Check what the caller sent and view it as rows.
 
@@ -37,8 +38,8 @@ def gather(
         Defaults to 0 ... n - 1, or to the keys of the mapping.
     strict : bool
         Whether an update that cannot be used is an error.
-    buffers : mapping from pattern to action, optional
-        See :class:`robustagg.inputs.policy.Policy`.
+    policy : Policy
+        Which tensors vote.
     """
     if isinstance(updates, Mapping):
         if clients is not None:
@@ -59,9 +60,29 @@ def gather(
     names = client_ids(clients, len(sent))
     if _are_alike(sent):
         return Updates(names, [_alike(sent)], lambda whole: whole[()])
-    found = survey.Entrants(names, sent, Policy.of(buffers), strict).survey()
-    leaves = _leaves(found, names)
-    return Updates(names, leaves, lambda whole: trees.rebuilt(sent[found.model], whole), found.excluded)
+    found = survey.Entrants(names, sent, policy, strict).survey()
+    return Updates(names, _leaves(found, names), rebuilder(sent[found.model], policy), found.excluded, policy)
+
+
+def copied(tree: Any, policy: Policy) -> Any:
+    """A tree of copies of its tensors."""
+    found = gather([tree], [REFERENCE], strict=True, policy=policy)
+    whole: dict[Path, Any] = {}
+    for leaf in found.leaves:
+        whole[leaf.path] = leaf.settled([0]) if leaf.action else leaf.tensor(np.array(leaf.rows[0]))
+    return found.rebuild(whole)
+
+
+def rebuilder(tree: Any, policy: Policy) -> Callable[[dict[Path, Any]], Any]:
+    """What makes a tree of leaves by their bare paths: one like `tree`, its names included."""
+    names = policy.names(tree)
+
+    def rebuild(whole: dict[Path, Any]) -> Any:
+        if names:
+            whole = {(names[path[0]], *path[1:]): value for path, value in whole.items()}
+        return trees.rebuilt(tree, whole)
+
+    return rebuild
 
 
 def _stacked(updates: Any, clients: Iterable[Client] | None) -> Updates:
@@ -115,7 +136,8 @@ def _leaves(found: survey.Survey, clients: Sequence[Client]) -> list[Leaf]:
     entries = zip(model.leaves, found.actions, map(list, columns), strict=True)
     for k, ((path, dtype, shape), action, rows) in enumerate(entries):
         storage = np.dtype(object) if dtype == survey.CONSTANT else model.rows[k].dtype
-        leaves.append(Leaf(path, rows, shape or (), dtype, storage, model.wraps[k], action, model.orders[k]))
+        leaf = Leaf(path, rows, shape or (), dtype, storage, model.wraps[k], action)
+        leaves.append(replace(leaf, order=model.orders[k], twin=found.twins.get(k)))
     if leaves and not any(model.floating):
         path, dtype, _ = model.leaves[0]
         if dtype == survey.CONSTANT:

@@ -11,7 +11,7 @@ import numpy as np
 
 from robustagg import errors, kernels
 from robustagg.inputs import survey, trees
-from robustagg.inputs.policy import reduced
+from robustagg.inputs.policy import PLAIN, Policy, reduced
 from robustagg.inputs.rows import laid_out
 from robustagg.inputs.tensors import Path, Wrap, host_of, numbers, stored
 from robustagg.kernels.interface import Array, Rows
@@ -37,13 +37,15 @@ class Leaf:
     """What the result holds of a leaf that does not vote, see :class:`Policy`."""
     order: tuple[int, ...] | None = None
     """Of the axes in memory, in the result as in the model."""
+    twin: int | None = None
+    """The earlier leaf that this one is tied to: it is the same tensor."""
     references: list[Array] = field(default_factory=list)
     """Rows that belong to no client."""
 
     @property
     def counts(self) -> bool:
         """Whether the leaf takes part in the vote."""
-        return self.action is None
+        return self.action is None and self.twin is None
 
     @property
     def size(self) -> int:
@@ -91,11 +93,11 @@ def narrowed(values: Array, dtype: np.dtype[Any]) -> Array:
     return narrow
 
 
-def matched(leaves: Sequence[Leaf], name: str, tree: Any, reference: Client) -> list[Array]:
+def matched(leaves: Sequence[Leaf], name: str, tree: Any, reference: Client, policy: Policy = PLAIN) -> list[Array]:
     """A tree's rows in the order of the leaves, of those that vote; raises where it differs from them."""
     wanted = {leaf.path: leaf for leaf in leaves if leaf.counts}
     others = {leaf.path for leaf in leaves} - wanted.keys()
-    sent = {path: value for path, kind, value in trees.walk(tree) if not kind}
+    sent = {path: value for path, kind, value in trees.walk(policy.stripped(tree)) if not kind}
     missing = [path for path in wanted if path not in sent]
     extra = [path for path in sent if path not in wanted and path not in others]
     if missing or extra:

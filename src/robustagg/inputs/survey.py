@@ -16,6 +16,7 @@ from robustagg.inputs import trees
 from robustagg.inputs.policy import Described, Policy
 from robustagg.inputs.rows import Strided, flattened, order_of
 from robustagg.inputs.tensors import NATIVE_FLOATS, Host, Path, Wrap, holds_numbers, host_of
+from robustagg.inputs.ties import place_of, twins_of
 from robustagg.protocol import Client
 
 CONSTANT = "no tensor"
@@ -34,6 +35,8 @@ class Seen(NamedTuple):
     floating: list[bool]
     orders: list[tuple[int, ...] | None]
     """Of each tensor's axes in memory."""
+    ties: tuple[tuple[str, ...], ...] = ()
+    """Names of tensors that are one."""
 
     @property
     def leaves(self) -> list[Entry]:
@@ -48,6 +51,8 @@ class Survey(NamedTuple):
     seen: dict[int, Seen]
     excluded: dict[int, str]
     actions: list[str | None]
+    twins: dict[int, int]
+    """Leaves that are tied to an earlier one."""
 
 
 @dataclass(frozen=True)
@@ -70,13 +75,13 @@ class Entrants:
             if id(one.structure) != common:
                 faults[i] = self._refused(difference(self.clients[i], one, self.clients[model], seen[model]))
         usable = {i: one for i, one in seen.items() if i not in faults}
-        actions = self._actions(seen[model])
+        actions, twins = self._actions(seen[model]), self._twins(seen[model], list(usable.values()))
         for k, action in enumerate(actions):
-            if action == "equal":
+            if action == "equal" and k not in twins:
                 faults |= self._disagreeing(k, usable, seen[model].leaves[k])
                 usable = {i: one for i, one in usable.items() if i not in faults}
         excluded = {i: f"not admitted: {fault}" for i, fault in sorted(faults.items())}
-        return Survey(model if model in usable else min(usable), usable, excluded, actions)
+        return Survey(model if model in usable else min(usable), usable, excluded, actions, twins)
 
     def _looked(self) -> tuple[dict[int, Seen], dict[int, Exception]]:
         """Each tree taken apart, equal structures being one object, and what is wrong with the others."""
@@ -99,7 +104,7 @@ class Entrants:
                 faults[i] = self._refused(errors.not_a_tree(client, fault))
             else:
                 if len(seen) == 1:
-                    again = _repeated(tree, seen[i])
+                    again = _repeated(tree, seen[i], self.policy)
         return seen, faults
 
     def _refused(self, fault: Exception) -> Exception:
@@ -118,6 +123,15 @@ class Entrants:
         for k, action in zip(tensors, self.policy.actions([told[k] for k in tensors]), strict=True):
             actions[k] = action
         return actions
+
+    def _twins(self, model: Seen, usable: Sequence[Seen]) -> dict[int, int]:
+        """Which leaves are tied to which: by their names, or because every client's are."""
+        if self.policy.ties == "each":
+            return {}
+        if self.policy.ties != "once":
+            return twins_of(self.policy, self.policy.ties, _tensors(model))
+        ties = model.ties if all(one.ties == model.ties for one in usable) else ()
+        return twins_of(self.policy, ties, _tensors(model))
 
     def _disagreeing(self, k: int, usable: Mapping[int, Seen], leaf: Entry) -> dict[int, Exception]:
         """Who holds another value at leaf k than most; an error where there is no most."""
@@ -144,7 +158,8 @@ def look(client: Client, tree: Any, policy: Policy) -> Seen:
     wraps: list[Wrap] = []
     floating: list[bool] = []
     orders: list[tuple[int, ...] | None] = []
-    for path, kind, value in trees.walk(tree):
+    places: dict[Any, list[str]] = {}
+    for path, kind, value in trees.walk(policy.stripped(tree)):
         if kind:
             structure.append((path, kind, None))
             continue
@@ -159,7 +174,10 @@ def look(client: Client, tree: Any, policy: Policy) -> Seen:
         orders.append(None if host is None else order_of(host.values))
         wraps.append(_itself if host is None else host.wrap)
         floating.append(host is not None and host.floating)
-    return Seen(tuple(structure), rows, wraps, floating, orders)
+        if policy.ties == "once" and host is not None and (place := place_of(value)) is not None:
+            places.setdefault(place, []).append(policy.name(path))
+    ties = tuple(tuple(names) for names in places.values() if len(names) > 1)
+    return Seen(tuple(structure), rows, wraps, floating, orders, ties)
 
 
 def _itself(value: Any) -> Any:
@@ -173,18 +191,25 @@ def _host(client: Client, path: Path, value: Any, policy: Policy) -> Host | None
         host = host_of(client, path, value)
         kind = type(value)
         return host._replace(wrap=lambda row: kind(row.tolist())) if path and kind in (list, tuple) else host
-    if type(value) in (int, bool) and policy.said(path) and -(2**63) <= value < 2**63:
+    if type(value) in (int, bool) and policy.buffer(path) and -(2**63) <= value < 2**63:
         return Host(np.asarray(value), np.asarray(value).dtype.name, lambda row: type(value)(row))
     return None
 
 
-def _repeated(first: Any, seen: Seen) -> Callable[[Any], Seen | None]:
+def _tensors(seen: Seen) -> dict[int, Entry]:
+    return {k: entry for k, entry in enumerate(seen.leaves) if entry[1] != CONSTANT}
+
+
+def _repeated(first: Any, seen: Seen, policy: Policy) -> Callable[[Any], Seen | None]:
     """Takes trees apart that are dicts of the same arrays as the first: the common case, and quick."""
-    if type(first) is not dict or not all(
-        type(value) is np.ndarray and value.dtype in NATIVE_FLOATS for value in first.values()
+    if (
+        type(first) is not dict
+        or seen.ties
+        or not all(type(value) is np.ndarray and value.dtype in NATIVE_FLOATS for value in first.values())
     ):
         return lambda tree: None
-    keys = trees.in_order(first)
+    names = policy.names(first)
+    keys = [names.get(key, key) for key in trees.in_order(names or first)]
     shapes, dtypes = [first[key].shape for key in keys], [first[key].dtype for key in keys]
     flat = all(len(shape) == 1 for shape in shapes)
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from robustagg.inputs.blocks import Piece, cuts, runs
 from robustagg.inputs.leaves import CONTIGUOUS_BLOCK, Leaf, matched
+from robustagg.inputs.policy import PLAIN, Policy
 from robustagg.inputs.tensors import Path
 from robustagg.kernels.interface import GRAM_TILE, Array, Rows
 from robustagg.memory.vectors import InMemory, Memory, Vector
@@ -33,6 +34,7 @@ class Updates:
     leaves: list[Leaf]
     rebuild: Callable[[dict[Path, Any]], Any]
     excluded: Mapping[int, str] = field(default_factory=dict)
+    policy: Policy = PLAIN
 
     @property
     def d(self) -> int:
@@ -72,7 +74,7 @@ class Updates:
 
     def with_references(self, trees: Mapping[str, Any]) -> Updates:
         """The source with further rows in every block, one of each named tree."""
-        extra = [matched(self.leaves, name, tree, self.clients[0]) for name, tree in trees.items()]
+        extra = [matched(self.leaves, name, tree, self.clients[0], self.policy) for name, tree in trees.items()]
         leaves = [replace(leaf, references=list(rows)) for leaf, *rows in zip(self.leaves, *extra, strict=True)]
         return replace(self, leaves=leaves)
 
@@ -109,10 +111,12 @@ class Assembly:
             leaf = self.updates.leaves[0]
             return self.updates.rebuild({leaf.path: leaf.tensor(self.pieces[0])})
         voted = self._voted()
-        whole = {
-            leaf.path: leaf.tensor(joined(voted[k])) if leaf.counts else leaf.settled(self.kept)
-            for k, leaf in enumerate(self.updates.leaves)
-        }
+        whole: dict[Path, Any] = {}
+        for k, leaf in enumerate(self.updates.leaves):
+            if leaf.twin is not None:
+                whole[leaf.path] = whole[self.updates.leaves[leaf.twin].path]
+            else:
+                whole[leaf.path] = leaf.tensor(joined(voted[k])) if leaf.counts else leaf.settled(self.kept)
         return self.updates.rebuild(whole)
 
     def publish(self) -> None:

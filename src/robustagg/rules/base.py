@@ -46,6 +46,7 @@ class Rule(Component, Generic[V]):
         self._last_round: int | None = None
         self._vectors: Mapping[Client, Vector] = {}
         self._past = ledger.Past()
+        self._policy: dict[str, Any] | None = None
 
     def __copy__(self) -> Self:
         return copy.deepcopy(self)  # two rules that share their memory would both be wrong
@@ -113,6 +114,7 @@ class Rule(Component, Generic[V]):
         round: int | None = None,
         strict: bool = False,
         buffers: Mapping[str, str] | None = None,
+        policy: inputs.Policy | None = None,
         reference: Any = None,
         **extras: Any,
     ) -> Result:
@@ -142,6 +144,8 @@ class Rule(Component, Generic[V]):
             "max", "min", "first" (of the admitted clients) and "equal" (most clients must agree, others are left
             out). Without one, integer tensors of up to 16 values, such as step counters, get the lower median; larger
             ones, or small ones with a scale beside them, may be quantised weights and must be equal.
+        policy : Policy, optional
+            Which tensors vote, are counted, and how, in place of `buffers`; without one, every floating tensor does.
         reference : tree like the updates, optional
             The global model, where updates are whole parameters: the rule sees the differences from it, made piece by
             piece (of halves in float32, of others in their own dtype), and the result is whole parameters again. The
@@ -159,10 +163,32 @@ class Rule(Component, Generic[V]):
         TypeError, ValueError
             If something of this does not hold; the text names the client. The rule is then as it was before.
         """
-        source: Source = inputs.gather(updates, clients, strict=strict, buffers=buffers)
+        policy = inputs.Policy.of(buffers, policy)
+        source: Source = inputs.gather(updates, clients, strict=strict, policy=policy)
         if reference is not None:
             source = inputs.Relative(source, reference)
-        return engine.run(self, source, sample_counts, round, extras)
+        return self.hold(source, policy, sample_counts, round, extras)
+
+    def hold(
+        self,
+        source: Source,
+        policy: inputs.Policy,
+        sample_counts: Sequence[float] | Mapping[Client, float] | None = None,
+        number: int | None = None,
+        extras: Mapping[str, Any] | None = None,
+        remarks: Mapping[int, str] | None = None,
+    ) -> Result:
+        """One round over any source, under a policy, which the ledger of a rule keeps."""
+        with engine.turn(self):
+            self.check_policy(policy)
+            result = engine.run(self, source, sample_counts, number, extras, remarks)
+            self._policy = policy.told()
+        return result
+
+    def check_policy(self, policy: inputs.Policy) -> None:
+        """Whether a ledger's rounds may go on under this policy; raises InvalidLedger if not."""
+        if self._policy is not None and self._past.stamps and self._policy != policy.told():
+            raise errors.other_policy(self._policy, policy.told())
 
     def __call__(self, updates: Any, **arguments: Any) -> Any:
         """The update alone: ``rule.aggregate(updates, ...).update``."""
@@ -198,6 +224,7 @@ class Rule(Component, Generic[V]):
             try:
                 self._check_state(state)
                 self._restore(state)
+                self._policy = _policy_of(state)
             except errors.InvalidLedger:
                 raise
             except states.FAULTS as fault:
@@ -243,6 +270,18 @@ class Rule(Component, Generic[V]):
         with engine.turn(self), ledger.saving(path, self._written(), self._past):
             yield
 
+    @contextmanager
+    def tentative(self) -> Iterator[None]:
+        """Rounds around a block: what fails in it leaves the rule as it was before."""
+        with engine.turn(self):
+            shared = [*self.vectors.values(), *self._past.records]  # which nobody changes
+            before = copy.deepcopy(self, {id(part): part for part in shared})
+            try:
+                yield
+            except BaseException:
+                self.__dict__.update(before.__dict__)
+                raise
+
     @classmethod
     def load(cls, path: str | Path) -> Self:
         """The rule, parameters and memory, that :meth:`save` has written.
@@ -263,6 +302,7 @@ class Rule(Component, Generic[V]):
         try:
             rule: Self = cls._kind(state.rule)._of(state.parameters)
             rule._restore(state.whole())
+            rule._policy = _policy_of(state.own)
         except errors.InvalidLedger:
             raise
         except states.FAULTS as fault:
@@ -293,7 +333,8 @@ class Rule(Component, Generic[V]):
 
     def _state(self) -> dict[str, Any]:
         """Parameters and memory, without the vectors and the reputations."""
-        return {"rule": self.label(), "parameters": self.parameters, "round": self.last_round}
+        own = {} if self._policy is None else {"policy": self._policy}
+        return {"rule": self.label(), "parameters": self.parameters, "round": self.last_round, **own}
 
     def _restore(self, state: Mapping[str, Any]) -> None:
         """Take over a state, once it is found sound; any error says that it is not."""
@@ -397,6 +438,14 @@ def load(path: str | Path) -> Rule[Any]:
     1
     """
     return Rule.load(path)
+
+
+def _policy_of(state: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The policy of a state's rounds, where they had one."""
+    told = state.get("policy")
+    if told is not None and not isinstance(told, dict):
+        raise errors.bad_state(f"a policy that is none: {told!r}")
+    return told
 
 
 def equal(m: int) -> Verdict:
