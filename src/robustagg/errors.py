@@ -185,6 +185,14 @@ def other_ties(one: str, other: str) -> ValueError:
     return ValueError(f"ties: {one!r} and {other!r} have other shapes or dtypes")
 
 
+def no_lora(names: Sequence[str]) -> ValueError:
+    return ValueError(f"lora='product': the model has no factors lora_A, but {', '.join(map(repr, names))}")
+
+
+def no_lora_pair(name: str, shape: object, other: object) -> ValueError:
+    return ValueError(f"lora='product': {name!r} of shape {shape} has no factor B that fits, but one of shape {other}")
+
+
 def not_over_files(what: str) -> ValueError:
     return ValueError(f"{what} is for tensors in memory: in files each tensor has bytes of its own")
 

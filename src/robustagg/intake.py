@@ -264,10 +264,7 @@ class Intake:
         there = [i for i, client in enumerate(clients) if client in self._taken]
         trees = [self._taken[clients[i]][0] for i in there]
         found = inputs.gather(trees, [clients[i] for i in there], policy=self._gathering)
-        leaves = [
-            replace(leaf, wrap=own.wrap, order=own.order)
-            for leaf, own in zip(found.leaves, self._model.leaves, strict=True)
-        ]
+        leaves = [leaf.of_model(own) for leaf, own in zip(found.leaves, self._model.leaves, strict=True)]
         excluded = {i: f"not admitted: {self.refused[c]}" for i, c in enumerate(clients) if c in self.refused}
         excluded |= {there[row]: reason for row, reason in found.excluded.items()}
         updates = replace(found, leaves=leaves, rebuild=self._model.rebuild)

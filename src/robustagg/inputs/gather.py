@@ -12,6 +12,7 @@ from robustagg import errors
 from robustagg.inputs import survey, trees
 from robustagg.inputs.clients import client_ids
 from robustagg.inputs.leaves import Leaf
+from robustagg.inputs.lora import paired
 from robustagg.inputs.policy import PLAIN, Policy
 from robustagg.inputs.relative import REFERENCE
 from robustagg.inputs.rows import flattened, order_of
@@ -61,12 +62,15 @@ def gather(
     if _are_alike(sent):
         return Updates(names, [_alike(sent)], lambda whole: whole[()])
     found = survey.Entrants(names, sent, policy, strict).survey()
-    return Updates(names, _leaves(found, names), rebuilder(sent[found.model], policy), found.excluded, policy)
+    leaves = _leaves(found, names)
+    if policy.lora == "product":
+        leaves = paired(leaves, policy)
+    return Updates(names, leaves, rebuilder(sent[found.model], policy), found.excluded, policy)
 
 
 def copied(tree: Any, policy: Policy) -> Any:
     """A tree of copies of its tensors."""
-    found = gather([tree], [REFERENCE], strict=True, policy=policy)
+    found = gather([tree], [REFERENCE], strict=True, policy=replace(policy, lora="factors"))
     whole: dict[Path, Any] = {}
     for leaf in found.leaves:
         whole[leaf.path] = leaf.settled([0]) if leaf.action else leaf.tensor(np.array(leaf.rows[0]))

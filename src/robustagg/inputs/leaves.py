@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from robustagg.inputs.tensors import Path, Wrap, host_of, numbers, stored
 from robustagg.kernels.interface import Array, Rows
 from robustagg.protocol import Client
 
+FACTOR = "factor"  # of a leaf that votes as part of another
 CONTIGUOUS_BLOCK = 2**20  # coordinates that are copied at a time where rows are strided
 
 
@@ -64,6 +65,23 @@ class Leaf:
         rows = self.rows if len(kept) == len(self.rows) else [self.rows[i] for i in kept]
         return [*rows, *self.references] if self.references else rows
 
+    def placed(self, values: Array, kept: Sequence[int]) -> dict[Path, Any]:
+        """The result's tensors of a leaf that votes, by their paths."""
+        return {self.path: self.tensor(values)}
+
+    def of_model(self, own: Leaf) -> Leaf:
+        """The leaf, its results as the server's model has it."""
+        return replace(self, wrap=own.wrap, order=own.order)
+
+    def among(self, name: str, tensors: Mapping[Path, Any], reference: Client) -> Any:
+        """The leaf's row among somebody else's tensors; raises where that is another tensor."""
+        host = host_of(name, self.path, tensors[self.path])
+        if host.values.shape != self.shape:
+            raise errors.ragged(name, self.path, host.values.shape, reference, self.shape)
+        if host.dtype != self.dtype:
+            raise errors.mixed_dtypes(name, self.path, host.dtype, reference, self.dtype)
+        return host.values.reshape(-1)
+
     def settled(self, kept: Sequence[int]) -> Any:
         """What the result holds of a leaf that does not vote."""
         assert self.action is not None
@@ -95,22 +113,11 @@ def narrowed(values: Array, dtype: np.dtype[Any]) -> Array:
 
 def matched(leaves: Sequence[Leaf], name: str, tree: Any, reference: Client, policy: Policy = PLAIN) -> list[Array]:
     """A tree's rows in the order of the leaves, of those that vote; raises where it differs from them."""
-    wanted = {leaf.path: leaf for leaf in leaves if leaf.counts}
+    wanted = {leaf.path: leaf for leaf in leaves if leaf.counts or leaf.action == FACTOR}
     others = {leaf.path for leaf in leaves} - wanted.keys()
     sent = {path: value for path, kind, value in trees.walk(policy.stripped(tree)) if not kind}
     missing = [path for path in wanted if path not in sent]
     extra = [path for path in sent if path not in wanted and path not in others]
     if missing or extra:
         raise errors.other_structure(name, missing, extra, reference)
-    rows: list[Array] = []
-    for leaf in leaves:
-        if not leaf.counts:
-            rows.append(np.empty(0, leaf.storage))
-            continue
-        host = host_of(name, leaf.path, sent[leaf.path])
-        if host.values.shape != leaf.shape:
-            raise errors.ragged(name, leaf.path, host.values.shape, reference, leaf.shape)
-        if host.dtype != leaf.dtype:
-            raise errors.mixed_dtypes(name, leaf.path, host.dtype, reference, leaf.dtype)
-        rows.append(host.values.reshape(-1))
-    return rows
+    return [leaf.among(name, sent, reference) if leaf.counts else np.empty(0, leaf.storage) for leaf in leaves]

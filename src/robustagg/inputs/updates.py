@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from robustagg.inputs.blocks import Piece, cuts, runs
-from robustagg.inputs.leaves import CONTIGUOUS_BLOCK, Leaf, matched
+from robustagg.inputs.leaves import CONTIGUOUS_BLOCK, FACTOR, Leaf, matched
 from robustagg.inputs.policy import PLAIN, Policy
 from robustagg.inputs.tensors import Path
 from robustagg.kernels.interface import GRAM_TILE, Array, Rows
@@ -115,8 +115,10 @@ class Assembly:
         for k, leaf in enumerate(self.updates.leaves):
             if leaf.twin is not None:
                 whole[leaf.path] = whole[self.updates.leaves[leaf.twin].path]
-            else:
-                whole[leaf.path] = leaf.tensor(joined(voted[k])) if leaf.counts else leaf.settled(self.kept)
+            elif leaf.counts:
+                whole |= leaf.placed(joined(voted[k]), self.kept)
+            elif leaf.action != FACTOR:
+                whole[leaf.path] = leaf.settled(self.kept)
         return self.updates.rebuild(whole)
 
     def publish(self) -> None:
