@@ -263,7 +263,8 @@ class Intake:
         """Those that are there as the model is, among the refused."""
         there = [i for i, client in enumerate(clients) if client in self._taken]
         trees = [self._taken[clients[i]][0] for i in there]
-        found = inputs.gather(trees, [clients[i] for i in there], policy=self._gathering)
+        turned = self.rule.isometric and self._reference is None
+        found = inputs.gather(trees, [clients[i] for i in there], policy=self._gathering, isometric=turned)
         leaves = [leaf.of_model(own) for leaf, own in zip(found.leaves, self._model.leaves, strict=True)]
         excluded = {i: f"not admitted: {self.refused[c]}" for i, c in enumerate(clients) if c in self.refused}
         excluded |= {there[row]: reason for row, reason in found.excluded.items()}

@@ -6,11 +6,13 @@ import copy
 
 import numpy as np
 import pytest
+from cases import ASKING, CASES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import robustagg as ra
 from robustagg.inputs import lora
+from robustagg.inputs.gather import gather
 
 torch = pytest.importorskip("torch", reason="torch tensors need torch")
 
@@ -153,7 +155,9 @@ def test_nonsense_costs_its_sender_alone():
     bad.append(trees[0] | {A: np.full((RANK, IN), 1e30, np.float32), B: np.full((OUT, RANK), 1e30, np.float32)})
     result = ra.Krum(f=1).aggregate([*trees, *bad], policy=PRODUCT)
     assert result.admitted.tolist() == [True] * 6 + [False] * 3
-    np.testing.assert_array_equal(result.update[A], ra.Krum(f=1)(trees, policy=PRODUCT)[A])
+    np.testing.assert_allclose(product(result.update), product(ra.Krum(f=1)(trees, policy=PRODUCT)), atol=1e-4)
+    result = ra.Median().aggregate([*trees, *bad], policy=PRODUCT)
+    np.testing.assert_array_equal(result.update[A], ra.Median()(trees, policy=PRODUCT)[A])
 
 
 def test_whole_adapters_with_their_reference():
@@ -178,6 +182,32 @@ def test_an_intake_of_products(tmp_path):
         update = intake.close().update
     np.testing.assert_allclose(product(update), truncated(ra.Median()(dense(trees))["w"]), atol=2e-4)
     assert ledger.summary(tmp_path / "ledger")["policy"]["lora"] == "product"
+
+
+@pytest.mark.parametrize("case", [case for case in [*CASES, *ASKING] if case.make(1).isometric], ids=str)
+def test_isometric_rules_turn_with_their_updates(case):
+    x = np.random.default_rng(11).normal(size=(9, 6)) + np.arange(6)
+    turn = np.linalg.qr(np.random.default_rng(12).normal(size=(6, 6)))[0]
+    np.testing.assert_allclose(case.make(1)(x @ turn), case.make(1)(x) @ turn, atol=1e-5)
+
+
+def test_who_is_isometric():
+    named = {type(case.make(1)).__name__ for case in CASES if case.make(1).isometric}
+    ours = {"Mean", "Krum", "MultiKrum", "MDA", "SMEA", "GeometricMedian", "Medoid", "CGE", "MoNNA", "CAF", "Pipeline"}
+    assert named == ours
+    assert not ra.Pipeline(ra.NNM(f=1), ra.Median()).isometric
+
+
+def test_cores_are_as_small_as_the_clients_are_few():
+    trees = [{"lora_A": tree[A], "lora_B": tree[B]} for tree in adapters(13, n=5)]
+    (leaf, _) = gather(trees, policy=PRODUCT, isometric=True).leaves
+    assert isinstance(leaf, lora.CoreLeaf)
+    assert leaf.shape == (5 * RANK, 5 * RANK)
+    whole = np.stack([product(tree, "lora_A", "lora_B").ravel() for tree in trees])
+    cores = np.stack(leaf.rows)
+    np.testing.assert_allclose(cores @ cores.T, whole @ whole.T, rtol=1e-4)
+    many = [{"lora_A": tree[A], "lora_B": tree[B]} for tree in adapters(13, n=20)]
+    assert isinstance(gather(many, policy=PRODUCT, isometric=True).leaves[0], lora.ProductLeaf)
 
 
 def test_the_product_is_never_whole_and_any_cut_has_the_same_bits():

@@ -12,7 +12,7 @@ from robustagg import errors
 from robustagg.inputs import survey, trees
 from robustagg.inputs.clients import client_ids
 from robustagg.inputs.leaves import Leaf
-from robustagg.inputs.lora import paired
+from robustagg.inputs.lora import core, paired
 from robustagg.inputs.policy import PLAIN, Policy
 from robustagg.inputs.relative import REFERENCE
 from robustagg.inputs.rows import flattened, order_of
@@ -28,6 +28,7 @@ def gather(
     *,
     strict: bool = False,
     policy: Policy = PLAIN,
+    isometric: bool = False,
 ) -> Updates:
     """Check what the caller sent and view it as rows.
 
@@ -41,6 +42,8 @@ def gather(
         Whether an update that cannot be used is an error.
     policy : Policy
         Which tensors vote.
+    isometric : bool
+        Whether whoever asks sees lengths and angles alone, so that products of LoRA's factors can be turned.
     """
     if isinstance(updates, Mapping):
         if clients is not None:
@@ -65,6 +68,7 @@ def gather(
     leaves = _leaves(found, names)
     if policy.lora == "product":
         leaves = paired(leaves, policy)
+        leaves = list(map(core, leaves)) if isometric else leaves
     return Updates(names, leaves, rebuilder(sent[found.model], policy), found.excluded, policy)
 
 

@@ -74,8 +74,12 @@ class ProductLeaf(Leaf):
 
     def placed(self, values: Array, kept: Sequence[int]) -> dict[Path, Any]:
         """The result as factors of the clients' rank."""
-        rows = [self.rows[i].a for i in kept]
-        a, b = factored(values.reshape(self.shape), rows)
+        start = np.concatenate([self.rows[i].a for i in kept])
+        a, b = factored(values.reshape(self.shape), self.a.shape[0], start)
+        return self.split(a, b)
+
+    def split(self, a: Array, b: Array) -> dict[Path, Any]:
+        """The two factors as tensors."""
         return {self.a.path: self.a.tensor(a.reshape(-1)), self.b.path: self.b.tensor(b.reshape(-1))}
 
     def among(self, name: str, tensors: Mapping[Path, Any], reference: Any) -> Any:
@@ -85,6 +89,55 @@ class ProductLeaf(Leaf):
     def of_model(self, own: Leaf) -> ProductLeaf:
         assert isinstance(own, ProductLeaf)
         return replace(self, a=self.a.of_model(own.a), b=self.b.of_model(own.b))
+
+
+@dataclass(frozen=True)
+class CoreLeaf(Leaf):
+    """The products seen in bases of all clients' columns and rows: much smaller, with the same lengths and angles."""
+
+    product: ProductLeaf = field(kw_only=True)
+    left: Array = field(kw_only=True)
+    right: Array = field(kw_only=True)
+
+    def placed(self, values: Array, kept: Sequence[int]) -> dict[Path, Any]:
+        """The result as factors of the clients' rank."""
+        a, b = factored(np.asarray(values.reshape(self.shape), self.left.dtype), self.product.a.shape[0])
+        return self.product.split((a @ self.right.T).astype(self.storage), (self.left @ b).astype(self.storage))
+
+    def of_model(self, own: Leaf) -> CoreLeaf:
+        return replace(self, product=self.product.of_model(own))
+
+
+def core(leaf: Leaf) -> Leaf:
+    """A leaf of products by their cores, where these are smaller."""
+    if not isinstance(leaf, ProductLeaf):
+        return leaf
+    sound = [row for row in leaf.rows if row is not None and np.isfinite(row.a).all() and np.isfinite(row.b).all()]
+    if not sound:
+        return leaf
+    left, right = _basis([row.b for row in sound]), _basis([row.a.T for row in sound])
+    shape = left.shape[1], right.shape[1]
+    if math.prod(shape) >= leaf.size:
+        return leaf
+    with np.errstate(all="ignore"):  # what overflows is found by the round
+        rows = [
+            None if row is None else ((left.T @ row.b) @ (row.a @ right)).astype(leaf.storage).reshape(-1)
+            for row in leaf.rows
+        ]
+    return CoreLeaf(leaf.path, rows, shape, leaf.dtype, leaf.storage, leaf.wrap, product=leaf, left=left, right=right)
+
+
+def _basis(columns: Sequence[Array]) -> Array:
+    """An orthonormal basis of all columns, each of which matters as much, however long it is."""
+    whole = np.concatenate(columns, axis=1).astype(np.float64)
+    return np.linalg.qr(_unit(whole))[0]
+
+
+def _unit(columns: Array) -> Array:
+    greatest = np.abs(columns).max(axis=0, initial=0)
+    shrunk = np.divide(columns, greatest, out=np.zeros_like(columns), where=greatest > 0)
+    lengths = np.linalg.norm(shrunk, axis=0)
+    return np.asarray(np.divide(shrunk, lengths, out=shrunk, where=lengths > 0))
 
 
 def paired(leaves: Sequence[Leaf], policy: Policy) -> list[Leaf]:
@@ -120,15 +173,13 @@ def _product(a: Leaf, b: Leaf) -> ProductLeaf:
 # --- back to factors ------------------------------------------------------------------------------------------------
 
 
-def factored(whole: Array, rows: Sequence[Array]) -> tuple[Array, Array]:
+def factored(whole: Array, rank: int, start: Array | None = None) -> tuple[Array, Array]:
     """A (rank, in) and B (out, rank) of the best approximation of a matrix, given the clients' factors A.
 
     What the clients' products have in common with a linear result are their rows: the search begins there, and ends at
     once where the result is a combination of the products.
     """
-    rank = len(rows[0])
-    start = np.concatenate(rows)
-    if len(start) >= min(whole.shape):
+    if start is None or len(start) >= min(whole.shape):
         left, values, right = np.linalg.svd(whole, full_matrices=False)
     else:
         left, values, right = _dominant(whole, start, rank)
@@ -143,9 +194,7 @@ def factored(whole: Array, rows: Sequence[Array]) -> tuple[Array, Array]:
 
 def _dominant(whole: Array, start: Array, rank: int) -> tuple[Array, Array, Array]:
     """The greatest singular values and their vectors, by subspace iteration from the rows of `start`."""
-    lengths = np.linalg.norm(start, axis=1, keepdims=True)
-    directions = np.divide(start, lengths, out=np.zeros_like(start), where=lengths > 0)
-    basis = np.linalg.qr(whole @ directions.T)[0]
+    basis = np.linalg.qr(whole @ _unit(start.T))[0]
     before = -1.0
     for _ in range(STEPS):
         core = basis.T @ whole

@@ -164,7 +164,8 @@ class Rule(Component, Generic[V]):
             If something of this does not hold; the text names the client. The rule is then as it was before.
         """
         policy = inputs.Policy.of(buffers, policy)
-        source: Source = inputs.gather(updates, clients, strict=strict, policy=policy)
+        turned = self.isometric and reference is None and not extras
+        source: Source = inputs.gather(updates, clients, strict=strict, policy=policy, isometric=turned)
         if reference is not None:
             source = inputs.Relative(source, reference)
         return self.hold(source, policy, sample_counts, round, extras)

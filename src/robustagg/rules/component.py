@@ -52,6 +52,11 @@ class Component(ABC):  # noqa: B024 - its subclasses say what is abstract
         return False
 
     @property
+    def isometric(self) -> bool:
+        """Whether the result turns with the updates: it sees lengths and angles alone, and remembers nothing."""
+        return False
+
+    @property
     def parameters(self) -> dict[str, Any]:
         """The parameters by name."""
         return asdict(self)  # type: ignore[call-overload, no-any-return]

@@ -62,6 +62,7 @@ class GeometricMedian(DistanceRule):
     array([1., 2.])
     """
 
+    isometric = True
     weighs_samples = True
 
     nu: float = 1e-6

@@ -148,6 +148,10 @@ class Pipeline(Rule[Chained]):
         return any(member.differences for member in (*self.mixers, self.last))
 
     @property
+    def isometric(self) -> bool:
+        return all(member.isometric for member in (*self.mixers, self.last))
+
+    @property
     def extras(self) -> frozenset[str]:
         return self.last.extras
 
