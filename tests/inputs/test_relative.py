@@ -167,5 +167,9 @@ def test_a_reference_file_that_cannot_be_used(tmp_path):
         with pytest.raises((ValueError, OSError), match=text):
             ra.aggregate_files(ra.Mean(), paths, tmp_path / "out.npz", reference=tmp_path / name)
         assert not (tmp_path / "out.npz").exists()
+    whole = (tmp_path / "0.npz").read_bytes()
+    (tmp_path / "damaged.npz").write_bytes(whole.replace(np.float64(1).tobytes(), np.float64(2).tobytes(), 1))
+    with pytest.raises(ValueError, match=r"damaged.npz cannot be used: tensor 'w' has the wrong checksum"):
+        ra.aggregate_files(ra.Mean(), paths, tmp_path / "out.npz", reference=tmp_path / "damaged.npz")
     with pytest.raises(ValueError, match="overwritten"):
         ra.aggregate_files(ra.Mean(), paths, tmp_path / "other.npz", reference=tmp_path / "other.npz")

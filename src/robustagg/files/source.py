@@ -157,7 +157,10 @@ class Files:
 
         def values(cut: Cut) -> Array:
             row = np.empty((cut[:, 2] - cut[:, 1]).sum(), self._tensors[cut[0, 0]].storage)
-            reader.read(cut, row)
+            try:
+                reader.read(cut, row)
+            except errors.Unreadable as fault:
+                raise errors.unusable_reference(self._entrants.reference, fault) from None
             return row
 
         return values
