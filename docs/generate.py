@@ -19,6 +19,8 @@ n clients are admitted, f of them at most are Byzantine, an update has d coordin
   nothing is proven.
 - **passes**: how often each update is read, which is what a round over files costs.
 - **sample counts**: whether `sample_counts` weigh.
+- **differences**: whether updates must be differences from the global model. On whole parameters such a rule is wrong
+  without a word: give it the global model as `reference=` then.
 - **remembers**: what it keeps from round to round, by client id; saved and loaded with `save`/`load`.
 
 A client whose update holds a NaN or an infinity is not admitted, whatever the rule. Every rule runs in memory

@@ -13,6 +13,8 @@ import pytest
 
 pytest.importorskip("typer", reason="the command line needs the cli extra")
 
+EXAMPLES = ("tensors.md",)
+"""Pages whose examples are run as one."""
 DOCS = Path(__file__).parents[1] / "docs"
 RULE, LAWS = re.findall(r"```python\n(.*?)```", (DOCS / "writing-rules.md").read_text("utf-8"), re.DOTALL)
 
@@ -64,3 +66,8 @@ def test_a_rule_in_a_users_own_file(tmp_path):
 
 def test_the_examples_of_the_guarantees():
     assert doctest.testfile(str(DOCS / "guarantees.md"), module_relative=False).failed == 0
+@pytest.mark.parametrize("page", EXAMPLES)
+def test_the_examples_of_a_page(page):
+    pytest.importorskip("torch", reason="the page's modules are torch's")
+    blocks = re.findall(r"```python\n(.*?)```", (DOCS / page).read_text("utf-8"), re.DOTALL)
+    exec(compile("\n".join(blocks), page, "exec"), {"__name__": page})

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import threading
+from functools import partial
 
 import numpy as np
 import pytest
@@ -142,7 +144,7 @@ def test_too_few_for_the_rule_is_no_round():
 
 
 def test_a_mistake_of_the_server_is_an_error_and_the_round_is_still_there():
-    intake = ra.Intake(ra.FLTrust(), LIKE)
+    intake = ra.Intake(ra.FLTrust(), LIKE, reference=False)
     honest(intake)
     with pytest.raises(TypeError, match="server_update"):
         intake.close()
@@ -204,6 +206,44 @@ def test_rules_that_take_no_counts_never_hear_of_them():
         np.testing.assert_allclose(intake.close().weights, 1 / 5)
 
 
+COUNTS = st.lists(st.floats(1e-100, 1e300) | st.sampled_from([0.0, 1.0, 3.0]), min_size=1, max_size=12)
+
+
+@given(COUNTS, st.integers(0, 12) | st.none())
+def test_no_f_liars_outweigh_the_others(claims, f):
+    counts = sorted(ra.capped_counts(dict(enumerate(claims)), f=f).values(), reverse=True)
+    positive = sum(count > 0 for count in counts)
+    liars = (positive - 1) // 2 if f is None else min(f, (positive - 1) // 2)
+    if positive:
+        share = (liars / positive + 1 / 2) / 2
+        assert sum(counts[:liars]) / max(counts) <= share * sum(counts) / max(counts) * (1 + 1e-9)
+        assert share < 1 / 2
+        assert positive == sum(claim > 0 for claim in claims)
+
+
+@given(COUNTS, st.integers(0, 5))
+def test_the_cap_is_the_greatest_that_does(claims, f):
+    counts = ra.capped_counts(dict(enumerate(claims)), f=f)
+    positives = sorted(claim for claim in claims if claim > 0)
+    if not positives or max(counts.values()) == max(claims):
+        return
+    most = max(counts.values())
+    if most < 4 * positives[(len(positives) - 1) // 2] * (1 - 1e-9):
+        greater = sorted((min(claim, most * 1.001) for claim in positives), reverse=True)
+        liars = min(f, (len(positives) - 1) // 2)
+        share = (liars / len(positives) + 1 / 2) / 2
+        assert sum(greater[:liars]) > share * sum(greater) * (1 - 1e-9)
+
+
+@pytest.mark.parametrize("rule", ["geometric-median", {"rule": "mda", "f": 3}], ids=str)
+def test_three_liars_of_eight_do_not_outweigh_five_honest(rule):
+    """With a cap of 4 times the median alone they do: 12 against 5."""
+    intake = ra.Intake(rule, np.zeros(3))
+    for i in range(8):
+        intake.add(i, np.full(3, 100.0 if i < 3 else 0.01 * i), 10**6 if i < 3 else 100)
+    assert abs(intake.close().update).max() < 1
+
+
 @given(st.dictionaries(st.integers(), st.none() | st.floats(0, 1e300), min_size=1), st.floats(1, 100))
 def test_capped_counts(claims, cap):
     counts = ra.capped_counts(claims, cap)
@@ -219,9 +259,9 @@ def test_capped_counts(claims, cap):
 @pytest.mark.parametrize("rule", ["reputation", "median", "foolsgold"])
 def test_rounds_continue_the_ledgers_count(tmp_path, rule):
     path = tmp_path / "ledger"
-    unbroken = ra.Intake(rule, LIKE)
+    unbroken = ra.Intake(rule, LIKE, reference=False)
     for number in (1, 2, 3):
-        intake = ra.Intake(rule, LIKE, ledger=path)  # a new server each time
+        intake = ra.Intake(rule, LIKE, ledger=path, reference=False)  # a new server each time
         for one in (intake, unbroken):
             honest(one)
             one.add("eve", "rubbish")
@@ -249,7 +289,91 @@ def test_refused_clients_and_remarks_are_in_the_trail(tmp_path):
     intake.close()
     told = {line["client"]: line["reason"] for line in ledger.history(tmp_path / "ledger")}
     assert told["eve"].startswith("not admitted: ")
-    assert "says 1e+06 samples, counts for 400" in told["liar"]
+    assert "says 1e+06 samples, counts for 185.714" in told["liar"]
+
+
+@pytest.mark.parametrize("ledger", [True, False])
+def test_what_fails_while_closing_undoes_the_round(tmp_path, ledger):
+    path = tmp_path / "ledger" if ledger else None
+    intake, unbroken = (ra.Intake("reputation", LIKE, ledger=p) for p in (path, None))
+    for number in (1, 2):
+        for one in (intake, unbroken):
+            honest(one)
+        with pytest.raises(OSError, match="no space"), intake.closing():
+            raise OSError("no space")
+        assert intake.rule.last_round == (number - 1 or None)
+        assert not ledger or number == 2 or not path.exists()
+        with intake.closing() as result:
+            assert not ledger or number == 1 or ra.load(path).last_round == 1
+        assert_same(result, unbroken.close())
+    assert not ledger or ra.load(path).last_round == 2
+
+
+def test_a_ledger_that_cannot_be_saved_leaves_the_round_to_be_closed_again(tmp_path):
+    intake = ra.Intake("median", LIKE, ledger=tmp_path / "gone" / "ledger")
+    honest(intake)
+    with pytest.raises(OSError, match="gone"):
+        intake.close()
+    assert intake.rule.last_round is None
+    (tmp_path / "gone").mkdir()
+    assert intake.close().round == 1
+
+
+def test_replies_from_several_threads():
+    intake, together = ra.Intake("mean", LIKE), threading.Barrier(8)
+
+    def reply(thread):
+        together.wait()
+        for client in range(40):
+            intake.add(client if client % 2 else f"{thread}-{client}", partial(update, client), 10)
+
+    threads = [threading.Thread(target=reply, args=(k,)) for k in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    result = intake.close()
+    assert result.admitted.sum() == 8 * 20
+    assert len(result.clients) == 8 * 20 + 20
+    assert all("more than one" in r for r, a in zip(result.reasons, result.admitted, strict=True) if not a)
+
+
+# --- whole parameters -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rule", ["centered-clipping", "foolsgold", ["nnm", "cge"]], ids=str)
+def test_whole_parameters_are_compared_with_the_last_update(rule):
+    spec = rule if isinstance(rule, str) else [{"rule": name, "f": 1} for name in rule]
+    model = {**update(99), "steps": np.array(0)}
+    hand, intake = ra.rule(spec), ra.Intake(spec, {**model}, reference=True)
+    for _ in range(3):
+        whole = {c: {k: model[k] + v if k != "steps" else v for k, v in tree.items()} for c, tree in UPDATES.items()}
+        moved = {c: {k: v - model[k] if k != "steps" else v for k, v in tree.items()} for c, tree in whole.items()}
+        for client, tree in whole.items():
+            assert intake.add(client, tree) is None
+        expected, got = hand.aggregate(moved, buffers={}), intake.close()
+        np.testing.assert_array_equal(got.weights, expected.weights)
+        model = {k: model[k] + v if k != "steps" else v for k, v in expected.update.items()}
+        for name, values in model.items():
+            np.testing.assert_array_equal(got.update[name], values)
+        got.update["w"][:] = np.nan  # the caller's, not the intake's
+
+
+def test_a_server_may_say_what_its_model_has_become():
+    intake = ra.Intake(ra.CenteredClipping(tau=1e9), np.zeros(2), reference=np.ones(2))
+    assert intake.reference.tolist() == [1, 1]
+    for reference in ([3.0, 3.0], [5.0, 5.0]):
+        intake.reference = np.array(reference)
+        intake.add("lima", np.array([7.0, 7.0]))
+        assert intake.close().update.tolist() == [7, 7]
+    with pytest.raises(TypeError, match="reference"):
+        intake.reference = "a model"
+
+
+def test_rules_that_take_differences_ask_what_replies_are():
+    for rule in ("foolsgold", [{"rule": "arc", "f": 1}, "median"]):
+        with pytest.warns(UserWarning, match="takes differences from the global model"):
+            ra.Intake(rule, LIKE)
 
 
 # --- rules from names, and what a dashboard draws -------------------------------------------------------------------

@@ -3,7 +3,9 @@
 from robustagg.config import __version__, show_config
 from robustagg.errors import BackendUnavailable, InvalidLedger
 from robustagg.files import aggregate_files, preaggregate_files
-from robustagg.intake import Intake, capped_counts
+from robustagg.inputs.claims import capped_counts
+from robustagg.inputs.policy import Policy
+from robustagg.intake import Intake
 from robustagg.kernels import set_num_threads, use_backend
 from robustagg.protocol import Block, Certificate, Result, Round, Verdict
 from robustagg.rules.base import Rule, load
@@ -54,6 +56,7 @@ __all__ = [
     "MultiKrum",
     "NormClipping",
     "Pipeline",
+    "Policy",
     "PreAggregation",
     "RepeatedMedian",
     "Reputation",

@@ -155,6 +155,52 @@ def bad_buffer(pattern: object, action: object, known: Sequence[str]) -> ValueEr
     return ValueError(f"buffers: {pattern!r} must be a pattern like '*.running_mean', and {action!r} one of {known}")
 
 
+REFERENCE_UNKNOWN = (
+    "{} takes differences from the global model: say reference=True if replies are whole parameters, and "
+    "reference=False if they are differences"
+)
+
+
+def not_a_policy(value: object) -> TypeError:
+    return TypeError(f"policy must be a robustagg.Policy, got {shown(value)}")
+
+
+def buffers_twice() -> TypeError:
+    return TypeError("buffers are part of the policy: give policy=Policy(buffers=...)")
+
+
+def not_texts(name: str, value: object) -> TypeError:
+    return TypeError(f"a policy's {name} must be a list of texts, none of them empty, got {shown(value)}")
+
+
+def nothing_included(patterns: Sequence[str]) -> ValueError:
+    return ValueError(f"include: no tensor of the model that may vote fits {list(patterns)}")
+
+
+def no_such_tie(name: str) -> ValueError:
+    return ValueError(f"ties: the model has no tensor {name!r}")
+
+
+def other_ties(one: str, other: str) -> ValueError:
+    return ValueError(f"ties: {one!r} and {other!r} have other shapes or dtypes")
+
+
+def no_lora(names: Sequence[str]) -> ValueError:
+    return ValueError(f"lora='product': the model has no factors lora_A, but {', '.join(map(repr, names))}")
+
+
+def no_lora_pair(name: str, shape: object, other: object) -> ValueError:
+    return ValueError(f"lora='product': {name!r} of shape {shape} has no factor B that fits, but one of shape {other}")
+
+
+def not_over_files(what: str) -> ValueError:
+    return ValueError(f"{what} is for tensors in memory: in files each tensor has bytes of its own")
+
+
+def other_policy(theirs: object, ours: object) -> InvalidLedger:
+    return InvalidLedger(f"the rounds before were held under the policy {theirs}, this one would be under {ours}")
+
+
 def may_be_weights(client: object, path: Sequence[object], dtype: str, shape: tuple[int, ...]) -> TypeError:
     name = ".".join(map(str, path))
     return TypeError(
@@ -711,6 +757,10 @@ def converter_stopped(fault: str) -> Unreadable:
 
 def worker_gone(package: str) -> OSError:
     return OSError(f"the process that reads files with {package} has ended: does 'import {package}' work?")
+
+
+def unusable_reference(path: object, fault: Exception) -> ValueError:
+    return ValueError(f"the reference {path} cannot be used: {fault}")
 
 
 # --- truth discovery ------------------------------------------------------------------------------------------------

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import math
 import os
+import threading
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from robustagg import engine, errors, inputs
+from robustagg import errors, inputs
 from robustagg.engine.counts import checked_counts
 from robustagg.inputs import survey
-from robustagg.kernels.interface import Rows
-from robustagg.memory.vectors import Memory, Vector
-from robustagg.protocol import Client, Notes, Result, Sink, Source
+from robustagg.inputs.among import Among
+from robustagg.inputs.claims import COUNT_CAP, capped_counts
+from robustagg.protocol import Client, Result, Source
 from robustagg.rules.base import Rule
 from robustagg.rules.checks import positive
 from robustagg.rules.table import Spec
 from robustagg.rules.table import rule as rule_of
 
-K = TypeVar("K")
 LONGEST = 300  # characters of a stranger's reason
-COUNT_CAP = 4.0  # times the median: claims of more samples are no more believed
 
 
 class Intake:
@@ -30,7 +30,7 @@ class Intake:
 
     What a server needs around a rule, and what the integrations are made of. A reply that is not as `like` is left out
     for the reason that it has, and costs nobody else anything. Neither the order of arrival nor the process matters:
-    clients are sorted by id, and rounds continue the ledger's count.
+    clients are sorted by id, and rounds continue the ledger's count. Replies may be added from several threads.
 
     Parameters
     ----------
@@ -43,17 +43,27 @@ class Intake:
         every round.
     count_cap : float or None
         Sample counts are claims: a client counts for at most this times the (lower) median of the round's positive
-        counts. None believes them all.
+        counts, and for less where f of the clients (the rule's f; any minority, where it has none; nobody for the mean)
+        would come close to outweighing the others, see :func:`capped_counts`. None believes them all.
     weigh : bool
         Whether sample counts are used where the rule can; a rule that cannot never hears of them.
-
+    policy : Policy, optional
+        Which tensors vote; by default ``Policy()``, under which BatchNorm's running statistics do not, tied tensors
+        count once, and wrappers' prefixes do not matter. The ledger keeps it.
     buffers : mapping from pattern to action, optional
-        What becomes of tensors that do not vote, as for :meth:`robustagg.Rule.aggregate`.
+        In place of a policy, what becomes of tensors that do not vote, as for :meth:`robustagg.Rule.aggregate`.
+    reference : bool or tree of tensors, optional
+        What replies are. False: differences from the global model. True, or the global model: whole parameters. The
+        rule then gets the differences from :attr:`reference`: `like`, or the model given, and from the second round on
+        the last update. None: as they are, with a warning if the rule needs differences.
 
     Attributes
     ----------
     rule : Rule
         The rule, with its memory.
+    reference : tree of tensors or None
+        The global model that replies are compared with, of which the intake keeps a copy. To be set before the round is
+        closed where it is not the last update: after a server's optimiser, say.
     refused : dict of client to str
         Who has been left out of the round so far, and why.
     why : str or None
@@ -64,7 +74,7 @@ class Intake:
     TypeError, ValueError
         If a parameter is none of these.
     InvalidLedger
-        If the file is no ledger, or one of another rule or other parameters.
+        If the file is no ledger, or one of another rule, other parameters or another policy.
 
     Examples
     --------
@@ -89,18 +99,42 @@ class Intake:
         count_cap: float | None = COUNT_CAP,
         weigh: bool = True,
         buffers: Mapping[str, str] | None = None,
+        policy: inputs.Policy | None = None,
+        reference: Any = None,
     ) -> None:
         self.rule = rule if isinstance(rule, Rule) else rule_of(rule)
         self._ledger = None if ledger is None else Path(ledger)
         if self._ledger is not None and self._ledger.exists():
             self.rule = _continued(self.rule, self._ledger)
-        self._policy = inputs.Policy.of(buffers)
-        self._model = inputs.gather([like], strict=True, buffers=self._policy)
+        self._policy = inputs.Policy() if policy is None and buffers is None else inputs.Policy.of(buffers, policy)
+        self.rule.check_policy(self._policy)
+        self._model = inputs.gather([like], strict=True, policy=self._policy)
         self._seen = survey.look("the model", like, self._policy)
+        ties = self._seen.ties if self._policy.ties == "once" else self._policy.ties
+        self._gathering = replace(self._policy, ties=ties)  # replies have lost what the model's storage tells
+        self._lock = threading.RLock()
+        self._set_out(like, reference)
         self._count_cap = None if count_cap is None else positive("count_cap", count_cap)
         self._weigh = weigh and self.rule.weighs_samples
         self.why: str | None = None
         self._begin()
+
+    def _set_out(self, like: Any, reference: Any) -> None:
+        if reference is None and self.rule.differences:
+            warnings.warn(errors.REFERENCE_UNKNOWN.format(type(self.rule).__name__), stacklevel=3)
+        self._reference: Any = None
+        if reference is not None and reference is not False:
+            self.reference = like if reference is True else reference
+
+    @property
+    def reference(self) -> Any:
+        """The global model that replies are compared with; None: they are taken as they are."""
+        return self._reference
+
+    @reference.setter
+    def reference(self, model: Any) -> None:
+        with self._lock:
+            self._reference = None if model is None else inputs.copied(model, self._policy)
 
     def _begin(self) -> None:
         self.refused: dict[Client, str] = {}
@@ -129,18 +163,26 @@ class Intake:
             If `client` is no id.
         """
         (client,) = inputs.client_ids([client], 1)
-        if client in self._taken or client in self.refused:
-            self.refuse(client, "more than one reply in this round")
-            return self.refused[client]
+        reply, fault = self._read(client, update, count)
+        with self._lock:
+            if client in self._taken or client in self.refused:
+                fault = "more than one reply in this round"
+            if fault is None:
+                self._taken[client] = reply
+            else:
+                self.refuse(client, fault)
+            return self.refused.get(client)
+
+    def _read(self, client: Client, update: Any, count: Any) -> tuple[Any, str | None]:
+        """A reply, its sample count, and what is wrong with it; other threads may add theirs meanwhile."""
         try:
             tree = update() if callable(update) else update
             seen = survey.look(client, tree, self._policy)
             if seen.structure != self._seen.structure:
                 raise survey.difference(client, seen, None, self._seen)
-            self._taken[client] = tree, self._claim(client, count)
+            return (tree, self._claim(client, count)), None
         except Exception as fault:  # whatever reading a stranger's reply trips over
-            self.refuse(client, (str(fault) or type(fault).__name__)[:LONGEST])
-        return self.refused.get(client)
+            return None, (str(fault) or type(fault).__name__)[:LONGEST]
 
     def refuse(self, client: Client, reason: str) -> None:
         """Leave a client out of the round: its reply, if it has come, and any that may yet come.
@@ -149,8 +191,9 @@ class Intake:
         has sent nothing need not be refused: it takes no part.
         """
         (client,) = inputs.client_ids([client], 1)
-        self._taken.pop(client, None)
-        self.refused.setdefault(client, reason)
+        with self._lock:
+            self._taken.pop(client, None)
+            self.refused.setdefault(client, reason)
 
     def close(self, **extras: Any) -> Result | None:
         """Aggregate, save, and begin the next round.
@@ -169,8 +212,39 @@ class Intake:
         Raises
         ------
         OSError, InvalidLedger
-            If the ledger cannot be saved.
+            If the ledger cannot be saved. The replies are still there then, and the rule is as it was before.
         """
+        with self.closing(**extras) as result:
+            return result
+
+    @contextmanager
+    def closing(self, **extras: Any) -> Iterator[Result | None]:
+        """Close around a block: the round is in the ledger once the block is done; what fails in it undoes the round.
+
+        For what has to happen together with it, as storing the model: killed in between, the round is not in the
+        ledger, and after a fault the replies are still there. Arguments and errors as for :meth:`close`.
+
+        Examples
+        --------
+        >>> import pathlib, tempfile, numpy as np, robustagg as ra
+        >>> folder = pathlib.Path(tempfile.mkdtemp())
+        >>> intake = ra.Intake("median", like=np.zeros(2), ledger=folder / "ledger.sqlite")
+        >>> reasons = [intake.add(client, np.ones(2)) for client in ("lima", "osaka")]
+        >>> with intake.closing() as result:
+        ...     np.save(folder / "model.npy", result.update)
+        >>> ra.load(folder / "ledger.sqlite").last_round
+        1
+        """
+        with self._lock, self.rule.tentative():
+            result = self._held(extras)
+            with nullcontext() if result is None or self._ledger is None else self.rule.saving(self._ledger):
+                yield result
+            if result is not None and self._reference is not None:
+                self.reference = result.update
+            self._begin()
+
+    def _held(self, extras: Mapping[str, Any]) -> Result | None:
+        """The round, not yet saved; None where none can be held."""
         clients = sorted({**self._taken, **self.refused}, key=lambda client: (isinstance(client, str), client))
         counts, remarks = self._counts(clients)
         self.why = None
@@ -178,26 +252,24 @@ class Intake:
             if not self._taken:
                 raise errors.nobody_admitted(self.refused.items()) if self.refused else errors.no_clients()
             source = self._source(clients)
-            result = engine.run(self.rule, source, counts, extras=extras, remarks=remarks)
+            if self._reference is not None:
+                source = inputs.Relative(source, self._reference)
+            return self.rule.hold(source, self._policy, counts, None, extras, remarks)
         except errors.NoRound as fault:
             self.why = str(fault)
-            self._begin()
             return None
-        self._begin()
-        if self._ledger is not None:
-            self.rule.save(self._ledger)
-        return result
 
     def _source(self, clients: Sequence[Client]) -> Source:
         """Those that are there as the model is, among the refused."""
         there = [i for i, client in enumerate(clients) if client in self._taken]
         trees = [self._taken[clients[i]][0] for i in there]
-        found = inputs.gather(trees, [clients[i] for i in there], buffers=self._policy)
-        leaves = [replace(leaf, wrap=own.wrap) for leaf, own in zip(found.leaves, self._model.leaves, strict=True)]
+        turned = self.rule.isometric and self._reference is None
+        found = inputs.gather(trees, [clients[i] for i in there], policy=self._gathering, isometric=turned)
+        leaves = [leaf.of_model(own) for leaf, own in zip(found.leaves, self._model.leaves, strict=True)]
         excluded = {i: f"not admitted: {self.refused[c]}" for i, c in enumerate(clients) if c in self.refused}
         excluded |= {there[row]: reason for row, reason in found.excluded.items()}
         updates = replace(found, leaves=leaves, rebuild=self._model.rebuild)
-        return _Among(updates, tuple(clients), excluded, {i: row for row, i in enumerate(there)})
+        return Among(updates, tuple(clients), excluded, {i: row for row, i in enumerate(there)})
 
     def _claim(self, client: Client, count: Any) -> float | None:
         """A sample count that can be weighed; raises if it is none."""
@@ -211,39 +283,14 @@ class Intake:
         claims = {client: count for client, (_, count) in self._taken.items()}
         if not any(count is not None for count in claims.values()):
             return None, {}
-        believed = capped_counts(claims, self._count_cap)
+        mean = self.rule.linear and not self.rule.observes  # it withstands nobody, whatever the counts
+        believed = capped_counts(claims, self._count_cap, 0 if mean else self.rule.withstood(len(claims)))
         remarks = {
             i: f"says {claim:g} samples, counts for {believed[client]:g}"
             for i, client in enumerate(clients)
             if (claim := claims.get(client)) is not None and believed[client] < claim
         }
         return [believed.get(client, 0.0) for client in clients], remarks
-
-
-def capped_counts(claims: Mapping[K, float | None], cap: float | None = COUNT_CAP) -> dict[K, float]:
-    """What clients count for that claim so many samples each.
-
-    Parameters
-    ----------
-    claims : mapping from client to number
-        None of who says none: it counts like the median client.
-    cap : float or None
-        The most that is believed, as a multiple of the lower median of the positive claims; None: everything.
-
-    Returns
-    -------
-    dict of client to float
-
-    Examples
-    --------
-    >>> import robustagg as ra
-    >>> ra.capped_counts({"lima": 100, "osaka": 120, "oslo": None, "eve": 10**6})
-    {'lima': 100.0, 'osaka': 120.0, 'oslo': 120.0, 'eve': 480.0}
-    """
-    positives = sorted(count for count in claims.values() if count is not None and count > 0)
-    middle = positives[(len(positives) - 1) // 2] if positives else 1.0
-    most = math.inf if cap is None or not positives else cap * middle
-    return {client: float(middle if count is None else min(count, most)) for client, count in claims.items()}
 
 
 def _continued(rule: Rule[Any], ledger: Path) -> Rule[Any]:
@@ -254,33 +301,3 @@ def _continued(rule: Rule[Any], ledger: Path) -> Rule[Any]:
     if differences:
         raise errors.other_parameters(differences)
     return kept
-
-
-@dataclass(frozen=True)
-class _Among:
-    """Some clients' updates, among other clients who are left out."""
-
-    _there: Source
-    clients: tuple[Client, ...]
-    excluded: Mapping[int, str]
-    _rows: Mapping[int, int]
-    """Index of each client that is there, and of its update."""
-
-    @property
-    def d(self) -> int:
-        return self._there.d
-
-    def blocks(self, kept: Sequence[int]) -> Iterator[Rows]:
-        return self._there.blocks([self._rows[i] for i in kept])
-
-    def with_references(self, trees: Mapping[str, Any]) -> Source:
-        return _Among(self._there.with_references(trees), self.clients, self.excluded, self._rows)
-
-    def notes(self) -> Notes:
-        return self._there.notes()
-
-    def sink(self, kept: Sequence[int]) -> Sink:
-        return self._there.sink([self._rows[i] for i in kept])
-
-    def memory(self, old: Mapping[Client, Vector], names: Sequence[Client]) -> Memory:
-        return self._there.memory(old, names)

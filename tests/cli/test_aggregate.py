@@ -120,6 +120,19 @@ def test_a_ledger_of_the_published_settings_is_warned_of(tmp_path: Path, folder:
     assert "rescale = 'paper', which one client can steer" in robustagg(*common).stderr
 
 
+def test_whole_models_with_their_reference(tmp_path: Path, folder: Path) -> None:
+    center, paths = tmp_path / "center.npz", files(tmp_path)
+    np.savez(center, **{name: 2 * values for name, values in updates()[NAMES[0]].items()})
+    asked = ("aggregate", *paths, "-r", "centered-clipping", "--reference", center, "--json", "-o")
+    said = json.loads(robustagg(*asked, folder / "g.npz").stdout)
+    with np.load(center) as tree:
+        expected = ra.CenteredClipping().aggregate(updates(), reference=dict(tree))
+    assert said["weights"] == expected.weights.tolist()
+    with np.load(folder / "g.npz") as written:
+        assert all(written[key].tobytes() == value.tobytes() for key, value in expected.update.items())
+    robustagg("aggregate", *paths, "--reference", center, "-o", center, code=2)
+
+
 def test_ids_and_sample_counts(tmp_path: Path, folder: Path) -> None:
     (tmp_path / "counts.json").write_text('{"a": 3, "b": 1.0}')
     two = files(tmp_path)[:2]

@@ -147,3 +147,12 @@ def test_plot_in_a_format_that_there_is_not(book: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="the picture needs the sim extra")
     assert "xyz" in robustagg("ledger", "plot", book, "--out", tmp_path / "p.xyz", code=2, columns=500).stderr
     assert not (tmp_path / "p.xyz").exists()
+
+
+def test_the_policy_of_its_rounds_is_shown(tmp_path):
+    intake = ra.Intake("median", {"w": np.zeros(2)}, ledger=tmp_path / "book", policy=ra.Policy(exclude=["head.*"]))
+    intake.add("lima", {"w": np.ones(2)})
+    intake.close()
+    assert 'Policy: {"include": [], "exclude": ["head.*"]' in robustagg("ledger", "show", tmp_path / "book").stdout
+    said = json.loads(robustagg("ledger", "show", tmp_path / "book", "--json").stdout)
+    assert said["policy"]["exclude"] == ["head.*"]

@@ -211,6 +211,27 @@ def test_another_strategy_goes_on_from_the_robust_aggregate(behind):
             np.testing.assert_allclose(arrays[name].numpy(), expected[name].numpy(), rtol=1e-6)
 
 
+@pytest.mark.parametrize("rule", ["foolsgold", "centered-clipping"])
+def test_rules_get_the_differences_that_they_need(rule):
+    strategy, hand = configured(RobustStrategy(rule)), ra.rule(rule)
+    center = MODEL
+    for number in (1, 2):
+        arrays, _ = strategy.aggregate_train(number, honest())
+        moved = {
+            i: {k: v if k == "steps" else v - center[k] for k, v in trained(i).items()} for i in range(1, HONEST + 1)
+        }
+        expected = hand.aggregate(moved)
+        assert strategy.result.reasons == expected.reasons
+        center = numbers(arrays)
+        list(strategy.configure_train(number + 1, arrays, ConfigRecord(), Grid()))
+
+
+def test_a_policy_is_the_intakes():
+    strategy = configured(RobustStrategy("mean", policy=ra.Policy(exclude=["b"])))
+    arrays, _ = strategy.aggregate_train(1, honest())
+    np.testing.assert_array_equal(arrays["b"].numpy(), np.median([trained(i)["b"] for i in range(1, 6)], axis=0))
+
+
 # --- the older API --------------------------------------------------------------------------------------------------
 
 LAYERS = [MODEL["w"], MODEL["b"], MODEL["steps"]]

@@ -25,6 +25,10 @@ _ROUND = "Number of the round; without it, the ledger's last one plus 1."
 _IDS = "A client's id instead of its file's name; once per file, in the order of the files."
 _COUNTS = "JSON object, client to number of training samples, to weigh by."
 _CERTIFY = "Say how far the update can be from the coordinate-wise median; of the rules reputation does."
+_REFERENCE = (
+    "The global model's file, where the clients' files hold whole models: rules that take differences get them, "
+    "and the update is a whole model again."
+)
 _STRICT = "Fail on an unusable file; otherwise its client is left out of the round."
 
 Files: TypeAlias = Annotated[list[Path], typer.Argument(help=_FILES, show_default=False)]
@@ -37,6 +41,7 @@ Parameters: TypeAlias = Annotated[list[str] | None, typer.Option("--param", "-p"
 Round: TypeAlias = Annotated[int | None, typer.Option("--round", min=0, help=_ROUND)]
 Ids: TypeAlias = Annotated[list[str] | None, typer.Option("--id", help=_IDS)]
 Counts: TypeAlias = Annotated[Path | None, typer.Option("--sample-counts", exists=True, dir_okay=False, help=_COUNTS)]
+Reference: TypeAlias = Annotated[Path | None, typer.Option("--reference", exists=True, help=_REFERENCE)]
 Memory: TypeAlias = Annotated[str, typer.Option("--max-memory", help="Memory to work in.")]
 Certify: TypeAlias = Annotated[bool, typer.Option("--certify", help=_CERTIFY)]
 Strict: TypeAlias = Annotated[bool, typer.Option("--strict", help=_STRICT)]
@@ -51,6 +56,7 @@ def aggregate(
     round: Round = None,
     ids: Ids = None,
     sample_counts: Counts = None,
+    reference: Reference = None,
     max_memory: Memory = "1 GiB",
     strict: Strict = False,
     certify: Certify = False,
@@ -63,17 +69,19 @@ def aggregate(
     """
     values = arguments.rule_parameters(rule, param or ())
     made = arguments.kind_of_rule(rule)(**values)
+    read = [str(path) for path in (*files, reference) if path is not None]
     with arguments.usage():
         if ledger is None and made.remembers and made.by_client:
             raise errors.ledger_needed(rule)
-        check_output(out, list(map(str, files)))
-        if ledger is not None and overwritten(ledger, [str(out), *map(str, files)]):
+        check_output(out, read)
+        if ledger is not None and overwritten(ledger, [str(out), *read]):
             raise errors.ledger_is_another_file(ledger)
     options = {
         "ids": ids or None,
         "round": round,
         "strict": strict,
         "max_memory": max_memory,
+        "reference": reference,
         "sample_counts": None if sample_counts is None else arguments.sample_counts(sample_counts),
         **({"certify": True} if certify else {}),
     }

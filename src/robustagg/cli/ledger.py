@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
@@ -54,13 +55,15 @@ def plot(ledger: Ledger, out: Out = Path("reputations.png"), as_json: screen.Jso
 
 def _overview(ledger: Path, as_json: bool) -> None:
     summary, rounds = ledgers.summary(ledger), ledgers.rounds(ledger)
-    parameters, clients = summary["parameters"], summary["clients"]
+    parameters, clients, policy = summary["parameters"], summary["clients"], summary["policy"]
     if as_json:
-        screen.say_json({"ledger": str(ledger), "clients": clients, "parameters": parameters, "rounds": rounds})
+        told = {"ledger": str(ledger), "clients": clients, "parameters": parameters, "policy": policy}
+        screen.say_json({**told, "rounds": rounds})
         return
     screen.say(
         f"{ledger}: {clients} clients, {len(rounds)} rounds",
         "Parameters: " + ", ".join(f"{name} {value}" for name, value in parameters.items()),
+        *([] if policy is None else [f"Policy: {json.dumps(policy)}"]),
         "",
     )
     header = ("round", "finished", "rule", "clients", "admitted")

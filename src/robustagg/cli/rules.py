@@ -5,14 +5,15 @@ from __future__ import annotations
 from robustagg.cli import screen
 from robustagg.rules.table import PREAGGREGATIONS, RULES, Entry
 
-_SHOWN = ("name", "class", "needs", "breakdown point", "passes", "source")
+_SHOWN = ("name", "class", "needs", "breakdown point", "passes", "differences", "source")
 
 
 def rules(as_json: screen.Json = False) -> None:
     """The rules, the clients each needs, what it withstands, how often it reads the updates, and its source.
 
     Those with an f in what they need take it as a parameter, --param f=2. All but fltrust, which asks for the server's
-    own update, are there for --rule; pre-aggregations are for Python: Pipeline(NNM(f=2), Krum(f=2)).
+    own update, are there for --rule; those that take differences need --reference where files hold whole models.
+    Pre-aggregations are for Python: Pipeline(NNM(f=2), Krum(f=2)).
     """
     if as_json:
         kinds = {"rules": RULES, "pre-aggregations": PREAGGREGATIONS}
@@ -24,4 +25,8 @@ def rules(as_json: screen.Json = False) -> None:
 
 
 def _table(entries: tuple[Entry, ...]) -> None:
-    screen.table(_SHOWN, ([entry.facts()[name] for name in _SHOWN] for entry in entries))
+    screen.table(_SHOWN, ([_cell(entry.facts()[name]) for name in _SHOWN] for entry in entries))
+
+
+def _cell(value: object) -> object:
+    return ("yes" if value else "") if isinstance(value, bool) else value

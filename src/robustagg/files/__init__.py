@@ -10,7 +10,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
-from robustagg import engine, errors, inputs
+from robustagg import errors, inputs
 from robustagg.files import budget, folder, foreign, output
 from robustagg.files.folder import Folder
 from robustagg.files.opener import Opener
@@ -19,9 +19,9 @@ from robustagg.files.progress import Progress
 from robustagg.files.shards import INDEX
 from robustagg.files.source import Files
 from robustagg.files.storage import Scratch
-from robustagg.files.survey import Entrants, survey
+from robustagg.files.survey import Entrants, model_file, survey
 from robustagg.files.tensors import Model
-from robustagg.protocol import Client, Result
+from robustagg.protocol import Client, Result, Source
 from robustagg.rules.base import CERTIFY, Rule
 from robustagg.rules.evidence.deviation import COPIES
 from robustagg.rules.mixing.base import Mixer, PreAggregation
@@ -42,6 +42,8 @@ def aggregate_files(
     max_memory: int | str = "1 GiB",
     strict: bool = False,
     buffers: Mapping[str, str] | None = None,
+    policy: inputs.Policy | None = None,
+    reference: Any = None,
     progress: Callable[[int, int], None] | None = None,
     **extras: Any,
 ) -> Result:
@@ -77,11 +79,17 @@ def aggregate_files(
         Whether a file that cannot be used is an error.
     buffers : mapping from pattern to action, optional
         What the result holds of tensors that do not vote, as :meth:`Rule.aggregate` takes it.
+    policy : Policy, optional
+        Which tensors vote, in place of `buffers`. Patterns fit names without their prefixes, which the clients must
+        share; ties by name, and products of LoRA's factors, are not to be had over files.
+    reference : path, or tensors by name, optional
+        The global model, where files hold whole parameters, as :meth:`Rule.aggregate` takes it. A file is read block by
+        block like the clients'.
     progress : callable, optional
         Called with the bytes read so far and the bytes to be read in all, which may grow.
     **extras
-        What some rules need besides: tensors by name, like the model's; ``certify=True`` as :meth:`Rule.aggregate`
-        takes it.
+        What some rules need besides: tensors by name, like the model's, differences always; ``certify=True`` as
+        :meth:`Rule.aggregate` takes it.
 
     Returns
     -------
@@ -91,8 +99,8 @@ def aggregate_files(
     Raises
     ------
     TypeError, ValueError
-        If something of this does not hold, if nobody's file can be used, or, with `strict`, if somebody's cannot; the
-        text names the client. The rule is then as it was before, and so is `out`.
+        If something of this does not hold, if nobody's file or not the reference can be used, or, with `strict`, if
+        somebody's cannot; the text names the client. The rule is then as it was before, and so is `out`.
     OSError
         If `out` cannot be written.
     ImportError
@@ -108,9 +116,11 @@ def aggregate_files(
         raise errors.rule_expected(rule)
     listed, clients = _listed(paths, ids)
     out = Path(out)
-    output.check(out, listed)
-    entrants, target = Entrants(clients, listed, strict), partial(Target, out)
+    is_file = isinstance(reference, (str, PathLike))
+    output.check(out, [*listed, fspath(reference)] if is_file else listed)
+    entrants, target = Entrants(clients, listed, strict, fspath(reference) if is_file else None), partial(Target, out)
     options: dict[str, Any] = {"buffers": buffers, "sample_counts": sample_counts, "number": round, "extras": extras}
+    options |= {"policy": policy, "reference": reference}
     return _run(rule, entrants, target, out.absolute().parent, max_memory, progress, **options)
 
 
@@ -196,26 +206,34 @@ def _run(
     max_memory: int | str,
     progress: Callable[[int, int], None] | None,
     buffers: Mapping[str, str] | None,
+    policy: inputs.Policy | None = None,
+    reference: Any = None,
     **arguments: Any,
 ) -> Result:
     """One round of files; where the result goes is made once the model's tensors are known."""
-    memory, scratch = budget.parse(max_memory), Scratch(folder)
-    for path in entrants.paths:
+    memory, scratch, policy = budget.parse(max_memory), Scratch(folder), inputs.Policy.of(buffers, policy)
+    policy.check_for_files()
+    for path in (*entrants.paths, entrants.reference or ""):
         foreign.library(path)
     with foreign.Converters(scratch) as converters:
-        found = survey(entrants, Opener(budget.header_limit(memory), scratch, converters))
+        opener = Opener(budget.header_limit(memory), scratch, converters)
+        found = survey(entrants, opener)
+        if entrants.reference is not None:
+            reference = model_file(entrants.reference, opener, found.tensors)
     if found.tensors and not any(tensor.counts for tensor in found.tensors):
         raise errors.only_integers(entrants.clients[min(found.files)], found.tensors[0].dtype)
-    found = found.under(inputs.Policy.of(buffers))
+    found = found.under(policy)
     voting = [tensor for tensor in found.tensors if tensor.counts]
     itemsize = max((tensor.storage.itemsize for tensor in voting), default=1)
     n = len(found.files)
     evidence = rule.evidence_bytes(n, sum(tensor.size for tensor in voting), itemsize)
-    further = rule.further_rows + (COPIES if (arguments.get("extras") or {}).get(CERTIFY) else 0)
-    plan = budget.divide(memory, n, n * further, itemsize, found.nbytes + evidence)
+    copies = COPIES if (arguments.get("extras") or {}).get(CERTIFY) else 0
+    further = n * (rule.further_rows + copies + (reference is not None))
+    plan = budget.divide(memory, n, further, itemsize, found.nbytes + evidence)
     work = Progress(progress, found, passes=1 + rule.observes + rule.unguarded)
-    with target(found.model) as out, Files(entrants, found, plan, out, work) as source:
-        return engine.run(rule, source, **arguments)
+    with target(found.model) as out, Files(entrants, found, plan, out, work) as files:
+        source: Source = files if reference is None else inputs.Relative(files, reference)
+        return rule.hold(source, policy, **arguments)
 
 
 def _listed(

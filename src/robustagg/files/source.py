@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -17,7 +17,7 @@ from robustagg.files.notes import Notes
 from robustagg.files.progress import Progress
 from robustagg.files.readers import Reader
 from robustagg.files.seals import Seals
-from robustagg.files.survey import Entrants, Survey
+from robustagg.files.survey import Entrants, ModelFile, Survey
 from robustagg.files.tensors import Tensor
 from robustagg.kernels.interface import Array, Rows
 from robustagg.memory.vectors import Memory, OnDisk, Vector
@@ -36,7 +36,7 @@ class Files:
         self._destination, self._progress = destination, progress
         self._layout = Layout(found.model, budget.width, budget.turning)
         self._notes: Notes | None = None
-        self._references: list[list[Array]] = []
+        self._references: list[list[Array] | ModelFile] = []
         self._seals = Seals() if progress.passes > 1 else None
         widest = max((tensor.storage.itemsize for tensor in self._tensors if tensor.counts), default=1)
         self._buffer = np.empty((len(found.files), budget.width * widest), np.uint8)
@@ -63,6 +63,10 @@ class Files:
 
     def blocks(self, kept: Sequence[int]) -> Iterator[Rows]:
         readers = self._readers(kept)
+        references = [
+            self._values(Reader(r.files, self._tensors, r.places)) if isinstance(r, ModelFile) else self._joined(r)
+            for r in self._references
+        ]
         self._progress.begin_pass(len(kept))
         if self._seals is not None:
             self._seals.begin(kept)
@@ -70,9 +74,7 @@ class Files:
             rows = self._read(readers, cut)
             if self._seals is not None:
                 self._seals.add(rows)
-            pieces = cut.tolist()
-            references = (np.concatenate([ref[k][start:stop] for k, start, stop in pieces]) for ref in self._references)
-            yield [*rows, *references]
+            yield [*rows, *(values(cut) for values in references)]
         if self._seals is not None and (changed := self._seals.changed()):
             fault = errors.file_changed()
             raise errors.Unusable({i: why for k in changed for i, why in self._entrants.refused(k, fault).items()})
@@ -87,7 +89,9 @@ class Files:
         ]
         source = copy.copy(self)
         source._references = [
-            [np.ascontiguousarray(row) for row in inputs.matched(leaves, name, tree, self.clients[0])]
+            tree
+            if isinstance(tree, ModelFile)
+            else [np.ascontiguousarray(row) for row in inputs.matched(leaves, name, tree, self.clients[0])]
             for name, tree in trees.items()
         ]
         return source
@@ -143,6 +147,23 @@ class Files:
         if odd and usual is None:
             raise errors.may_be_weights(self.clients[kept[0]], (tensor.name,), tensor.dtype, tensor.shape)
         return {j: why for i in odd for j, why in self._entrants.refused(i, errors.other_values(tensor.name)).items()}
+
+    def _joined(self, rows: Sequence[Array]) -> Callable[[Cut], Array]:
+        """What gives the values of a cut from memory."""
+        return lambda cut: np.concatenate([rows[k][start:stop] for k, start, stop in cut.tolist()])
+
+    def _values(self, reader: Reader) -> Callable[[Cut], Array]:
+        """What gives the values of a cut from a file of the model, which is read front to back."""
+
+        def values(cut: Cut) -> Array:
+            row = np.empty((cut[:, 2] - cut[:, 1]).sum(), self._tensors[cut[0, 0]].storage)
+            try:
+                reader.read(cut, row)
+            except errors.Unreadable as fault:
+                raise errors.unusable_reference(self._entrants.reference, fault) from None
+            return row
+
+        return values
 
     def _readers(self, kept: Sequence[int]) -> dict[int, Reader]:
         return {i: Reader(self._found.files[i], self._tensors, self._found.places[i]) for i in kept}

@@ -29,6 +29,8 @@ class Entrants:
     clients: tuple[Client, ...]
     paths: tuple[str, ...]
     strict: bool
+    reference: str | None = None
+    """The file of the global model, where there is one."""
 
     def refused(self, i: int, fault: errors.Unreadable) -> dict[int, str]:
         """Why client i is left out; an error if nobody may be."""
@@ -62,6 +64,13 @@ class Survey(NamedTuple):
         layouts = {id(places): places.nbytes for places in self.places.values()}
         inflaters = sum(INFLATER for places in self.places.values() if (places["kind"] == DEFLATED).any())
         return TENSOR * len(self.tensors) + sum(layouts.values()) + inflaters
+
+
+class ModelFile(NamedTuple):
+    """A file that is no client's, with the tensors of the model."""
+
+    files: tuple[Readable, ...]
+    places: NDArray[np.void]
 
 
 class Looks(NamedTuple):
@@ -106,6 +115,16 @@ def survey(entrants: Entrants, opener: Opener) -> Survey:
     if found is None or not found.files:
         raise errors.nobody_admitted((entrants.clients[i], why) for i, why in excluded.items())
     return found
+
+
+def model_file(path: str, opener: Opener, tensors: Sequence[Tensor]) -> ModelFile:
+    """The server's own file of the model; raises where it is none."""
+    try:
+        files, contents = opener.look(path)
+        _compare(contents.tensors, tensors)
+        return ModelFile(*opener.in_c_order(files, contents))
+    except errors.Unreadable as fault:
+        raise errors.unusable_reference(path, fault) from None
 
 
 def _most_common(digests: Iterable[bytes]) -> bytes:

@@ -1,16 +1,22 @@
 """Any framework's tensors as rows for the kernels, and results back as what the caller sent."""
 
 from robustagg.inputs.clients import client_ids
-from robustagg.inputs.policy import Policy, reduced
+from robustagg.inputs.gather import copied, flat, gather
+from robustagg.inputs.leaves import Leaf, matched, narrowed
+from robustagg.inputs.policy import PLAIN, Policy, reduced
+from robustagg.inputs.relative import Relative
 from robustagg.inputs.survey import odd_ones
 from robustagg.inputs.tensors import numbers, stored
-from robustagg.inputs.updates import Leaf, Updates, flat, gather, matched, narrowed
+from robustagg.inputs.updates import Updates
 
 __all__ = [
+    "PLAIN",
     "Leaf",
     "Policy",
+    "Relative",
     "Updates",
     "client_ids",
+    "copied",
     "flat",
     "gather",
     "matched",

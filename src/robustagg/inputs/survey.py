@@ -14,7 +14,9 @@ import numpy as np
 from robustagg import errors
 from robustagg.inputs import trees
 from robustagg.inputs.policy import Described, Policy
+from robustagg.inputs.rows import Strided, flattened, order_of
 from robustagg.inputs.tensors import NATIVE_FLOATS, Host, Path, Wrap, holds_numbers, host_of
+from robustagg.inputs.ties import place_of, twins_of
 from robustagg.protocol import Client
 
 CONSTANT = "no tensor"
@@ -31,6 +33,10 @@ class Seen(NamedTuple):
     """Of each leaf, one-dimensional; of a constant its value."""
     wraps: list[Wrap]
     floating: list[bool]
+    orders: list[tuple[int, ...] | None]
+    """Of each tensor's axes in memory."""
+    ties: tuple[tuple[str, ...], ...] = ()
+    """Names of tensors that are one."""
 
     @property
     def leaves(self) -> list[Entry]:
@@ -45,6 +51,8 @@ class Survey(NamedTuple):
     seen: dict[int, Seen]
     excluded: dict[int, str]
     actions: list[str | None]
+    twins: dict[int, int]
+    """Leaves that are tied to an earlier one."""
 
 
 @dataclass(frozen=True)
@@ -67,13 +75,13 @@ class Entrants:
             if id(one.structure) != common:
                 faults[i] = self._refused(difference(self.clients[i], one, self.clients[model], seen[model]))
         usable = {i: one for i, one in seen.items() if i not in faults}
-        actions = self._actions(seen[model])
+        actions, twins = self._actions(seen[model]), self._twins(seen[model], list(usable.values()))
         for k, action in enumerate(actions):
-            if action == "equal":
+            if action == "equal" and k not in twins:
                 faults |= self._disagreeing(k, usable, seen[model].leaves[k])
                 usable = {i: one for i, one in usable.items() if i not in faults}
         excluded = {i: f"not admitted: {fault}" for i, fault in sorted(faults.items())}
-        return Survey(model if model in usable else min(usable), usable, excluded, actions)
+        return Survey(model if model in usable else min(usable), usable, excluded, actions, twins)
 
     def _looked(self) -> tuple[dict[int, Seen], dict[int, Exception]]:
         """Each tree taken apart, equal structures being one object, and what is wrong with the others."""
@@ -96,7 +104,7 @@ class Entrants:
                 faults[i] = self._refused(errors.not_a_tree(client, fault))
             else:
                 if len(seen) == 1:
-                    again = _repeated(tree, seen[i])
+                    again = _repeated(tree, seen[i], self.policy)
         return seen, faults
 
     def _refused(self, fault: Exception) -> Exception:
@@ -116,9 +124,19 @@ class Entrants:
             actions[k] = action
         return actions
 
+    def _twins(self, model: Seen, usable: Sequence[Seen]) -> dict[int, int]:
+        """Which leaves are tied to which: by their names, or because every client's are."""
+        if self.policy.ties == "each":
+            return {}
+        if self.policy.ties != "once":
+            return twins_of(self.policy, self.policy.ties, _tensors(model))
+        ties = model.ties if all(one.ties == model.ties for one in usable) else ()
+        return twins_of(self.policy, ties, _tensors(model))
+
     def _disagreeing(self, k: int, usable: Mapping[int, Seen], leaf: Entry) -> dict[int, Exception]:
         """Who holds another value at leaf k than most; an error where there is no most."""
         held = {i: one.rows[k] for i, one in usable.items()}
+        held = {i: row[:] if isinstance(row, Strided) else row for i, row in held.items()}
         odd, first = odd_ones(held)
         if not odd:
             return {}
@@ -139,7 +157,9 @@ def look(client: Client, tree: Any, policy: Policy) -> Seen:
     rows: list[Any] = []
     wraps: list[Wrap] = []
     floating: list[bool] = []
-    for path, kind, value in trees.walk(tree):
+    orders: list[tuple[int, ...] | None] = []
+    places: dict[Any, list[str]] = {}
+    for path, kind, value in trees.walk(policy.stripped(tree)):
         if kind:
             structure.append((path, kind, None))
             continue
@@ -150,10 +170,14 @@ def look(client: Client, tree: Any, policy: Policy) -> Seen:
             structure.append((path, CONSTANT, ()))
         else:
             structure.append((path, host.dtype, host.values.shape))
-        rows.append(value if host is None else host.values.reshape(-1))
+        rows.append(value if host is None else flattened(host.values))
+        orders.append(None if host is None else order_of(host.values))
         wraps.append(_itself if host is None else host.wrap)
         floating.append(host is not None and host.floating)
-    return Seen(tuple(structure), rows, wraps, floating)
+        if policy.ties == "once" and host is not None and (place := place_of(value)) is not None:
+            places.setdefault(place, []).append(policy.name(path))
+    ties = tuple(tuple(names) for names in places.values() if len(names) > 1)
+    return Seen(tuple(structure), rows, wraps, floating, orders, ties)
 
 
 def _itself(value: Any) -> Any:
@@ -167,18 +191,25 @@ def _host(client: Client, path: Path, value: Any, policy: Policy) -> Host | None
         host = host_of(client, path, value)
         kind = type(value)
         return host._replace(wrap=lambda row: kind(row.tolist())) if path and kind in (list, tuple) else host
-    if type(value) in (int, bool) and policy.said(path) and -(2**63) <= value < 2**63:
+    if type(value) in (int, bool) and policy.buffer(path) and -(2**63) <= value < 2**63:
         return Host(np.asarray(value), np.asarray(value).dtype.name, lambda row: type(value)(row))
     return None
 
 
-def _repeated(first: Any, seen: Seen) -> Callable[[Any], Seen | None]:
+def _tensors(seen: Seen) -> dict[int, Entry]:
+    return {k: entry for k, entry in enumerate(seen.leaves) if entry[1] != CONSTANT}
+
+
+def _repeated(first: Any, seen: Seen, policy: Policy) -> Callable[[Any], Seen | None]:
     """Takes trees apart that are dicts of the same arrays as the first: the common case, and quick."""
-    if type(first) is not dict or not all(
-        type(value) is np.ndarray and value.dtype in NATIVE_FLOATS for value in first.values()
+    if (
+        type(first) is not dict
+        or seen.ties
+        or not all(type(value) is np.ndarray and value.dtype in NATIVE_FLOATS for value in first.values())
     ):
         return lambda tree: None
-    keys = trees.in_order(first)
+    names = policy.names(first)
+    keys = [names.get(key, key) for key in trees.in_order(names or first)]
     shapes, dtypes = [first[key].shape for key in keys], [first[key].dtype for key in keys]
     flat = all(len(shape) == 1 for shape in shapes)
 
@@ -190,7 +221,7 @@ def _repeated(first: Any, seen: Seen) -> Callable[[Any], Seen | None]:
             return None
         if list(map(SHAPE, values)) != shapes or list(map(DTYPE, values)) != dtypes:
             return None
-        return seen._replace(rows=values if flat else [value.reshape(-1) for value in values])
+        return seen._replace(rows=values if flat else list(map(flattened, values)))
 
     return look
 

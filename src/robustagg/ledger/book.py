@@ -297,8 +297,9 @@ def summary(path: AnyPath) -> dict[str, Any]:
         count += f"{'observations' if table.version == 1 else 'trail'})"
         try:
             ((clients,),) = table.rows(count)
-            (_, round), (rule, _) = _stamp(table), _rule(table)
-            return {"rule": rule, "parameters": _parameters(table), "round": round, "clients": clients}
+            (_, round), (rule, own) = _stamp(table), _rule(table)
+            told = {"rule": rule, "parameters": _parameters(table), "round": round, "clients": clients}
+            return {**told, "policy": own.get("policy")}
         except states.FAULTS as fault:
             raise _fault(path, fault) from fault
 

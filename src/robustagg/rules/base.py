@@ -17,7 +17,7 @@ from robustagg import engine, errors, inputs, ledger
 from robustagg.kernels.interface import Array
 from robustagg.memory import states
 from robustagg.memory.vectors import Vector
-from robustagg.protocol import Block, Client, Floats, Result, Round, Verdict
+from robustagg.protocol import Block, Client, Floats, Result, Round, Source, Verdict
 from robustagg.rules.checks import one_of
 from robustagg.rules.component import Component, kind_of
 
@@ -47,6 +47,7 @@ class Rule(Component, Generic[V]):
         self._last_round: int | None = None
         self._vectors: Mapping[Client, Vector] = {}
         self._past = ledger.Past()
+        self._policy: dict[str, Any] | None = None
 
     def __copy__(self) -> Self:
         return copy.deepcopy(self)  # two rules that share their memory would both be wrong
@@ -114,6 +115,8 @@ class Rule(Component, Generic[V]):
         round: int | None = None,
         strict: bool = False,
         buffers: Mapping[str, str] | None = None,
+        policy: inputs.Policy | None = None,
+        reference: Any = None,
         **extras: Any,
     ) -> Result:
         """Turn one round of clients' updates into one update.
@@ -127,7 +130,7 @@ class Rule(Component, Generic[V]):
             shapes, dtypes), of several the first; a client that sent something else is left out, and the result
             says why. What is no tensor (None, flags, words) must be the same for most clients, and passes through.
             Nothing is written to the tensors; what lies on a device is copied to the host, large contiguous host
-            tensors are not copied.
+            tensors are not copied, others a slice at a time.
         clients : iterable of n str or int, optional
             Who sent what; defaults to 0 ... n - 1, or to the keys of the mapping.
         sample_counts : sequence of n numbers, or mapping from client to number, optional
@@ -142,9 +145,15 @@ class Rule(Component, Generic[V]):
             "max", "min", "first" (of the admitted clients) and "equal" (most clients must agree, others are left
             out). Without one, integer tensors of up to 16 values, such as step counters, get the lower median; larger
             ones, or small ones with a scale beside them, may be quantised weights and must be equal.
+        policy : Policy, optional
+            Which tensors vote, are counted, and how, in place of `buffers`; without one, every floating tensor does.
+        reference : tree like the updates, optional
+            The global model, where updates are whole parameters: the rule sees the differences from it, made piece by
+            piece (of halves in float32, of others in their own dtype), and the result is whole parameters again. The
+            rules of which :attr:`differences` holds need it, or updates that are differences.
         **extras
-            What some rules need besides, see their own documentation. ``certify=True``, of :class:`Reputation`: the
-            result has a certificate.
+            What some rules need besides, see their own documentation; tensors among them are differences always.
+            ``certify=True``, of :class:`Reputation`: the result has a certificate.
 
         Returns
         -------
@@ -156,9 +165,33 @@ class Rule(Component, Generic[V]):
         TypeError, ValueError
             If something of this does not hold; the text names the client. The rule is then as it was before.
         """
-        return engine.run(
-            self, inputs.gather(updates, clients, strict=strict, buffers=buffers), sample_counts, round, extras
-        )
+        policy = inputs.Policy.of(buffers, policy)
+        turned = self.isometric and reference is None and not extras
+        source: Source = inputs.gather(updates, clients, strict=strict, policy=policy, isometric=turned)
+        if reference is not None:
+            source = inputs.Relative(source, reference)
+        return self.hold(source, policy, sample_counts, round, extras)
+
+    def hold(
+        self,
+        source: Source,
+        policy: inputs.Policy,
+        sample_counts: Sequence[float] | Mapping[Client, float] | None = None,
+        number: int | None = None,
+        extras: Mapping[str, Any] | None = None,
+        remarks: Mapping[int, str] | None = None,
+    ) -> Result:
+        """One round over any source, under a policy, which the ledger of a rule keeps."""
+        with engine.turn(self):
+            self.check_policy(policy)
+            result = engine.run(self, source, sample_counts, number, extras, remarks)
+            self._policy = policy.told()
+        return result
+
+    def check_policy(self, policy: inputs.Policy) -> None:
+        """Whether a ledger's rounds may go on under this policy; raises InvalidLedger if not."""
+        if self._policy is not None and self._past.stamps and self._policy != policy.told():
+            raise errors.other_policy(self._policy, policy.told())
 
     def __call__(self, updates: Any, **arguments: Any) -> Any:
         """The update alone: ``rule.aggregate(updates, ...).update``."""
@@ -194,6 +227,7 @@ class Rule(Component, Generic[V]):
             try:
                 self._check_state(state)
                 self._restore(state)
+                self._policy = _policy_of(state)
             except errors.InvalidLedger:
                 raise
             except states.FAULTS as fault:
@@ -239,6 +273,18 @@ class Rule(Component, Generic[V]):
         with engine.turn(self), ledger.saving(path, self._written(), self._past):
             yield
 
+    @contextmanager
+    def tentative(self) -> Iterator[None]:
+        """Rounds around a block: what fails in it leaves the rule as it was before."""
+        with engine.turn(self):
+            shared = [*self.vectors.values(), *self._past.records]  # which nobody changes
+            before = copy.deepcopy(self, {id(part): part for part in shared})
+            try:
+                yield
+            except BaseException:
+                self.__dict__.update(before.__dict__)
+                raise
+
     @classmethod
     def load(cls, path: str | Path) -> Self:
         """The rule, parameters and memory, that :meth:`save` has written.
@@ -259,6 +305,7 @@ class Rule(Component, Generic[V]):
         try:
             rule: Self = cls._kind(state.rule)._of(state.parameters)
             rule._restore(state.whole())
+            rule._policy = _policy_of(state.own)
         except errors.InvalidLedger:
             raise
         except states.FAULTS as fault:
@@ -289,7 +336,8 @@ class Rule(Component, Generic[V]):
 
     def _state(self) -> dict[str, Any]:
         """Parameters and memory, without the vectors and the reputations."""
-        return {"rule": self.label(), "parameters": self.parameters, "round": self.last_round}
+        own = {} if self._policy is None else {"policy": self._policy}
+        return {"rule": self.label(), "parameters": self.parameters, "round": self.last_round, **own}
 
     def _restore(self, state: Mapping[str, Any]) -> None:
         """Take over a state, once it is found sound; any error says that it is not."""
@@ -395,6 +443,14 @@ def load(path: str | Path) -> Rule[Any]:
     1
     """
     return Rule.load(path)
+
+
+def _policy_of(state: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The policy of a state's rounds, where they had one."""
+    told = state.get("policy")
+    if told is not None and not isinstance(told, dict):
+        raise errors.bad_state(f"a policy that is none: {told!r}")
+    return told
 
 
 def equal(m: int) -> Verdict:

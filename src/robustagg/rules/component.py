@@ -47,6 +47,16 @@ class Component(ABC):  # noqa: B024 - its subclasses say what is abstract
         return cls.__module__.startswith("robustagg.")
 
     @property
+    def differences(self) -> bool:
+        """Whether updates must be differences from the global model: on whole parameters it fails without a word."""
+        return False
+
+    @property
+    def isometric(self) -> bool:
+        """Whether the result turns with the updates: it sees lengths and angles alone, and remembers nothing."""
+        return False
+
+    @property
     def parameters(self) -> dict[str, Any]:
         """The parameters by name."""
         return asdict(self)  # type: ignore[call-overload, no-any-return]

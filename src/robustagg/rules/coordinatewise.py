@@ -42,6 +42,7 @@ class Mean(Rule[Verdict]):
     array([2.5, 5. ])
     """
 
+    isometric = True
     weighs_samples = True
     linear = True
 

@@ -83,6 +83,7 @@ class FoolsGold(Rule[Likened]):
     array([0.5, 0.5, 0. ])
     """
 
+    differences = True
     by_client = True
 
     memory: bool = True

@@ -62,6 +62,7 @@ class GeometricMedian(DistanceRule):
     array([1., 2.])
     """
 
+    isometric = True
     weighs_samples = True
 
     nu: float = 1e-6
@@ -75,6 +76,10 @@ class GeometricMedian(DistanceRule):
         self.max_iter = whole("max_iter", self.max_iter, 1)
         self.tol = number("tol", self.tol, "at least 0 and below 1", lambda v: 0 <= v < 1)
         one_of("variant", self.variant, ("rfa", "byzfl"))
+
+    @property
+    def differences(self) -> bool:
+        return self.variant == "byzfl"  # begins at zero, and ends early
 
     def judge(self, geometry: Geometry, round: Round) -> Verdict:
         alpha = shares(np.ones(geometry.n), round.counts())
@@ -144,6 +149,7 @@ class CenteredClipping(DistanceRule):
     array([0.225])
     """
 
+    differences = True
     extras = frozenset({CENTER})
     linear = False  # it must see its result
 

@@ -76,6 +76,8 @@ class Krum(Withstanding, SelectionRule):
     array([1., 2.])
     """
 
+    isometric = True
+
     needs: ClassVar[Needs] = (2, 3)
 
     variant: str = field(default="paper", kw_only=True)
@@ -136,6 +138,8 @@ class MultiKrum(Krum):
     >>> ra.MultiKrum(f=1)(np.array([[1.0], [2.0], [3.0], [4.0], [900.0]]))
     array([2.5])
     """
+
+    isometric = True
 
     m: int | None = None
 

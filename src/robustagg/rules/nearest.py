@@ -60,6 +60,7 @@ class MoNNA(Withstanding, ReferenceRule):
     array([2.])
     """
 
+    isometric = True
     by_client = True
     weighs_samples = True
 
@@ -125,6 +126,8 @@ class CGE(Withstanding, ReferenceRule):
     array([2.])
     """
 
+    isometric = True
+    differences = True
     weighs_samples = True
 
     def compare(self, relation: Relation, round: Round) -> Verdict:
@@ -160,6 +163,7 @@ class Medoid(SelectionRule):
     array([1.1, 2. ])
     """
 
+    isometric = True
     weighs_samples = False
 
     def select(self, geometry: Geometry, round: Round) -> tuple[NDArray[np.integer], Sequence[str]]:

@@ -59,6 +59,8 @@ class CAF(Withstanding, DistanceRule):
     array([1.])
     """
 
+    isometric = True
+
     def judge(self, geometry: Geometry, round: Round) -> Verdict:
         weights = min(filtering(geometry, self.withstood(geometry.n)), key=lambda step: step[0])[1]
         why = ["weighed" if weight else "no weight along the top eigenvectors" for weight in weights.tolist()]

@@ -49,6 +49,8 @@ class MDA(Withstanding, SelectionRule):
     array([2.])
     """
 
+    isometric = True
+
     def select(self, geometry: Geometry, round: Round) -> tuple[NDArray[np.integer], Sequence[str]]:
         chosen = least_diameter(geometry.distances, self.withstood(geometry.n))
         furthest = np.sqrt(geometry.distances[:, chosen].max(axis=1))
@@ -164,6 +166,8 @@ class SMEA(Withstanding, SelectionRule):
     >>> ra.SMEA(f=2)(np.array([[1.0], [2.0], [3.0], [900.0], [-900.0]]))
     array([2.])
     """
+
+    isometric = True
 
     def select(self, geometry: Geometry, round: Round) -> tuple[NDArray[np.integer], Sequence[str]]:
         chosen, value = least_spread(geometry.distances, self.withstood(geometry.n))

@@ -72,6 +72,7 @@ class Entry:
             "cost": self.cost,
             "passes": self.passes,
             "sample counts": self.weighs_samples,
+            "differences": vars(self.kind).get("differences") is True,
             "remembers": self.state,
             "asks for": self.asks,
             "source": self.source,

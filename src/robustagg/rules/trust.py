@@ -52,6 +52,7 @@ class FLTrust(ReferenceRule):
     array([1., 0.])
     """
 
+    differences = True
     extras = frozenset({"server_update"})
 
     def check(self, round: Round) -> None:

@@ -24,7 +24,7 @@ class Robust(Around):
     Parameters
     ----------
     rule : Rule, or what :func:`robustagg.rule` takes
-    ledger, count_cap, weigh
+    ledger, count_cap, weigh, policy
         As for :class:`robustagg.Intake`.
     identity : str, optional
         What a client is called: the value of this name in its reply's ConfigRecord or MetricRecord, which is a claim.

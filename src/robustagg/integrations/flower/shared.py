@@ -26,19 +26,23 @@ class Around:
         identity: str | None = None,
         count_cap: float | None = 4.0,
         weigh: bool = True,
+        policy: ra.Policy | None = None,
         **options: Any,
     ) -> None:
         super().__init__(**options)
         rule = rule if isinstance(rule, ra.Rule) else ra.rule(rule)
-        self._intake_for = partial(ra.Intake, rule, ledger=ledger, count_cap=count_cap, weigh=weigh)
+        self._intake_for = partial(ra.Intake, rule, ledger=ledger, count_cap=count_cap, weigh=weigh, policy=policy)
+        self._differences = rule.differences
         self._identity, self._cap = identity, count_cap
         self._intake: ra.Intake | None = None
         self.result: ra.Result | None = None
 
     def _begin(self, model: Any) -> None:
-        """Take the first round's model for what every update has to be like."""
+        """Take the first round's model for what replies have to be like, and each round's for where clients begin."""
         if self._intake is None:
-            self._model, self._intake = model, self._intake_for(like=model)
+            self._model, self._intake = model, self._intake_for(like=model, reference=False)
+        if self._differences:  # Flower's clients send whole models
+            self._intake.reference = model
 
     def _take(self, client: Any, sender: Any, read: Callable[[], Any], count: Any) -> None:
         """A reply: whose it is, if it says so; whom it came from; how to read it; its sample count."""

@@ -52,7 +52,9 @@ class PreAggregation(Component):
             Of the kind and dtype of what came in: an array for an array, else a list. Clients whose update holds a NaN
             or an infinity are left out.
         """
-        source = Apart(inputs.gather(updates, clients, strict=strict, buffers=buffers), whole=hasattr(updates, "shape"))
+        source = Apart(
+            inputs.gather(updates, clients, strict=strict, policy=inputs.Policy.of(buffers)), hasattr(updates, "shape")
+        )
         return engine.run(Mixer(self), source, number=round).update
 
     def after(self, round: Round) -> Round:

@@ -144,6 +144,14 @@ class Pipeline(Rule[Chained]):
         return self.last.weighs_samples and self._keeps_clients
 
     @property
+    def differences(self) -> bool:
+        return any(member.differences for member in (*self.mixers, self.last))
+
+    @property
+    def isometric(self) -> bool:
+        return all(member.isometric for member in (*self.mixers, self.last))
+
+    @property
     def extras(self) -> frozenset[str]:
         return self.last.extras
 

@@ -48,6 +48,8 @@ class NNM(Withstanding, PreAggregation):
            [301.66666667]])
     """
 
+    isometric = True
+
     needs: ClassVar[Needs] = (1, 1)
 
     def mixing(self, seen: Geometry, round: Round) -> Floats:
@@ -91,6 +93,7 @@ class Bucketing(PreAggregation):
            [1.]])
     """
 
+    isometric = True
     keeps_clients: ClassVar[bool] = False
     measures: ClassVar[None] = None
 
@@ -141,6 +144,8 @@ class NormClipping(PreAggregation):
            [3., 4.]])
     """
 
+    isometric = True
+    differences = True
     measures: ClassVar[type[Related]] = Related
 
     c: float = 2.0
@@ -181,6 +186,8 @@ class ARC(Withstanding, PreAggregation):
            [3.]])
     """
 
+    isometric = True
+    differences = True
     measures: ClassVar[type[Related]] = Related
 
     needs: ClassVar[Needs] = (1, 1)

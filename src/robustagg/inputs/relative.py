@@ -1,0 +1,111 @@
+"""Whole parameters as differences from a reference: rules see these, and the result is whole again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from robustagg import errors
+from robustagg.inputs.tensors import numbers
+from robustagg.kernels.interface import GRAM_TILE, Array, Rows
+from robustagg.memory.vectors import Memory, Vector
+from robustagg.protocol import Client, Notes, Sink, Source
+
+REFERENCE = "reference"
+CHUNK = 2**25  # bytes of differences that are there at a time, or a tile if that is more
+
+
+class Relative:
+    """A source of differences, block by block; of halves in float32, of others in their own dtype.
+
+    Where the reference holds a NaN or an infinity, most clients must hold the same: that is no difference.
+    """
+
+    def __init__(self, source: Source, reference: Any, others: Mapping[str, Any] | None = None) -> None:
+        self._plain, self._reference = source, reference
+        self._source = source.with_references({REFERENCE: reference, **(others or {})})
+        self.left = 0
+        """Coordinates that the source's block has after the piece that was given out last."""
+        self.piece: Array = np.empty(0)
+        """The reference there."""
+
+    @property
+    def clients(self) -> tuple[Client, ...]:
+        return self._source.clients
+
+    @property
+    def d(self) -> int:
+        return self._source.d
+
+    @property
+    def excluded(self) -> Mapping[int, str]:
+        return self._source.excluded
+
+    def blocks(self, kept: Sequence[int]) -> Iterator[Rows]:
+        m = len(kept)
+        buffer = np.empty((m, 0))
+        for rows in self._source.blocks(kept):
+            dtype, size = widened(rows[0][:0]).dtype, rows[0].size
+            width = min(size, max(CHUNK // (m * dtype.itemsize) // GRAM_TILE, 1) * GRAM_TILE)
+            if buffer.dtype != dtype or buffer.shape[1] < width:
+                buffer = np.empty((m, width), dtype)
+            for start in range(0, max(size, 1), max(width, 1)):
+                part = [row[start : start + width] for row in rows]
+                self.piece, self.left = widened(part[m]), size - start - part[m].size
+                yield [*self._differences(part[:m], buffer), *map(widened, part[m + 1 :])]
+
+    def _differences(self, rows: Rows, buffer: Array) -> Iterator[Array]:
+        odd = np.flatnonzero(~np.isfinite(self.piece))
+        shared = np.array([_bits(widened(row[odd])) == _bits(self.piece[odd]) for row in rows])
+        if (shared.sum(axis=0) * 2 <= len(rows)).any():
+            raise errors.non_finite_reference(REFERENCE)
+        for row, out, same in zip(rows, buffer[:, : self.piece.size], shared, strict=True):
+            np.subtract(widened(row), self.piece, out=out)
+            out[odd] = np.where(same, 0, np.nan)
+            yield out
+
+    def with_references(self, trees: Mapping[str, Any]) -> Relative:
+        """The source with further rows in every block, which are differences already."""
+        return Relative(self._plain, self._reference, trees)
+
+    def notes(self) -> Notes:
+        return self._source.notes()
+
+    def sink(self, kept: Sequence[int]) -> Whole:
+        return Whole(self._source.sink(kept), self)
+
+    def memory(self, old: Mapping[Client, Vector], names: Sequence[Client]) -> Memory:
+        return self._source.memory(old, names)
+
+
+class Whole:
+    """A sink of such a source: adds the reference back."""
+
+    def __init__(self, sink: Sink, source: Relative) -> None:
+        self._sink, self._source = sink, source
+        self._pieces: list[Array] = []
+
+    def add(self, piece: Array) -> None:
+        self._pieces.append(piece + self._source.piece)
+        if not self._source.left:
+            pieces, self._pieces = self._pieces, []
+            self._sink.add(pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis=-1))
+
+    def result(self) -> Any:
+        return self._sink.result()
+
+    def publish(self) -> None:
+        self._sink.publish()
+
+
+def widened(row: Array) -> Array:
+    """A row as numbers in float32 or float64, which hold every half."""
+    if row.dtype == np.uint16:
+        return numbers(row, "bfloat16")
+    return row.astype(np.float32) if row.dtype == np.float16 else row
+
+
+def _bits(values: Array) -> Array:
+    return values.view(f"u{values.itemsize}")
