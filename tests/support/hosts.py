@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 import subprocess
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -47,3 +49,13 @@ BAD: dict[str, Callable[[], dict[str, Any]]] = {
     "pickled objects": lambda: {**trained(6), "b": np.array([object(), None])},
 }
 """What a hostile client may send in place of a model."""
+
+
+def module(path: Path) -> ModuleType:
+    """A file of an example, imported under its own name."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    made = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(made)
+    return made
