@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
+import stubs  # noqa: F401
 from hosts import changed, module
 
 from robustagg import ledger
 
 pytest.importorskip("fedlab", reason="FedLab is not installed; nox -s 'hosts(fedlab)' has an environment of its own")
 
-import stubs  # noqa: F401
 import torch
 from torch_hosts import Model
 

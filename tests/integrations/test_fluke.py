@@ -5,13 +5,13 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
+import stubs  # noqa: F401
 from hosts import changed
 
 from robustagg import ledger
 
 pytest.importorskip("fluke", reason="fluke is not installed; nox -s 'hosts(fluke)' has an environment of its own")
 
-import stubs  # noqa: F401
 import torch
 from fluke.comm import Message
 from fluke.utils import get_class_from_qualified_name

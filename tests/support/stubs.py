@@ -40,8 +40,15 @@ class Stubs(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         pass
 
 
-NEVER_USED = """
-boto3 clearml datasets gensim h5py itk matplotlib monai nibabel onnx opacus polars pynvml seaborn tensorboard torchmetrics
-torchvision tritonclient unet wandb
-""".split()
-sys.meta_path.append(Stubs(*(package for package in NEVER_USED if importlib.util.find_spec(package) is None)))
+NEVER_USED = {
+    "fedbiomed": "itk monai nibabel opacus polars torchvision unet",
+    "fedlab": "pynvml torchvision",
+    "fedml": "boto3 gensim h5py onnx torchvision tritonclient",
+    "fl4health": "opacus torchvision",
+    "fluke": "clearml datasets matplotlib opacus seaborn tensorboard torchmetrics torchvision wandb",
+}
+"""By host."""
+
+for host, packages in NEVER_USED.items():
+    if importlib.util.find_spec(host):
+        sys.meta_path.append(Stubs(*(name for name in packages.split() if not importlib.util.find_spec(name))))
