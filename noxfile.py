@@ -57,7 +57,8 @@ def flower(session: nox.Session) -> None:
     ``-- tests/integrations/test_flower.py`` is the quick part.
     """
     session.install("-c", "constraints/flower.txt", "flwr[simulation]", "pytest", "-e", ".")
-    session.run("pytest", *(session.posargs or ["tests/integrations"]), env={"ROBUSTAGG_FLOWER": "1"})
+    quick, engine = "tests/integrations/test_flower.py", "tests/integrations/test_flower_network.py"
+    session.run("pytest", *(session.posargs or [quick, engine]), env={"ROBUSTAGG_FLOWER": "1"})
 
 
 @nox.session
@@ -72,7 +73,7 @@ def hosts(session: nox.Session, host: str) -> None:
     )  # all it needs, and no gigabytes
     session.install(*pinned)
     session.install("--no-deps", "-e", ".")
-    session.run("pytest", f"tests/integrations/test_{host}.py", *session.posargs)
+    session.run("pytest", f"tests/integrations/test_{host}.py", *session.posargs, env={"OMP_NUM_THREADS": "1"})
 
 
 @nox.session

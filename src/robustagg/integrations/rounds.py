@@ -28,6 +28,13 @@ class Rounds:
         self._warn = warn
         self.result: ra.Result | None = None
 
+    @property
+    def there(self) -> set[Any]:
+        """The clients that took part in the last round."""
+        if self.result is None:
+            return set()
+        return {client for client, admitted in zip(self.result.clients, self.result.admitted, strict=True) if admitted}
+
     def begin(self, model: Any) -> ra.Intake:
         """The intake; the first model is what every update has to be like."""
         if self._intake is None:

@@ -36,8 +36,8 @@ class Robust(Around):
         answers = [(self._client(proxy, answer), proxy, answer) for proxy, answer in results]
         for client, proxy, answer in answers:
             self._take(client, proxy.cid, partial(_arrays, answer.parameters), answer.num_examples)
-        there = self._closed()
-        if (result := self.result) is None:
+        result, there = self._rounds.close(), self._rounds.there
+        if result is None:
             return None, {}
         heard = {client: answer for client, _, answer in answers if client in there}
         records = {client: {"": answer.num_examples, **answer.metrics} for client, answer in heard.items()}

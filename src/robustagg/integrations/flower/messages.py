@@ -25,13 +25,11 @@ class Robust(Around):
     Parameters
     ----------
     rule : Rule, or what :func:`robustagg.rule` takes
-    ledger, count_cap, weigh
-        As for :class:`robustagg.Intake`.
     identity : str, optional
         What a client is called: the value of this name in its reply's ConfigRecord or MetricRecord, which is a claim.
         Without, its node id, which is new whenever its SuperNode starts, unless that has a registered key.
     **options
-        The strategy's own arguments.
+        The arguments of :class:`robustagg.Intake`, `ledger` for one, and the strategy's own.
 
     Attributes
     ----------
@@ -58,8 +56,8 @@ class Robust(Around):
         for client, reply in answers:
             sender, count = reply.metadata.src_node_id, _record(reply).get(self.weighted_by_key)
             self._take(client, sender, partial(_update, reply), count)
-        there = self._closed()
-        if (result := self.result) is None:
+        result, there = self._rounds.close(), self._rounds.there
+        if result is None:
             return None, None
         arrays = ArrayRecord({name: Array(np.asarray(values)) for name, values in result.update.items()})
         heard = {client: reply for client, reply in answers if client in there}

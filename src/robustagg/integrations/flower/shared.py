@@ -41,10 +41,3 @@ class Around:
             self._intake.refuse(sender, f"no {self._identity!r} in the reply")
         else:
             self._intake.add(client, read, count)
-
-    def _closed(self) -> set[Any]:
-        """Aggregate; the clients that take part, none where there is no result."""
-        result = self._rounds.close()
-        return (
-            set() if result is None else {c for c, there in zip(result.clients, result.admitted, strict=True) if there}
-        )

@@ -78,7 +78,7 @@ class RobustAggregator(ModelAggregator):
         if result is None:
             return FLModel(params=self._model)
         self._show(result.round, result.metrics())
-        there = {client for client, admitted in zip(result.clients, result.admitted, strict=True) if admitted}
+        there = self._rounds.there
         metrics = medians([reply.metrics or {} for reply in replies if reply.meta["client_name"] in there])
         return FLModel(params=result.update, params_type=kind, metrics=metrics)
 
