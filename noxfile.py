@@ -10,6 +10,8 @@ import nox
 nox.options.sessions = ["lint", "typecheck", "tests"]
 nox.options.default_venv_backend = "venv"
 
+HOSTS = ["nvflare", "openfl", "appfl", "fedlab", "fedml", "fedbiomed", "fluke", "fl4health", "pfl"]
+
 
 def install(session: nox.Session, *packages: str, **options: object) -> None:
     session.install("-c", "constraints.txt", *packages, **options)
@@ -55,7 +57,18 @@ def flower(session: nox.Session) -> None:
     ``-- tests/integrations/test_flower.py`` is the quick part.
     """
     session.install("-c", "constraints/flower.txt", "flwr[simulation]", "pytest", "-e", ".")
-    session.run("pytest", *(session.posargs or ["tests/integrations"]), env={"ROBUSTAGG_FLOWER": "1"})
+    quick, engine = "tests/integrations/test_flower.py", "tests/integrations/test_flower_network.py"
+    session.run("pytest", *(session.posargs or [quick, engine]), env={"ROBUSTAGG_FLOWER": "1"})
+
+
+@nox.session
+@nox.parametrize("host", HOSTS, ids=HOSTS)
+def hosts(session: nox.Session, host: str) -> None:
+    """What the other federated codebases ask, each on its own classes: ``nox -s "hosts(nvflare)"``."""
+    # --no-deps: the file is all that it needs, and none of the gigabytes
+    session.install("--no-deps", "--ignore-requires-python", "-r", f"constraints/{host}.txt")
+    session.install("--no-deps", "-C", "wheel.cmake=false", ".")  # no compiler: NumPy's backend will do
+    session.run("pytest", f"tests/integrations/test_{host}.py", *session.posargs, env={"OMP_NUM_THREADS": "1"})
 
 
 @nox.session

@@ -11,7 +11,8 @@ from flwr.common import Parameters, ndarrays_to_parameters, parameters_to_ndarra
 from flwr.server.strategy import FedAvg
 
 from robustagg.integrations.flower.arrays import in_place
-from robustagg.integrations.flower.shared import Around, sound
+from robustagg.integrations.flower.metrics import sound
+from robustagg.integrations.flower.shared import Around
 
 
 class Robust(Around):
@@ -35,16 +36,16 @@ class Robust(Around):
         answers = [(self._client(proxy, answer), proxy, answer) for proxy, answer in results]
         for client, proxy, answer in answers:
             self._take(client, proxy.cid, partial(_arrays, answer.parameters), answer.num_examples)
-        there = self._closed(server_round)
-        if self.result is None:
+        result, there = self._rounds.close(), self._rounds.there
+        if result is None:
             return None, {}
         heard = {client: answer for client, _, answer in answers if client in there}
         records = {client: {"": answer.num_examples, **answer.metrics} for client, answer in heard.items()}
         told = [(record.pop(""), record) for record in sound(records, "", self._cap).values()]
         average = self.fit_metrics_aggregation_fn
         metrics = dict(average(told)) if average and told else {}
-        metrics |= {f"robustagg/{name}": value for name, value in self.result.metrics().items()}
-        update = ndarrays_to_parameters([np.asarray(values) for values in self.result.update])
+        metrics |= {f"robustagg/{name}": value for name, value in result.metrics().items()}
+        update = ndarrays_to_parameters([np.asarray(values) for values in result.update])
         only = replace(answers[0][2], parameters=update, num_examples=1, metrics=told[0][1] if told else {})
         return self._gone_on(server_round, update, (answers[0][1], only)), metrics
 

@@ -13,7 +13,8 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedAvg
 
 from robustagg.integrations.flower.arrays import in_place
-from robustagg.integrations.flower.shared import Around, sound
+from robustagg.integrations.flower.metrics import sound
+from robustagg.integrations.flower.shared import Around
 
 
 class Robust(Around):
@@ -24,13 +25,11 @@ class Robust(Around):
     Parameters
     ----------
     rule : Rule, or what :func:`robustagg.rule` takes
-    ledger, count_cap, weigh, policy
-        As for :class:`robustagg.Intake`.
     identity : str, optional
         What a client is called: the value of this name in its reply's ConfigRecord or MetricRecord, which is a claim.
         Without, its node id, which is new whenever its SuperNode starts, unless that has a registered key.
     **options
-        The strategy's own arguments.
+        The arguments of :class:`robustagg.Intake`, `ledger` for one, and the strategy's own.
 
     Attributes
     ----------
@@ -57,14 +56,14 @@ class Robust(Around):
         for client, reply in answers:
             sender, count = reply.metadata.src_node_id, _record(reply).get(self.weighted_by_key)
             self._take(client, sender, partial(_update, reply), count)
-        there = self._closed(server_round)
-        if self.result is None:
+        result, there = self._rounds.close(), self._rounds.there
+        if result is None:
             return None, None
-        arrays = ArrayRecord({name: Array(np.asarray(values)) for name, values in self.result.update.items()})
+        arrays = ArrayRecord({name: Array(np.asarray(values)) for name, values in result.update.items()})
         heard = {client: reply for client, reply in answers if client in there}
         contents = self._sound(heard)
         metrics = self.train_metrics_aggr_fn(contents, self.weighted_by_key) if contents else MetricRecord()
-        metrics.update({f"robustagg/{name}": value for name, value in self.result.metrics().items()})
+        metrics.update({f"robustagg/{name}": value for name, value in result.metrics().items()})
         return self._gone_on(server_round, arrays, next(iter(heard.values())), contents), metrics
 
     def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
