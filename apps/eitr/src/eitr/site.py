@@ -41,21 +41,20 @@ def make_demo(folder: Path, settings: dict[str, Any] | None = None, kind: str = 
     store.begin(save(trained), measured(folder, trained), time.time() + Settings.read(folder).period)
 
 
-def first_model(
-    vocabulary: dict[str, Any], texts: Sequence[str], labels: Sequence[str], epochs: int = 3
-) -> model.Model:
-    """The centralised classifier that everything starts from."""
-    classes = vocabulary["classes"]
-    start = model.initial(features.width(vocabulary), len(classes))
-    examples = features.extract(vocabulary, texts)
-    numbers = [classes.index(label) for label in labels]
-    return model.added(start, model.train(start, examples, numbers, layers=model.WHOLE, epochs=epochs))
+def first_model(vocabulary: dict[str, Any], pages: Sequence[dict[str, str]]) -> model.Model:
+    examples, labels = labelled(vocabulary, pages)
+    return model.fitted(examples, labels, features.width(vocabulary), len(vocabulary["classes"]))
+
+
+def labelled(vocabulary: dict[str, Any], pages: Sequence[dict[str, str]]) -> tuple[list[Example], list[int]]:
+    """Features and classes of pages."""
+    examples = features.extract(vocabulary, [corpus.words(page) for page in pages])
+    return examples, [vocabulary["classes"].index(page["label"]) for page in pages]
 
 
 def keep_examples(folder: Path, vocabulary: dict[str, Any], pages: Sequence[dict[str, str]]) -> None:
     """Features of the pages that every model's accuracy is measured on."""
-    examples = features.extract(vocabulary, [corpus.words(page) for page in pages])
-    labels = [vocabulary["classes"].index(page["label"]) for page in pages]
+    examples, labels = labelled(vocabulary, pages)
     columns, values = (np.concatenate(parts) for parts in zip(*examples, strict=True))
     ends = np.cumsum([len(columns) for columns, _ in examples])
     np.savez(folder / "heldout.npz", columns=columns, values=values, ends=ends, labels=labels)
