@@ -63,7 +63,9 @@ class Task:
             else features.hashing(newsgroups.CLASSES, 4096)
         )
         names = ("train", "test", "pool", "fresh")
-        self.examples = {name: features.extract(vocabulary, [text for text, _ in getattr(texts, name)]) for name in names}
+        self.examples = {
+            name: features.extract(vocabulary, [text for text, _ in getattr(texts, name)]) for name in names
+        }
         self.labels = {name: np.array([label for _, label in getattr(texts, name)]) for name in names}
         width = features.width(vocabulary)
         self.first = model.fitted(self.examples["train"], self.labels["train"], width, len(newsgroups.CLASSES), seed)
@@ -71,7 +73,9 @@ class Task:
         rng = np.random.default_rng(seed)
         self.said = votes(self.labels["pool"], USERS, rng)
         self.chosen = np.array([self._messages(rng) for _ in range(USERS)])
-        stock = [np.flatnonzero(self.labels["train"] == label)[: replay.STOCK] for label in range(len(newsgroups.CLASSES))]
+        stock = [
+            np.flatnonzero(self.labels["train"] == label)[: replay.STOCK] for label in range(len(newsgroups.CLASSES))
+        ]
         self.stock = np.array(stock)
 
     def _messages(self, rng: np.random.Generator) -> np.ndarray:
@@ -87,7 +91,7 @@ class Task:
         return labels
 
     def round(self, labels: np.ndarray, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Everybody's examples of a round, as places in pool and then train, and their labels: `replay.mixed` for all."""
+        """`replay.mixed` for all: everybody's examples of a round, as places in pool and then train, and their labels."""
         classes = np.arange(count) % len(self.stock)
         old = self.stock[classes, rng.integers(self.stock.shape[1], size=(USERS, count))]
         places = np.concatenate([self.chosen, len(self.labels["pool"]) + old], axis=1)
@@ -106,12 +110,16 @@ class Task:
         }
 
 
-def head(task: Task, current: model.Model, places: np.ndarray, labels: np.ndarray, noise: float, rng) -> list[model.Model]:
+def head(
+    task: Task, current: model.Model, places: np.ndarray, labels: np.ndarray, noise: float, rng
+) -> list[model.Model]:
     first = np.concatenate([task.hidden["pool"], task.hidden["train"]])[places]
     return crowd.train(current, first, labels, model.RATE, model.EPOCHS)
 
 
-def whole(task: Task, current: model.Model, places: np.ndarray, labels: np.ndarray, noise: float, rng) -> list[model.Model]:
+def whole(
+    task: Task, current: model.Model, places: np.ndarray, labels: np.ndarray, noise: float, rng
+) -> list[model.Model]:
     every = [*task.examples["pool"], *task.examples["train"]]
     sent = []
     for own, said in zip(places, labels, strict=True):
@@ -128,7 +136,11 @@ def federate(task: Task, labels: np.ndarray, rule: robustagg.Rule, options: argp
         places, said = task.round(labels, options.replay, rng)
         result = rule.aggregate(train(task, current, places, said, options.noise, rng))
         current = model.added(current, result.update)
-        hidden = {name: crowd.hidden(current, task.examples[name]) for name in ("fresh", "test")} if options.whole else task.hidden
+        hidden = (
+            {name: crowd.hidden(current, task.examples[name]) for name in ("fresh", "test")}
+            if options.whole
+            else task.hidden
+        )
         history.append(task.scores(current, hidden))
         reputation = result.reputation
     likely = crowd.log_probabilities(current, hidden["fresh"])[:, HEALTH]

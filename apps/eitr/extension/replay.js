@@ -18,8 +18,3 @@ function shuffled(list, random) {
   }
   return copy;
 }
-
-// A number drawn from the normal distribution of deviation one (Box and Muller).
-export function normal(random = Math.random) {
-  return Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
-}

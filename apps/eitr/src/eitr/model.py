@@ -32,7 +32,7 @@ def shapes(features: int, classes: int) -> dict[str, tuple[int, ...]]:
 def fitted(examples: Sequence[Example], labels: Sequence[int], features: int, classes: int, seed: int = 0) -> Model:
     """The centralised classifier that everything starts from: scikit-learn's, which stops when it gets no better.
 
-    It is what decides how much is forgotten later: one trained by hand and too briefly lost a quarter of the old topics.
+    It is what decides how much is forgotten later: one trained too briefly lost a quarter of the old topics.
     """
     network = MLPClassifier((256, 32), early_stopping=True, max_iter=40, random_state=seed)
     with warnings.catch_warnings():
@@ -41,7 +41,11 @@ def fitted(examples: Sequence[Example], labels: Sequence[int], features: int, cl
     if list(network.classes_) != list(range(classes)):
         raise ValueError(f"the first model needs examples of each of the {classes} classes")
     weights, biases = network.coefs_, network.intercepts_
-    return {f"{kind}{i}": array.astype(np.float32) for kind, of in (("w", weights), ("b", biases)) for i, array in enumerate(of, 1)}
+    return {
+        f"{kind}{i}": array.astype(np.float32)
+        for kind, of in (("w", weights), ("b", biases))
+        for i, array in enumerate(of, 1)
+    }
 
 
 def matrix(examples: Sequence[Example], features: int) -> csr_matrix:
