@@ -91,7 +91,7 @@ class Task:
         return labels
 
     def round(self, labels: np.ndarray, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """`replay.mixed` for all: everybody's examples of a round, as places in pool and then train, and their labels."""
+        """`replay.mixed` for all: everybody's examples of a round, places in pool and then train, and their labels."""
         classes = np.arange(count) % len(self.stock)
         old = self.stock[classes, rng.integers(self.stock.shape[1], size=(USERS, count))]
         places = np.concatenate([self.chosen, len(self.labels["pool"]) + old], axis=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import httpx
 import pytest
-from eitr import rounds
+from eitr import auth, rounds
 from eitr.settings import Settings
 from eitr.store import Store
 from safetensors.numpy import load
@@ -43,6 +43,10 @@ def test_who_leaves_is_forgotten(url, folder):
     assert ada.send(number, body).status_code == 201
     assert httpx.delete(f"{url}/clients/me", headers=ada.headers).status_code == 204
     assert Store(folder).updates(number) == []
+    remains = b"".join(path.read_bytes() for path in folder.glob("server.sqlite*"))
+    token = ada.headers["Authorization"].split()[1]
+    assert body[-400:] not in remains
+    assert auth.hashed(token) not in remains
     assert httpx.get(f"{url}/task", headers=ada.headers).status_code == 401
     assert httpx.delete(f"{url}/clients/me", headers=ada.headers).status_code == 401
 
