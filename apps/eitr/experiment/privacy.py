@@ -5,12 +5,14 @@ python experiment/privacy.py
 
 from __future__ import annotations
 
+import itertools
+
 import newsgroups
 import numpy as np
 from eitr import features, model, privacy, replay
 from sklearn.metrics import roc_auc_score
 
-NOISES = (0.0, 0.01, 0.03)
+ROUNDS, NOISES = (1, 10), (0.0, 0.03)
 USERS = 20
 
 
@@ -25,16 +27,15 @@ def main() -> None:
     print(len(wrong), "messages to correct; by frequency alone", frequency(vocabulary, [seen[i] for i in wrong]))
     for old in ([], replay.stock(known, labels)):
         attacker = privacy.Attacker(first, old)
-        for count in (1, 5, 20):
-            for noise in NOISES:
-                found: dict[str, list] = {"head": [], "whole": []}
-                for user in range(USERS):
-                    own = np.random.default_rng(user).choice(wrong, count, replace=False)
-                    pages = [seen[i] for i in own]
-                    for name, aucs in attacker.auc(pages, truth[own].tolist(), noise, user).items():
-                        found[name].append(aucs)
-                means = {name: np.mean(aucs, axis=0).round(2).tolist() for name, aucs in found.items()}
-                print(dict(old=len(old), pages=count, noise=noise, **means), flush=True)
+        for count, rounds, noise in itertools.product((1, 5, 20), ROUNDS if old else (1,), NOISES if old else (0.0,)):
+            found: dict[str, list] = {"head": [], "whole": []}
+            for user in range(USERS):
+                own = np.random.default_rng(user).choice(wrong, count, replace=False)
+                pages = [seen[i] for i in own]
+                for name, aucs in attacker.auc(pages, truth[own].tolist(), noise, rounds, user).items():
+                    found[name].append(aucs)
+            best = {name: float(np.max(np.mean(aucs, axis=0)).round(2)) for name, aucs in found.items()}
+            print(dict(old=len(old), pages=count, rounds=rounds, noise=noise, **best), flush=True)
 
 
 def frequency(vocabulary: dict, pages: list) -> float:

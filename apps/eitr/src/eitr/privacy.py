@@ -74,15 +74,17 @@ class Attacker:
         return scores
 
     def auc(
-        self, examples: Sequence[Example], labels: Sequence[int], noise: float, seed: int
+        self, examples: Sequence[Example], labels: Sequence[int], noise: float, rounds: int, seed: int
     ) -> dict[str, list[float]]:
-        """How well each attack finds the words of the examples, with Gaussian noise of that deviation added."""
+        """How well each attack finds the words of the examples, with Gaussian noise of that deviation added to updates
+        of so many rounds: the attacker takes their mean, in which noise and old examples fade."""
         rng = np.random.default_rng(seed)
         truth = present(examples, len(self.before["w1"]))
-        mixed = replay.mixed(examples, labels, self.stock, rng)
-        whole, head = (
-            model.noisy(model.train(self.before, *mixed, layers=layers), noise, rng)
-            for layers in (model.WHOLE, model.HEAD)
-        )
-        scores = {"head": self.on_head(head), "whole": self.on_whole(whole, noise)}
+        sent: dict[str, list[Model]] = {"head": [], "whole": []}
+        for _ in range(rounds):
+            mixed = replay.mixed(examples, labels, self.stock, rng)
+            for name, layers in (("head", model.HEAD), ("whole", model.WHOLE)):
+                sent[name].append(model.noisy(model.train(self.before, *mixed, layers=layers), noise, rng))
+        head, whole = ({key: np.mean([one[key] for one in of], axis=0) for key in of[0]} for of in sent.values())
+        scores = {"head": self.on_head(head), "whole": self.on_whole(whole, noise / rounds**0.5)}
         return {name: [float(roc_auc_score(truth, score)) for score in found] for name, found in scores.items()}
