@@ -17,7 +17,7 @@ from eitr import features, model
 
 import robustagg
 
-CLIENTS, ROUNDS, SEEDS, CONCENTRATION = (10, 20, 50, 100, 200), 30, 3, 1.0
+CLIENTS, ROUNDS, SEEDS, CONCENTRATION = (10, 20, 50, 100, 200), 20, 2, 1.0
 
 
 def shares(labels: np.ndarray, clients: int, rng: np.random.Generator) -> list[np.ndarray]:
