@@ -2,6 +2,7 @@
 // must know is in storage: consent and token in `local`, pages' features and corrections in `session`, which no disk ever sees.
 import { extract, prepare } from "./features.js";
 import { logProbabilities, train } from "./net.js";
+import { mixed } from "./replay.js";
 import { decode, encode } from "./safetensors.js";
 
 const MINUTES = [20, 40]; // between two questions to the server, at random: it must not learn when somebody browses
@@ -114,8 +115,10 @@ function learn() {
     await refresh(round.model);
     const { corrections = [] } = await chrome.storage.session.get("corrections");
     if (round.state !== "open" || !corrections.length || sent.some(({ number }) => number === round.number)) return { sent: false };
-    const { model } = await current();
-    const update = train(model, corrections.map(({ example }) => example), corrections.map(({ label }) => label));
+    const { model, training } = await current();
+    const own = corrections.map(({ example, label }) => ({ ...example, label }));
+    const lesson = mixed(own, training.examples, training.replay);
+    const update = train(model, lesson, lesson.map(({ label }) => label), training);
     const body = encode(update);
     const headers = { "Content-Type": "application/octet-stream", Authorization: `Bearer ${token}` };
     await ask(server, `/rounds/${round.number}/update`, { method: "PUT", body, headers });
@@ -132,13 +135,14 @@ async function later() {
 
 // --- the model in use ---
 
-let loaded = null; // {version, vocabulary, prepared, model}, for as long as this worker lives
+let loaded = null; // {version, vocabulary, training, prepared, model}, for as long as this worker lives
 
 async function refresh(version) {
   const { server, version: old } = await chrome.storage.local.get();
   if (version === old) return;
   const cache = await caches.open("server");
-  await cache.addAll([`${server}/vocabulary`, `${server}/models/${version}`].map((url) => new Request(url, { credentials: "omit" })));
+  const wanted = ["vocabulary", "training", `models/${version}`].map((path) => new Request(`${server}/${path}`, { credentials: "omit" }));
+  await cache.addAll(wanted);
   await chrome.storage.local.set({ version });
   if (old !== undefined) await cache.delete(`${server}/models/${old}`);
 }
@@ -147,9 +151,9 @@ async function current() {
   const { server, version } = await chrome.storage.local.get();
   if (loaded?.version !== version) {
     const cache = await caches.open("server");
-    const [words, file] = await Promise.all([cache.match(`${server}/vocabulary`), cache.match(`${server}/models/${version}`)]);
-    const vocabulary = await words.json();
-    loaded = { version, vocabulary, prepared: prepare(vocabulary), model: decode(await file.arrayBuffer()) };
+    const parts = await Promise.all(["vocabulary", "training", `models/${version}`].map((path) => cache.match(`${server}/${path}`)));
+    const [vocabulary, training] = await Promise.all(parts.slice(0, 2).map((part) => part.json()));
+    loaded = { version, vocabulary, training, prepared: prepare(vocabulary), model: decode(await parts[2].arrayBuffer()) };
   }
   return loaded;
 }

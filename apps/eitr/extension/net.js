@@ -12,7 +12,7 @@ export function logProbabilities(model, example) {
 }
 
 // The update of `layers`, trained minus model, float32: SGD, an example at a time, in order.
-export function train(model, examples, labels, { layers = HEAD, rate = 0.1, epochs = 5 } = {}) {
+export function train(model, examples, labels, { layers = HEAD, rate = 0.05, epochs = 2 } = {}) {
   const whole = layers.includes("w1");
   const trained = {};
   for (const name of WHOLE) {

@@ -43,12 +43,12 @@ def serving(folder: Path, **settings: object) -> Iterator[str]:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+def running(folder: Path, *options: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     port = free_port()
-    process = subprocess.Popen([sys.executable, "-m", "eitr", "serve", str(folder), "--port", str(port)])
+    process = subprocess.Popen([sys.executable, "-m", "eitr", "serve", str(folder), "--port", str(port), *options])
     try:
         url = f"http://127.0.0.1:{port}"
-        for _ in range(150):
+        for _ in range(600):
             try:
                 httpx.get(f"{url}/round")
                 break

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import httpx
 import pytest
-from eitr import rounds
+from eitr import auth, rounds, site
 from eitr.settings import Settings
 from eitr.store import Store
 from safetensors.numpy import load
 
-from support import noise, people, running, serving
+from support import OPEN, noise, people, running, serving
 
 
 def test_nobody_takes_part_without_consent_or_invitation(url, folder):
@@ -43,6 +43,10 @@ def test_who_leaves_is_forgotten(url, folder):
     assert ada.send(number, body).status_code == 201
     assert httpx.delete(f"{url}/clients/me", headers=ada.headers).status_code == 204
     assert Store(folder).updates(number) == []
+    remains = b"".join(path.read_bytes() for path in folder.glob("server.sqlite*"))
+    token = ada.headers["Authorization"].split()[1]
+    assert body[-400:] not in remains
+    assert auth.hashed(token) not in remains
     assert httpx.get(f"{url}/task", headers=ada.headers).status_code == 401
     assert httpx.delete(f"{url}/clients/me", headers=ada.headers).status_code == 401
 
@@ -88,6 +92,28 @@ def test_hosts_have_a_rate_of_their_own(tmp_path):
         codes = [httpx.get(f"{url}/round").status_code for _ in range(25)]
         assert codes[-1] == 429
         assert codes.count(200) <= 20
+
+
+def codes_of(url, forwarded):
+    """Statuses of five requests for each of these headers in turn."""
+    return [
+        {httpx.get(f"{url}/round", headers={"X-Forwarded-For": address}).status_code for _ in range(5)}
+        for address in forwarded
+    ]
+
+
+def test_who_is_asking_is_not_what_a_header_says(tmp_path):
+    site.make_demo(tmp_path, {**OPEN, "rate_host": "6/minute"})
+    with running(tmp_path) as (url, _):
+        assert codes_of(url, ["192.0.2.1", "192.0.2.2"])[-1] == {429}
+
+
+def test_behind_a_proxy_hosts_have_rates_of_their_own_and_cannot_lie(tmp_path):
+    site.make_demo(tmp_path, {**OPEN, "rate_host": "6/minute"})
+    with running(tmp_path, "--behind", "127.0.0.1") as (url, _):
+        first, other, liar = codes_of(url, ["192.0.2.1", "192.0.2.2", "192.0.2.9, 192.0.2.1"])
+    assert first == other == {200}
+    assert 429 in liar  # the proxy adds the last address; what stands before it came from the client
 
 
 def test_admin_needs_its_password(url):

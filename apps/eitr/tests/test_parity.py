@@ -64,8 +64,8 @@ def test_training_is_the_same(layers):
     found = [corpus.words(page) for page in pages]
     labels = [corpus.CLASSES.index(page["label"]) for page in pages]
     vocabulary = features.fit(found, corpus.CLASSES)
-    start = model.initial(features.width(vocabulary), len(corpus.CLASSES))
     examples = features.extract(vocabulary, found)
+    start = model.fitted(examples * 4, labels * 4, features.width(vocabulary), len(corpus.CLASSES))
     encoded = base64.b64encode(save(start)).decode()
     answer = node({"vocabulary": vocabulary, "texts": found, "model": encoded, "labels": labels, "layers": layers})
     ours, theirs = model.train(start, examples, labels, layers=layers), load(base64.b64decode(answer["update"]))

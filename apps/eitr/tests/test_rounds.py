@@ -7,15 +7,17 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
+from pathlib import Path
 
 import httpx
 import pytest
-from eitr import rounds, site
+from eitr import auth, rounds, site
 from eitr.settings import Settings
 from eitr.store import Store
 
 from robustagg import ledger
-from support import OPEN, noise, people, running, serving
+from support import OPEN, free_port, noise, people, running, serving
 
 
 @pytest.fixture
@@ -112,49 +114,98 @@ def test_a_death_at_each_step_ends_in_the_round_published_once(made, monkeypatch
     assert [line["round"] for line in ledger.rounds(made / rounds.LEDGER)] == [1]
 
 
-@pytest.mark.parametrize("kills", [100])
 def test_kills_at_random_moments_lose_nothing_and_repeat_nothing(tmp_path, kills):
-    """kill -9 of the job until it has died `kills` times; every update that was acknowledged
-    before its round closed is in that round, and every round is published once."""
+    """kill -9 of server and job, whichever the dice say, while five people send: every update that was acknowledged is
+    in its round, and every round is published once. ``--kills 100`` for more of them."""
     rng = random.Random(0)
     site.make_demo(tmp_path, OPEN)
-    store, settings, died = Store(tmp_path), Settings.read(tmp_path), 0
-    end = time.monotonic() + 240
-    while died < kills and time.monotonic() < end:
-        live = store.live()
-        if live is not None and live.state == "open" and store.count_updates(live.number) == 0:
-            fill(store, live.number, 5)
-        job = subprocess.Popen([sys.executable, "-m", "eitr.rounds", str(tmp_path), "--interval", "0.01"])
-        time.sleep(rng.uniform(0.5, 1.3))
-        job.kill()
-        died += job.wait() == -9
-    assert died == kills
-    while (live := store.live()) is not None and store.count_updates(live.number):
-        rounds.tick(tmp_path, settings)
+    store, port = Store(tmp_path), free_port()
+    commands = (
+        ["-m", "eitr", "serve", str(tmp_path), "--port", str(port)],
+        ["-m", "eitr.rounds", str(tmp_path), "--interval", "0.01"],
+    )
+    running = [subprocess.Popen([sys.executable, *command]) for command in commands]
+    crowd = Crowd(f"http://127.0.0.1:{port}", tmp_path)
+    thread = threading.Thread(target=crowd.send)
+    thread.start()
+    try:
+        for _ in range(kills):
+            if rng.random() < 0.7:  # else while the last one killed is still starting
+                published_after(store, store.latest())
+            time.sleep(rng.uniform(0.0, 1.0))
+            which = rng.randrange(2)
+            running[which].kill()
+            assert running[which].wait() == -9
+            running[which] = subprocess.Popen([sys.executable, *commands[which]])
+        published_after(store, store.latest())
+    finally:
+        crowd.done.set()
+        thread.join()
+        for process in running:
+            process.kill()
+            process.wait()
+    while rounds.tick(tmp_path, Settings.read(tmp_path)):
+        pass
     published = [line["number"] for line in store.rounds() if line["state"] == "published"]
     assert published == list(range(1, store.latest() + 1))
+    history = ledger.history(tmp_path / rounds.LEDGER)
     assert [line["round"] for line in ledger.rounds(tmp_path / rounds.LEDGER)] == published
-    assert all(line["clients"] == 5 for line in ledger.rounds(tmp_path / rounds.LEDGER))
-    assert not list(tmp_path.glob("aggregate-*.safetensors"))
+    assert len(history) == len({(line["round"], line["client"]) for line in history}) == 5 * len(published)
+    live = store.live().number
+    waiting = {(live, client) for client, _ in store.updates(live)}
+    assert crowd.taken <= waiting | {(line["round"], line["client"]) for line in history}
+    assert not [*tmp_path.glob("aggregate-*"), *tmp_path.glob("round-*")]
+    print(f"{kills} kills, {len(published)} rounds, {len(crowd.taken)} updates acknowledged, none lost, none double")
 
 
-def test_fifty_clients_at_once_lose_nothing(tmp_path):
-    """Fifty people for some rounds, all at once, the job beside them; bounded in rounds and in time."""
+def published_after(store: Store, version: int) -> None:
+    end = time.monotonic() + 60
+    while store.latest() == version:
+        assert time.monotonic() < end, "no round was published in a minute"
+        time.sleep(0.02)
+
+
+class Crowd:
+    """Five people who send to every round, and what the server has said that it took."""
+
+    def __init__(self, url: str, folder: Path) -> None:
+        self.url, self.done = url, threading.Event()
+        self.taken: set[tuple[int, str]] = set()
+        self.tokens = dict(auth.join(Store(folder), True, "", "") for _ in range(5))
+
+    def send(self) -> None:
+        while not self.done.wait(0.02):
+            with suppress(httpx.TransportError):
+                number = httpx.get(f"{self.url}/round").json().get("number")
+                for i, (client, token) in enumerate(self.tokens.items()):
+                    if number and (number, client) not in self.taken:
+                        self._put(number, i, client, token)
+
+    def _put(self, number: int, i: int, client: str, token: str) -> None:
+        octets = {"Authorization": f"Bearer {token}", "Content-Type": "application/octet-stream"}
+        answer = httpx.put(f"{self.url}/rounds/{number}/update", content=noise(1000 * number + i), headers=octets)
+        assert answer.status_code in (201, 409), answer.text
+        if answer.status_code == 201 or "already" in answer.text:
+            self.taken.add((number, client))
+
+
+def test_fifty_clients_at_once_lose_nothing(tmp_path, crowd_seconds):
+    """Fifty people for some rounds, all at once, the job beside them; ``--crowd 60`` for a minute of it."""
     with serving(tmp_path, target=50) as url:
         store = Store(tmp_path)
         crowd = [person.headers for person in people(url, 50)]
-        job = subprocess.Popen(
-            [sys.executable, "-m", "eitr.rounds", str(tmp_path), "--seconds", "60", "--interval", "0.05"]
-        )
+        job = subprocess.Popen([sys.executable, "-m", "eitr.rounds", str(tmp_path), "--interval", "0.05"])
         taken: list[int] = []
         try:
             threads = [
-                threading.Thread(target=sender, args=(url, i, headers, taken)) for i, headers in enumerate(crowd)
+                threading.Thread(target=sender, args=(url, i, headers, taken, crowd_seconds))
+                for i, headers in enumerate(crowd)
             ]
             for thread in threads:
                 thread.start()
             for thread in threads:
-                thread.join(90)
+                thread.join(crowd_seconds + 60)
+            assert not any(thread.is_alive() for thread in threads)
         finally:
             job.kill()
             job.wait()
@@ -164,9 +215,10 @@ def test_fifty_clients_at_once_lose_nothing(tmp_path):
         waiting = store.count_updates(live.number) if live else 0
         assert sum(sizes.values()) + waiting == len(taken)
         assert len(taken) >= 50
+        print(f"50 clients for {crowd_seconds:g} s: {len(taken)} updates in {len(sizes)} rounds, none lost")
 
 
-def sender(url: str, i: int, headers: dict[str, str], taken: list[int], seconds: float = 15.0) -> None:
+def sender(url: str, i: int, headers: dict[str, str], taken: list[int], seconds: float) -> None:
     octets = {**headers, "Content-Type": "application/octet-stream"}
     end = time.monotonic() + seconds
     sent = 0

@@ -19,6 +19,7 @@ OPERATIONS = {
     "/round": "get",
     "/models/{version}": "get",
     "/vocabulary": "get",
+    "/training": "get",
     "/task": "get",
     "/rounds/{number}/update": "put",
 }

@@ -11,12 +11,21 @@ from prometheus_client import start_http_server
 from eitr import app, site
 
 
-def serve(folder: Path, port: int, metrics: int | None) -> None:
-    application = app.create(folder)
-    if metrics is not None:
-        start_http_server(metrics, addr="127.0.0.1", registry=application.state.eitr.registry)
+def serve(options: argparse.Namespace) -> None:
+    application = app.create(options.folder)
+    if options.metrics is not None:
+        start_http_server(options.metrics, addr="127.0.0.1", registry=application.state.eitr.registry)
     uvicorn.run(
-        application, host="127.0.0.1", port=port, log_level="warning", timeout_keep_alive=5, limit_concurrency=200
+        application,
+        host=options.host,
+        port=options.port,
+        log_level="warning",
+        timeout_keep_alive=5,
+        limit_concurrency=200,
+        proxy_headers=options.behind is not None,  # uvicorn believes local ones unless told not to
+        forwarded_allow_ips=options.behind,
+        ssl_certfile=options.ssl_certfile,
+        ssl_keyfile=options.ssl_keyfile,
     )
 
 
@@ -26,6 +35,10 @@ def main(argv: list[str] | None = None) -> None:
     serving = commands.add_parser("serve", help="run the server of a folder")
     serving.add_argument("folder", type=Path)
     serving.add_argument("--port", type=int, default=8765)
+    serving.add_argument("--host", default="127.0.0.1")
+    serving.add_argument("--behind", metavar="ADDRESS", help="of a proxy whose word for who is asking is believed")
+    serving.add_argument("--ssl-certfile", type=Path)
+    serving.add_argument("--ssl-keyfile", type=Path)
     serving.add_argument("--metrics", type=int, help="a private port for Prometheus")
     making = commands.add_parser("make", help="fill a folder with the made-up web and a first model")
     making.add_argument("folder", type=Path)
@@ -34,7 +47,7 @@ def main(argv: list[str] | None = None) -> None:
     showing.add_argument("--no-browser", action="store_true")
     arguments = parser.parse_args(argv)
     if arguments.command == "serve":
-        serve(arguments.folder, arguments.port, arguments.metrics)
+        serve(arguments)
     elif arguments.command == "make":
         site.make_demo(arguments.folder)
     else:

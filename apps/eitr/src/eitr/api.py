@@ -8,7 +8,7 @@ from fastapi import APIRouter, Header, Path, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict, Field
 
-from eitr import auth, site, updates
+from eitr import auth, model, replay, site, updates
 from eitr.state import State
 from eitr.store import Refused, check_open
 
@@ -82,7 +82,7 @@ def current(request: Request) -> RoundNow:
 
 
 @router.get("/models/{version}", response_class=Response, responses={200: {"content": {OCTETS: {}}}, 304: {}})
-def model(request: Request, version: Number, if_none_match: Annotated[str | None, Header()] = None) -> Response:
+def version(request: Request, version: Number, if_none_match: Annotated[str | None, Header()] = None) -> Response:
     """A model, a safetensors file; a version never changes."""
     row = State.of(request).store.model(version)
     if row is None:
@@ -97,6 +97,13 @@ def model(request: Request, version: Number, if_none_match: Annotated[str | None
 def vocabulary(request: Request) -> dict[str, Any]:
     """How text becomes features, and the classes' names."""
     return State.of(request).vocabulary
+
+
+@router.get("/training")
+def training(request: Request) -> dict[str, Any]:
+    """How to train: rate, epochs, and old examples of which `replay` are drawn for a round."""
+    examples = State.of(request).replay
+    return {"rate": model.RATE, "epochs": model.EPOCHS, "replay": replay.COUNT, "examples": examples}
 
 
 @router.get("/task")

@@ -5,11 +5,15 @@ A sparse row of features -> 256 -> 32 -> classes, rectified, with a log-softmax.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.neural_network import MLPClassifier
 
 Model: TypeAlias = dict[str, NDArray[np.float32]]
 Example: TypeAlias = tuple[NDArray[np.int64], NDArray[np.float32]]
@@ -17,18 +21,38 @@ Example: TypeAlias = tuple[NDArray[np.int64], NDArray[np.float32]]
 HEAD = ("w2", "b2", "w3", "b3")
 """What is trained and sent by default: the first layer's update would tell the words of a page."""
 WHOLE = ("w1", "b1", *HEAD)
+RATE, EPOCHS = 0.05, 2
+"""How gently a user trains; chosen by `experiment/fresh.py`."""
 
 
 def shapes(features: int, classes: int) -> dict[str, tuple[int, ...]]:
     return {"w1": (features, 256), "b1": (256,), "w2": (256, 32), "b2": (32,), "w3": (32, classes), "b3": (classes,)}
 
 
-def initial(features: int, classes: int, seed: int = 0) -> Model:
-    """He's initialisation; the input has norm one, so the first layer starts as if it saw one word."""
-    rng = np.random.default_rng(seed)
-    scale = {"w1": 1.0, "w2": np.sqrt(2 / 256), "w3": np.sqrt(2 / 32)}
-    drawn = {name: rng.normal(0, scale.get(name, 0), shape) for name, shape in shapes(features, classes).items()}
-    return {name: array.astype(np.float32) for name, array in drawn.items()}
+def fitted(examples: Sequence[Example], labels: Sequence[int], features: int, classes: int, seed: int = 0) -> Model:
+    """The centralised classifier that everything starts from: scikit-learn's, which stops when it gets no better.
+
+    It is what decides how much is forgotten later: one trained too briefly lost a quarter of the old topics.
+    """
+    network = MLPClassifier((256, 32), early_stopping=True, max_iter=40, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # forty epochs are enough, better or not
+        network.fit(matrix(examples, features), np.asarray(labels))
+    if list(network.classes_) != list(range(classes)):
+        raise ValueError(f"the first model needs examples of each of the {classes} classes")
+    weights, biases = network.coefs_, network.intercepts_
+    return {
+        f"{kind}{i}": array.astype(np.float32)
+        for kind, of in (("w", weights), ("b", biases))
+        for i, array in enumerate(of, 1)
+    }
+
+
+def matrix(examples: Sequence[Example], features: int) -> csr_matrix:
+    """The examples as rows, (n, features)."""
+    ends = np.cumsum([0, *(len(columns) for columns, _ in examples)])
+    columns, values = (np.concatenate(parts) for parts in zip(*examples, strict=True))
+    return csr_matrix((values.astype(np.float64), columns, ends), (len(examples), features))
 
 
 def hidden(model: Mapping[str, NDArray[np.floating]], example: Example) -> NDArray[np.float64]:
@@ -56,8 +80,8 @@ def train(
     labels: Sequence[int],
     *,
     layers: Sequence[str] = HEAD,
-    rate: float = 0.1,
-    epochs: int = 5,
+    rate: float = RATE,
+    epochs: int = EPOCHS,
 ) -> Model:
     """The update, trained model minus `model`, of `layers` (HEAD or WHOLE): SGD, an example at a time, in order."""
     whole = "w1" in layers
@@ -101,3 +125,11 @@ def _first_step(
 def added(model: Model, update: Mapping[str, NDArray[np.float32]]) -> Model:
     """The model after an update."""
     return {name: array + update[name] if name in update else array for name, array in model.items()}
+
+
+def noisy(update: Model, deviation: float, rng: np.random.Generator) -> Model:
+    """The update with Gaussian noise on every number."""
+    return {
+        name: (array + rng.normal(0, deviation, array.shape)).astype(np.float32) if deviation else array
+        for name, array in update.items()
+    }

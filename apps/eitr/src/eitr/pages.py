@@ -33,7 +33,8 @@ def index(request: Request) -> Response:
 
 @router.get("/privacy")
 def privacy_page(request: Request) -> Response:
-    return templates.TemplateResponse(request, "privacy.html", {"measured": privacy.MEASURED})
+    facts = {"measured": privacy.MEASURED, "frequency": privacy.BY_FREQUENCY}
+    return templates.TemplateResponse(request, "privacy.html", facts)
 
 
 @router.get("/install")

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import httpx
+import numpy as np
 from safetensors.numpy import load, save
 
-from eitr import features, model
+from eitr import features, model, replay
 
 OCTETS = {"Content-Type": "application/octet-stream"}
 
@@ -36,7 +37,10 @@ class Person:
         vocabulary = httpx.get(f"{self.url}/vocabulary").json()
         current = load(httpx.get(f"{self.url}/models/{round['model']}").content)
         labels = [vocabulary["classes"].index(label) for label in self.labels]
-        update = model.train(current, features.extract(vocabulary, self.texts), labels)
+        old = httpx.get(f"{self.url}/training").json()["examples"]
+        rng = np.random.default_rng()
+        examples, said = replay.mixed(features.extract(vocabulary, self.texts), labels, old, rng)
+        update = model.train(current, examples, said)
         return round["number"], save(update)
 
     def send(self, number: int, body: bytes) -> httpx.Response:

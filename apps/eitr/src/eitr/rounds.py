@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import fcntl
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -39,11 +40,25 @@ def tick(folder: Path, settings: Settings) -> bool:
     with alone(folder):
         store = Store(folder)
         round = store.live() or _reopen(store, settings)
+        _sweep(folder, round.number)
         if round.state == "open":
             if not _closes(store, round, settings):
                 return False
             _set_state(store, round.number, "open", "aggregating")
         return _aggregate(store, folder, round, settings)
+
+
+def _sweep(folder: Path, number: int) -> None:
+    """Remove what is done with and what a kill has left: people's updates among it."""
+    for path in folder.glob("round-*"):
+        shutil.rmtree(path)
+    for path in folder.glob("aggregate-*.safetensors"):
+        if path != _aggregate_of(folder, number):
+            path.unlink()
+
+
+def _aggregate_of(folder: Path, number: int) -> Path:
+    return folder / f"aggregate-{number}.safetensors"
 
 
 def _closes(store: Store, round: LiveRound, settings: Settings) -> bool:
@@ -74,7 +89,7 @@ def _aggregate(store: Store, folder: Path, round: LiveRound, settings: Settings)
 
 def _update_of(store: Store, folder: Path, number: int, settings: Settings) -> Path:
     """The round's aggregate, a file, with the ledger knowing of it."""
-    out = folder / f"aggregate-{number}.safetensors"
+    out = _aggregate_of(folder, number)
     ledger = folder / LEDGER
     rule = robustagg.Reputation.load(ledger) if ledger.exists() else robustagg.Reputation(normalize=settings.normalize)
     if rule.last_round is not None and rule.last_round >= number:
@@ -99,7 +114,6 @@ def _publish(
         add_model(db, round.number, save(trained), accuracy)
         _open(db, round.number + 1, round.number, settings)
         db.execute("DELETE FROM updates WHERE round <= ?", (round.number,))
-    (folder / f"aggregate-{round.number}.safetensors").unlink(missing_ok=True)
 
 
 def _fail(store: Store, round: LiveRound, reason: str) -> None:

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save
 
-from eitr import corpus, features, model
+from eitr import corpus, features, model, replay
+from eitr.model import Example
 from eitr.settings import Settings
 from eitr.store import Store
 
@@ -25,37 +26,42 @@ def make_demo(folder: Path, settings: dict[str, Any] | None = None, kind: str = 
     folder.mkdir(parents=True, exist_ok=True)
     if settings is not None:
         (folder / "settings.json").write_text(json.dumps(settings))
+    known = [corpus.page(topic, seed) for seed in range(80) for topic in corpus.CLASSES]
     if not (folder / "vocabulary.json").exists():
-        known = [corpus.page(topic, seed) for topic in corpus.CLASSES for seed in range(80)]
-        fresh = [corpus.page(corpus.FRESH, seed) for seed in range(60)]
-        texts = [corpus.words(page) for page in (*known, *fresh)]
-        vocabulary = features.fit(texts, corpus.CLASSES) if kind == "tfidf" else features.hashing(corpus.CLASSES)
+        vocabulary = _vocabulary(known, kind)
         shown = [corpus.page(topic, 1000 + seed) for topic in (*corpus.CLASSES, corpus.FRESH) for seed in range(20)]
         (folder / "pages.json").write_text(json.dumps(shown))
         keep_examples(folder, vocabulary, shown)
+        (folder / "replay.json").write_text(json.dumps(replay.stock(*labelled(vocabulary, known))))
         (folder / "vocabulary.json").write_text(json.dumps(vocabulary))
     vocabulary = json.loads((folder / "vocabulary.json").read_text())
     store = Store(folder)
-    known = [corpus.page(topic, seed) for seed in range(80) for topic in corpus.CLASSES]
-    trained = first_model(vocabulary, [corpus.words(page) for page in known], [page["label"] for page in known])
+    trained = first_model(vocabulary, known)
     store.begin(save(trained), measured(folder, trained), time.time() + Settings.read(folder).period)
 
 
-def first_model(
-    vocabulary: dict[str, Any], texts: Sequence[str], labels: Sequence[str], epochs: int = 3
-) -> model.Model:
+def _vocabulary(known: Sequence[dict[str, str]], kind: str) -> dict[str, Any]:
+    if kind == "hashed":
+        return features.hashing(corpus.CLASSES)
+    fresh = [corpus.page(corpus.FRESH, seed) for seed in range(60)]  # its words are known, what they mean is not
+    return features.fit([corpus.words(page) for page in (*known, *fresh)], corpus.CLASSES)
+
+
+def first_model(vocabulary: dict[str, Any], pages: Sequence[dict[str, str]]) -> model.Model:
     """The centralised classifier that everything starts from."""
-    classes = vocabulary["classes"]
-    start = model.initial(features.width(vocabulary), len(classes))
-    examples = features.extract(vocabulary, texts)
-    numbers = [classes.index(label) for label in labels]
-    return model.added(start, model.train(start, examples, numbers, layers=model.WHOLE, epochs=epochs))
+    examples, labels = labelled(vocabulary, pages)
+    return model.fitted(examples, labels, features.width(vocabulary), len(vocabulary["classes"]))
+
+
+def labelled(vocabulary: dict[str, Any], pages: Sequence[dict[str, str]]) -> tuple[list[Example], list[int]]:
+    """Features and classes of pages."""
+    examples = features.extract(vocabulary, [corpus.words(page) for page in pages])
+    return examples, [vocabulary["classes"].index(page["label"]) for page in pages]
 
 
 def keep_examples(folder: Path, vocabulary: dict[str, Any], pages: Sequence[dict[str, str]]) -> None:
     """Features of the pages that every model's accuracy is measured on."""
-    examples = features.extract(vocabulary, [corpus.words(page) for page in pages])
-    labels = [vocabulary["classes"].index(page["label"]) for page in pages]
+    examples, labels = labelled(vocabulary, pages)
     columns, values = (np.concatenate(parts) for parts in zip(*examples, strict=True))
     ends = np.cumsum([len(columns) for columns, _ in examples])
     np.savez(folder / "heldout.npz", columns=columns, values=values, ends=ends, labels=labels)

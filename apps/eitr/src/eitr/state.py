@@ -24,6 +24,7 @@ class State:
         self.rates = Rates()
         self.vocabulary = json.loads((self.folder / "vocabulary.json").read_text())
         self.pages = json.loads((self.folder / "pages.json").read_text())
+        self.replay = json.loads((self.folder / "replay.json").read_text())
         self.classes: list[str] = self.vocabulary["classes"]
         self.layout = updates.expected(features.width(self.vocabulary), len(self.classes))
         self.registry = CollectorRegistry()

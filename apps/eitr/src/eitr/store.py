@@ -46,7 +46,10 @@ class Store:
     def reading(self) -> Iterator[sqlite3.Connection]:
         with closing(sqlite3.connect(self.path, timeout=30, isolation_level=None)) as db:
             db.row_factory = sqlite3.Row
-            db.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")
+            db.executescript(
+                "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
+                "PRAGMA secure_delete = ON;"
+            )
             yield db
 
     @contextmanager
@@ -74,6 +77,8 @@ class Store:
     def forget(self, client: int) -> None:
         with self.writing() as db:
             db.execute("DELETE FROM clients WHERE id = ?", (client,))
+        with self.reading() as db:
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # else the log would remember it
 
     def count_clients(self) -> int:
         with self.reading() as db:

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { extract, prepare, words } from "../../extension/features.js";
 import { HEAD, logProbabilities, train } from "../../extension/net.js";
+import { mixed } from "../../extension/replay.js";
 import { decode, encode } from "../../extension/safetensors.js";
 
 function random(seed) {
@@ -48,4 +49,14 @@ test("training makes the label likelier and touches nothing but the layers asked
 test("safetensors come back as they went", () => {
   const tensors = model(3, 2);
   assert.deepEqual(decode(encode(tensors).buffer), tensors);
+});
+
+test("a lesson holds all of one's own examples and as many old ones of each class", () => {
+  const old = [0, 0, 0, 0, 0, 2].map((label, i) => ({ columns: [i], values: [1], label }));
+  const own = [{ columns: [9], values: [1], label: 1 }];
+  const lesson = mixed(own, old, 10);
+  const counted = [0, 1, 2].map((label) => lesson.filter((example) => example.label === label).length);
+  assert.deepEqual(counted, [5, 1, 5]);
+  assert.ok(lesson.includes(own[0]));
+  assert.deepEqual(mixed(own, [], 10), own);
 });
