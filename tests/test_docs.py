@@ -59,3 +59,9 @@ def test_a_rule_in_a_users_own_file(tmp_path):
         "1",
     )
     assert "lengths:ShortOnes" in run(tmp_path, *command)
+
+
+def test_the_first_page_works(tmp_path):
+    blocks = re.findall(r"```python\n(.*?)```", (DOCS / "start.md").read_text("utf-8"), re.DOTALL)
+    assert len(blocks) == 2
+    assert "eve" in run(tmp_path, "-W", "error", "-c", "\n".join(blocks))
