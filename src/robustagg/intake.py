@@ -207,7 +207,7 @@ class Intake:
         -------
         Result or None
             The update, and the weight and reason of each client, the refused ones included. None where no round can
-            be held with those who are left, and :attr:`why` says why not; the rule's memory is then as it was.
+            be held with those who are left, and ``why`` says why not; the rule's memory is then as it was.
 
         Raises
         ------

@@ -224,7 +224,7 @@ class Reputation(Estimator):
         Raises
         ------
         InvalidLedger, OSError
-            As :func:`robustagg.ledger.saving`.
+            As :meth:`robustagg.Rule.saving`.
         """
         parameters = {f.name: getattr(self, f.name) for f in fields(self)}
         state = ledger.State(LABEL, parameters, self._ledger.round, reputation=self._ledger)
@@ -238,7 +238,7 @@ class Reputation(Estimator):
         Raises
         ------
         FileNotFoundError, InvalidLedger, OSError
-            As :func:`robustagg.ledger.load`; also where the ledger is another rule's.
+            As :func:`robustagg.load`; also where the ledger is another rule's.
         """
         state, past = ledger.load(path)
         if state.rule != LABEL or state.reputation is None:
