@@ -119,8 +119,7 @@ class Dual {
         const Quarters beside = quarters(y_, n_, n_ / 2, n_ / 2);
         const Vec<T> values = choose(less(Vec<T>{}, beside.narrower), beside.narrower, beside.wider);
         const Vec<T> least = values * part;
-        // Most z lie within a few hundredths of the values' scale.
-        near_ = max(values * (unknown == Unknown::slope ? T(0.03) : T(0.03) / T(n_)), splat(std::numeric_limits<T>::min()));
+        near_ = scale_of_z(unknown, guess, values * (unknown == Unknown::slope ? T(0.03) : T(0.03) / T(n_)));
         order_by(by_merging_ ? &design_.words : nullptr);
         for (int l = 0; l < lanes<T>; ++l) {
             lane_[l] = Lane(n_, guess[l], std::max({spread[l], least[l] / 16, std::numeric_limits<T>::min()}));
@@ -137,6 +136,16 @@ class Dual {
         return -first < t ? end : -end;
     }
     Vec<T> z_of(Unknown unknown, Vec<T> t, int i) const { return z_of(unknown, y_[0], y_[i], t, i); }
+
+    // What half of a sample's z are no farther from their centre than.
+    Vec<T> scale_of_z(Unknown unknown, Vec<T> t, Vec<T> otherwise) const {
+        const Thinning& thin = design_.thinning;
+        const Vec<T> centre = z_of(unknown, t, n_ / 2);
+        for (int k = 0; k < thin.size; ++k)
+            work_.sample[k] = abs(z_of(unknown, t, thin.first + k * thin.step) - centre);
+        const Vec<T> scale = median<T>(work_.sample, thin.size);
+        return max(choose(less(Vec<T>{}, scale), scale, otherwise), splat(std::numeric_limits<T>::min()));
+    }
 
     void order_by(const Words<T>* words) {
         words_ = words;

@@ -17,6 +17,30 @@ struct Middle {
     explicit Middle(int count) : lower((count - 1) / 2), upper(count / 2) {}
 };
 
+// How many numbers are below one bound, and up to another.
+template <class T>
+class Bounded {
+  public:
+    Bounded(T low, T high) : low_(splat(low)), high_(splat(high)) {}
+
+    void add(Vec<T> v) {
+        below_ = count_where<T>(less(v, low_), below_);
+        upto_ = count_where<T>(less_equal(v, high_), upto_);
+    }
+    struct Counts {
+        int below, upto;
+    };
+    Counts counts() const {
+        constexpr int half = 4 * sizeof(T);  // bits of a whole number
+        const Integer<T> both = total<T>(below_ + (upto_ << half));
+        return {static_cast<int>(both & ((Integer<T>{1} << half) - 1)), static_cast<int>(both >> half)};
+    }
+
+  private:
+    const Vec<T> low_, high_;
+    Whole<T> below_{}, upto_{};
+};
+
 // The value of one rank, and of the one before it.
 template <class T>
 struct Ranked {
@@ -29,8 +53,8 @@ class List {
   public:
     List(T* list, int count) : list_(list), count_(count) {}
 
-    // A quickselect, whose pivots come from the list and, should these be bad, from halving the numbers that lie between
-    // its ends: no data takes more than `patient` + 32 (64) passes.
+    // A quickselect, whose pivots come from the list and, should these be bad, from halving the numbers that lie
+    // between its ends: no data takes more than `patient` + 32 (64) passes.
     Ranked<T> find(int rank) {
         constexpr T infinity = std::numeric_limits<T>::infinity();
         constexpr int patient = 8;
@@ -38,11 +62,9 @@ class List {
         for (int pass = 0; count_ > 2 * lanes<T>; ++pass) {
             store_vector(list_ + count_, splat(std::numeric_limits<T>::quiet_NaN()));
             const T pivot = pass < patient ? middle_of_three() : halfway(low, high);
-            int below = 0, upto = 0;
-            each([&](Vec<T> v) {
-                below += __builtin_popcount(bits(less(v, splat(pivot))));
-                upto += __builtin_popcount(bits(less_equal(v, splat(pivot))));
-            });
+            Bounded<T> bounded(pivot, pivot);
+            each([&](Vec<T> v) { bounded.add(v); });
+            const auto [below, upto] = bounded.counts();
             if (rank < below) {
                 high = pivot;
                 keep([&](Vec<T> v) { return less(v, splat(pivot)); });
@@ -122,13 +144,13 @@ struct RowSlopes {
         int below, inside;
     };
     Split split(T low, T high, T* list) const {
-        Split found{0, 0};
+        Whole<T> below{};
+        int inside = 0;
         each([&](Vec<T> slope) {
-            found.below += __builtin_popcount(bits(less(slope, splat(low))));
-            found.inside +=
-                compress(list + found.inside, less_equal(splat(low), slope) & less(slope, splat(high)), slope);
+            below = count_where<T>(less(slope, splat(low)), below);
+            inside += compress(list + inside, less_equal(splat(low), slope) & less(slope, splat(high)), slope);
         });
-        return found;
+        return {static_cast<int>(total<T>(below)), inside};
     }
     T last_below(T bound) const {
         Vec<T> last = splat(-std::numeric_limits<T>::infinity());
