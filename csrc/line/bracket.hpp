@@ -12,11 +12,12 @@ class Bracket {
   public:
     // spread: of the t that hold about half of the rows. The guess may be a slope of the data: off it, lest all ties be
     // met.
-    Bracket(int n, T guess, T spread)
+    // narrowest: a bracket in which rounding would decide.
+    Bracket(int n, T guess, T spread, T narrowest)
         : next(guess + spread * T(0.0137)),
           n_(n),
           rate_(T(n) / 2 / spread),
-          narrowest_(spread / 1024),
+          narrowest_(narrowest),
           aim_(T(enough) / 4) {}
     Bracket() = default;
 

@@ -122,7 +122,9 @@ class Dual {
         near_ = scale_of_z(unknown, guess, values * (unknown == Unknown::slope ? T(0.03) : T(0.03) / T(n_)));
         order_by(by_merging_ ? &design_.words : nullptr);
         for (int l = 0; l < lanes<T>; ++l) {
-            lane_[l] = Lane(n_, guess[l], std::max({spread[l], least[l] / 16, std::numeric_limits<T>::min()}));
+            const T least_spread = std::max(spread[l], std::numeric_limits<T>::min());
+            lane_[l] = Lane(n_, guess[l], std::max(least_spread, least[l] / 256),
+                            std::max(least_spread, least[l] / 16) / 1024);
             if (settled(l)) lane_[l].settle();
         }
     }
