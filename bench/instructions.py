@@ -22,7 +22,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from hostile import Recipe, columns, cook
+from hostile import Change, Recipe, columns, cook
 from measure import updates
 
 import robustagg as ra
@@ -95,16 +95,14 @@ CALLS: tuple[tuple[str, Call, str, tuple[int, ...]], ...] = (
 )
 
 
+ZEROS_AND_POWERS = Recipe("half zeros", (Change("all powers", 0.55, 0.0),))
+# Patterns that the search of adversary.py starts from, and the worst that it found.
 HOSTILE: tuple[tuple[str, Call, str, tuple[int, ...], Recipe], ...] = (
-    (
-        "detect, one client sends the largest numbers",
-        detect("separate"),
-        "float32",
-        (10, 50, 100, 200),
-        Recipe("one largest"),
-    ),
+    ("detect, one far outlier", detect("separate"), "float32", (10, 50, 100, 200), Recipe("one largest")),
     ("detect, one far outlier", detect("separate"), "float64", (10, 50), Recipe("one largest")),
     ("detect, a tenth powers of two", detect("separate"), "float32", (100, 200), Recipe("tenth powers")),
+    ("detect, half zeros", detect("separate"), "float32", (100,), Recipe("half zeros")),
+    ("detect, half zeros, half powers of two", detect("separate"), "float32", (200,), ZEROS_AND_POWERS),
     ("repeated_median, all columns linear", repeated_median, "float32", (100, 200), Recipe("linear")),
     ("repeated_median, nearly linear", repeated_median, "float32", (100, 200), Recipe("nearly linear")),
 )
