@@ -1,9 +1,10 @@
 """Instructions that the native kernels execute per coordinate: ``python bench/instructions.py``.
 
 Unlike a time, the number is the same on a busy machine as on an idle one, so a test can hold it to a limit. The kernels
-run once under Valgrind, on one thread, Gaussian updates, with the instruction set x86-64-v3; the counts stand
-in instructions.json, and more than `MARGIN` above them is a failure. After a change that is worth its cost, or saves
-some: ``python bench/instructions.py --write``. Other compilers than the table's may need another table.
+run once under Valgrind, on one thread, with the instruction set x86-64-v3, on Gaussian updates and on such as are slow
+to judge (``adversary.py`` searches for them). The counts stand in instructions.json, and more than `MARGIN` above them
+is a failure. After a change that is worth its cost, or saves some: ``python bench/instructions.py --write``. Other
+compilers than the table's may need another table.
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from hostile import Change, Recipe, columns, cook
 from measure import updates
 
 import robustagg as ra
@@ -34,8 +37,8 @@ MARK = "getpriority"  # a function of the C library that nothing else calls: the
 Call = Callable[[list[np.ndarray]], Any]
 
 
-def detect(intercept: str, rescale: str = "paper") -> Call:
-    line = ra.Reputation(intercept=intercept, rescale=rescale).line
+def detect(intercept: str, rescale: str = "paper", value_range: float | None = 2.0) -> Call:
+    line = ra.Reputation(intercept=intercept, rescale=rescale, value_range=value_range).line
     return lambda rows: kernels.active().detect(rows, confidence_threshold=0.1, **line)
 
 
@@ -67,6 +70,10 @@ def narrow(rows: list[np.ndarray]) -> list[np.ndarray]:
     return [kernels.active().narrow(row, np.dtype(np.float16)) for row in rows]
 
 
+def repeated_median(rows: list[np.ndarray]) -> Any:
+    return kernels.active().repeated_median(rows, "separate")
+
+
 CALLS: tuple[tuple[str, Call, str, tuple[int, ...]], ...] = (
     ("detect, hierarchical", detect("hierarchical"), "float32", (10, 20, 50, 100, 200)),
     ("detect, separate", detect("separate"), "float32", (10, 20, 50, 100, 200)),
@@ -88,11 +95,32 @@ CALLS: tuple[tuple[str, Call, str, tuple[int, ...]], ...] = (
 )
 
 
-def cases() -> Iterator[tuple[str, Call, str, int, int]]:
-    """Name, kernel, dtype, n and d."""
+ZEROS_AND_POWERS = Recipe("half zeros", (Change("all powers", 0.55, 0.0),))
+# Patterns that the search of adversary.py starts from, and the worst that it found.
+HOSTILE: tuple[tuple[str, Call, str, tuple[int, ...], Recipe], ...] = (
+    ("detect, one far outlier", detect("separate"), "float32", (10, 50, 100, 200), Recipe("one largest")),
+    ("detect, one far outlier", detect("separate"), "float64", (10, 50), Recipe("one largest")),
+    ("detect, a tenth powers of two", detect("separate"), "float32", (100, 200), Recipe("tenth powers")),
+    ("detect, half zeros", detect("separate"), "float32", (100,), Recipe("half zeros")),
+    ("detect, half zeros, half powers of two", detect("separate"), "float32", (200,), ZEROS_AND_POWERS),
+    ("repeated_median, all columns linear", repeated_median, "float32", (100, 200), Recipe("linear")),
+    ("repeated_median, nearly linear", repeated_median, "float32", (100, 200), Recipe("nearly linear")),
+)
+
+
+def cases() -> Iterator[tuple[str, Call, int, Callable[[], list[np.ndarray]]]]:
+    """Name, kernel, d, and the rows."""
     for name, call, dtype, sizes in CALLS:
         for n in sizes:
-            yield f"{name}, {dtype}, n = {n}", call, dtype, n, VALUES // n // 64 * 64
+            d = VALUES // n // 64 * 64
+            yield f"{name}, {dtype}, n = {n}", call, d, partial(honest, n, d, dtype)
+    for name, call, dtype, sizes, recipe in HOSTILE:
+        for n in sizes:
+            yield f"{name}, {dtype}, n = {n}", call, columns(n), partial(cook, recipe, n, columns(n), dtype)
+
+
+def honest(n: int, d: int, dtype: str) -> list[np.ndarray]:
+    return list(updates(n, d).astype(dtype, copy=False))
 
 
 def mark() -> None:
@@ -104,24 +132,29 @@ def run_cases() -> None:
     ra.set_num_threads(1)
     with ra.use_backend("native"):
         kernels.active()._native.set_isa(ISA)
-        for _, call, dtype, n, d in cases():
-            rows = list(updates(n, d).astype(dtype, copy=False))
+        for _, call, _, make in cases():
+            rows = make()
             call([row[:64] for row in rows])
             mark()
             call(rows)
             mark()
 
 
+def callgrind(out: str) -> list[str]:
+    """A command's beginning: its instructions are counted on one thread, in parts that end at the marks."""
+    threads = ["env", "OMP_NUM_THREADS=1", "OPENBLAS_NUM_THREADS=1"]
+    tool = ["valgrind", "--quiet", "--tool=callgrind", f"--dump-before={MARK}", f"--callgrind-out-file={out}"]
+    return [*threads, *tool]
+
+
 def count() -> dict[str, float]:
     """Instructions per coordinate of every case."""
     with TemporaryDirectory() as folder:
         out = Path(folder) / "counts"
-        valgrind = ["valgrind", "--quiet", "--tool=callgrind", f"--dump-before={MARK}", f"--callgrind-out-file={out}"]
-        one_thread = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-        subprocess.run([*valgrind, sys.executable, __file__, "--run"], check=True, env=one_thread)
+        subprocess.run([*callgrind(str(out)), sys.executable, __file__, "--run"], check=True)
         # Part 1 ends at the first mark, part 2 is the first case, part 3 lies between it and the second case ...
         counts = [total(out.with_suffix(f".{2 * k + 2}")) for k, _ in enumerate(cases())]
-        return {name: round(count / d, 1) for count, (name, *_, d) in zip(counts, cases(), strict=True)}
+        return {name: round(count / d, 1) for count, (name, _, d, _) in zip(counts, cases(), strict=True)}
 
 
 def total(profile: Path) -> int:

@@ -1,7 +1,7 @@
 // From the lanes of vectors to single numbers.
 #pragma once
 
-#include "base/simd.hpp"
+#include "base/whole.hpp"
 
 namespace ra::RA_ISA {
 
@@ -14,6 +14,13 @@ inline Element<V> largest(V v) {
     constexpr int count = lanes<Element<V>>;
     unroll<__builtin_ctz(count)>(
         [&](auto k) { v = max(v, rotate<(count >> 1 >> k)>(v, std::make_integer_sequence<int, count>{})); });
+    return v[0];
+}
+
+template <class T>
+inline Integer<T> total(Whole<T> v) {
+    unroll<__builtin_ctz(lanes<T>)>(
+        [&](auto k) { v += rotate<(lanes<T> >> 1 >> k)>(v, std::make_integer_sequence<int, lanes<T>>{}); });
     return v[0];
 }
 

@@ -223,11 +223,41 @@ template <class V>
 inline V add_where(Mask<Element<V>> m, V a, V b) {
     return a + (V)((decltype(m.lane))b & m.lane);
 }
+#if defined(__SSE4_1__)
+// Of each pattern of lanes: the pieces of a vector, 32 bits each with AVX2 and bytes without, that move to the front.
+template <class T>
+struct Packing {
+    static constexpr int pieces = vector_bytes == 32 ? 8 : 16, each = pieces / lanes<T>;
+    alignas(16) unsigned char from[1 << lanes<T>][pieces] = {};
+
+    constexpr Packing() {
+        for (int pattern = 0; pattern < 1 << lanes<T>; ++pattern)
+            for (int l = 0, to = 0; l < lanes<T>; ++l)
+                for (int k = 0; k < each && (pattern >> l & 1) != 0; ++k)
+                    from[pattern][to++] = static_cast<unsigned char>(l * each + k);
+    }
+};
+template <class T>
+inline constexpr Packing<T> packing{};
+#endif
+
 template <class V>
 inline int compress(Element<V>* out, Mask<Element<V>> m, V v) {
+    const unsigned pattern = bits(m);
+#if defined(__AVX2__)
+    const auto* from = reinterpret_cast<const __m128i*>(packing<Element<V>>.from[pattern]);
+    const __m256i order = _mm256_cvtepu8_epi32(_mm_loadl_epi64(from));
+    store_vector<V>(out, (V)_mm256_permutevar8x32_epi32((__m256i)v, order));
+    return __builtin_popcount(pattern);
+#elif defined(__SSE4_1__)
+    const auto* from = reinterpret_cast<const __m128i*>(packing<Element<V>>.from[pattern]);
+    store_vector<V>(out, (V)_mm_shuffle_epi8((__m128i)v, _mm_load_si128(from)));
+    return __builtin_popcount(pattern);
+#else
     int count = 0;
-    for (unsigned left = bits(m); left != 0; left &= left - 1) out[count++] = v[__builtin_ctz(left)];
+    for (unsigned left = pattern; left != 0; left &= left - 1) out[count++] = v[__builtin_ctz(left)];
     return count;
+#endif
 }
 
 #endif

@@ -11,7 +11,7 @@ using Whole = decltype(Vec<T>{} < Vec<T>{});
 template <class T>
 using Integer = Element<Whole<T>>;
 
-// Which of v have, or lack, some bits of `which`; a plus, or minus, b in the lanes of m.
+// Which of v have, or lack, some bits of `which`; a plus, or minus, b in the lanes of m; a plus 1 there.
 #if defined(RA_AVX512)
 template <class T>
 inline Mask<T> has_bits(Whole<T> v, Integer<T> which) {
@@ -41,7 +41,15 @@ inline Whole<T> subtract_where(Mask<T> m, Whole<T> a, Whole<T> b) {
     else
         return (Whole<T>)_mm512_mask_sub_epi64((__m512i)a, m.bits, (__m512i)a, (__m512i)b);
 }
+template <class T>
+inline Whole<T> count_where(Mask<T> m, Whole<T> a) {
+    return add_where<T>(m, a, Whole<T>{} + 1);
+}
 #else
+template <class T>
+inline Whole<T> count_where(Mask<T> m, Whole<T> a) {
+    return a - m.lane;
+}
 template <class T>
 inline Mask<T> has_bits(Whole<T> v, Integer<T> which) {
     return {(v & which) != 0};

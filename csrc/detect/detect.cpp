@@ -6,6 +6,7 @@
 // rounding of the threshold. A coordinate's result depends on its own column only. False on a NaN or an infinity.
 #include "detect/detect_few.hpp"
 #include "detect/float_filter.hpp"
+#include "detect/patience.hpp"
 #include "order/order.hpp"
 
 namespace ra::RA_ISA {
@@ -28,6 +29,7 @@ struct DetectWork {
           counts(arena.take<std::int64_t>(n)) {
         for (auto& j : judged) j = Judged<T>(arena, n);
     }
+    void start(std::size_t n) { std::fill_n(counts, n, 0); }
 };
 
 // A chunk's columns in a tile, a vector at a time.
@@ -58,8 +60,14 @@ __attribute__((flatten)) void detect_chunk(const Judge<T>& judge, const Verdicts
 
 struct FilterWork : DetectWork<double> {
     FloatFilterWork floats;
+    Patience* patience;
 
-    FilterWork(Arena& arena, std::size_t n, std::size_t stride) : DetectWork(arena, n, stride), floats(arena, n) {}
+    FilterWork(Arena& arena, std::size_t n, std::size_t stride)
+        : DetectWork(arena, n, stride), floats(arena, n), patience(arena.take<Patience>(1)) {}
+    void start(std::size_t n) {
+        DetectWork::start(n);
+        *patience = Patience();
+    }
 };
 
 // The same for doubles of 13 to 64 clients: columns of mostly equal values are settled, the filter judges the others,
@@ -104,8 +112,9 @@ class FilteredJudge {
             for (int i = 0; i < n; ++i) words[i] |= std::uint64_t{bits(rejected[i]) & settled} << (shift + h * L);
             left |= Pair::lanes_of(~settled, 0) << (h * L);
         }
-        if (vectors == 2 && left != 0) {
+        if (vectors == 2 && left != 0 && work.patience->ask()) {
             const unsigned unsure = filter_.judge(pair, work.floats);
+            work.patience->learn((left & unsure) != 0);
             for (int i = 0; i < n; ++i)
                 words[i] |= (work.floats.judge.words[i] & std::uint64_t{left & ~unsure}) << shift;
             left &= unsure;
@@ -131,7 +140,7 @@ bool each_run(const Tiles& tiles, std::size_t run, int threads, std::int64_t* co
         Arena arena(scratch.of(worker));
         return Work(arena, n, sizes...);
     };
-    for (int w = 0; w < workers; ++w) std::fill_n(work_of(w).counts, n, 0);
+    for (int w = 0; w < workers; ++w) work_of(w).start(n);
     const bool finite = parallel((tiles.count() + run - 1) / run, workers, [&](std::size_t task, int worker) {
         const FlushSubnormals flush;
         Work work = work_of(worker);

@@ -1,9 +1,10 @@
 // Detection for few clients: columns are read where they are and go through the filter; those that stay in it wait
-// until they fill a vector, which is judged exactly.
+// until they fill a vector, which is judged exactly. Where most stay in it, all are judged so for a while.
 #pragma once
 
 #include "detect/filter.hpp"
 #include "detect/judge.hpp"
+#include "detect/patience.hpp"
 #include "order/registers.hpp"
 
 namespace ra::RA_ISA {
@@ -17,6 +18,7 @@ struct DetectFewWork {
     std::size_t* from;  // where those columns are
     std::size_t count = 0;
     std::int64_t* counts;
+    Patience* patience;
 
     DetectFewWork(Arena& arena, std::size_t n)
         : judge(arena, n),
@@ -24,7 +26,13 @@ struct DetectFewWork {
           shorts(arena.take<Shorts>(n * (chunk / lanes<Short>))),
           waiting(arena.take<Vec<T>>(n * (chunk / lanes<T> + 1))),
           from(arena.take<std::size_t>(chunk + lanes<T>)),
-          counts(arena.take<std::int64_t>(n)) {}
+          counts(arena.take<std::int64_t>(n)),
+          patience(arena.take<Patience>(1)) {}
+
+    void start(std::size_t n) {
+        std::fill_n(counts, n, 0);
+        *patience = Patience();
+    }
 };
 
 template <class T>
@@ -50,17 +58,19 @@ class DetectFew {
             for (std::size_t j = 0; j < chunk; j += lanes<T>)
                 rescale_columns<T>(InMemory<T>{columns.owned() + j, chunk}, judge_.design.n, judge_.rescale,
                                    work.judge.residuals.work);
-        return (this->*steps_.sift)(columns.rows(), begin, width, work);
+        const auto step = work.patience->ask() ? steps_.sift : steps_.judge_all;
+        return (this->*step)(columns.rows(), begin, width, work);
     }
 
     // Judges the columns that still wait.
-    void finish(DetectFewWork<T>& work) const { (this->*steps_.judge)(1, work); }
+    void finish(DetectFewWork<T>& work) const { (this->*steps_.judge_waiting)(1, work); }
 
   private:
     using InPlace = const T* const*;
     struct Steps {
         bool (DetectFew::*sift)(InPlace row, std::size_t begin, std::size_t width, DetectFewWork<T>& work) const;
-        void (DetectFew::*judge)(std::size_t least, DetectFewWork<T>& work) const;
+        bool (DetectFew::*judge_all)(InPlace row, std::size_t begin, std::size_t width, DetectFewWork<T>& work) const;
+        void (DetectFew::*judge_waiting)(std::size_t least, DetectFewWork<T>& work) const;
     };
     static constexpr std::size_t groups = chunk / lanes<Short>, P = parts<T>, vectors = groups * P;
 
@@ -95,11 +105,28 @@ class DetectFew {
                 for (std::size_t p = 0; p < P; ++p) __builtin_prefetch(later + p * lanes<T>, 0, l1);
             });
         std::fill_n(work.judge.words, n, 0);
+        const std::size_t waiting = work.count;
         for (std::size_t g = 0; g < groups; ++g)
             if (!sifted[g].all) mark(row, begin, width, g, sifted[g], spread, medians, work, count);
         verdicts_.put(medians, begin, width);
         verdicts_.write(work.judge.words, n, begin, width, work.counts);
-        if (work.count >= lanes<T>) judge<n>(lanes<T>, work);
+        work.patience->learn(3 * (work.count - waiting) > width);
+        if (work.count >= lanes<T>) judge_waiting<n>(lanes<T>, work);
+        return true;
+    }
+
+    // The same without the filter.
+    template <int n>
+    bool judge_all(InPlace row, std::size_t begin, std::size_t width, DetectFewWork<T>& work) const {
+        alignas(64) T medians[chunk];
+        if (!finite_chunk(row, n)) return false;
+        std::fill_n(work.judge.words, n, 0);
+        for (std::size_t v = 0; v * lanes<T> < width; ++v) {
+            Vec<T> y[n];
+            store_vector(medians + v * lanes<T>, judge<n>(load(row, v, y, Few<n>{}), v * lanes<T>, work));
+        }
+        verdicts_.put(medians, begin, width);
+        verdicts_.write(work.judge.words, n, begin, width, work.counts);
         return true;
     }
 
@@ -201,19 +228,26 @@ class DetectFew {
         return settled;
     }
 
+    // A vector of columns, by the exact rule: bits into work.judge.words, from bit `shift` on. The medians are
+    // returned.
+    template <int n>
+    __attribute__((flatten, noinline)) Vec<T> judge(InMemory<T> y, std::size_t shift, DetectFewWork<T>& work) const {
+        constexpr Few<n> count{};
+        rescale_columns<T>(y, count, judge_.rescale, work.judge.residuals.work);
+        const Vec<T> median = judge_.judge(y, count, work.judged, work.judge);
+        if (!work.judged.all) judge_.mark(y, count, work.judged, shift, work.judge);
+        return median;
+    }
+
     // Judges the columns that wait, as long as there are `least` of them. A vector's free lanes hold anything: lanes do
     // not depend on each other, and theirs are not written.
     template <int n>
-    __attribute__((flatten, noinline)) void judge(std::size_t least, DetectFewWork<T>& work) const {
-        constexpr Few<n> count{};
+    void judge_waiting(std::size_t least, DetectFewWork<T>& work) const {
         std::size_t done = 0;
         for (; done + least <= work.count; done += lanes<T>) {
-            const InMemory<T> y{reinterpret_cast<T*>(work.waiting + done / lanes<T> * n), lanes<T>};
-            rescale_columns<T>(y, count, judge_.rescale, work.judge.residuals.work);
-            judge_.judge(y, count, work.judged, work.judge);
-            if (work.judged.all) continue;
             std::fill_n(work.judge.words, n, 0);
-            judge_.mark(y, count, work.judged, 0, work.judge);
+            judge<n>({reinterpret_cast<T*>(work.waiting + done / lanes<T> * n), lanes<T>}, 0, work);
+            if (work.judged.all) continue;
             const std::size_t here = std::min<std::size_t>(lanes<T>, work.count - done);
             for (int i = 0; i < n; ++i)
                 for (unsigned left = static_cast<unsigned>(work.judge.words[i]) & ((1U << here) - 1); left != 0;
@@ -232,7 +266,8 @@ class DetectFew {
     template <int... k>
     Steps steps_of(std::integer_sequence<int, k...>) const {
         constexpr int fewest = Filter<T>::fewest;
-        static constexpr Steps of_size[] = {{&DetectFew::sift<k + fewest>, &DetectFew::judge<k + fewest>}...};
+        static constexpr Steps of_size[] = {{&DetectFew::sift<k + fewest>, &DetectFew::judge_all<k + fewest>,
+                                             &DetectFew::judge_waiting<k + fewest>}...};
         return of_size[judge_.design.n - fewest];
     }
 

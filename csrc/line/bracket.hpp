@@ -12,11 +12,12 @@ class Bracket {
   public:
     // spread: of the t that hold about half of the rows. The guess may be a slope of the data: off it, lest all ties be
     // met.
-    Bracket(int n, T guess, T spread)
+    // narrowest: a bracket in which rounding would decide.
+    Bracket(int n, T guess, T spread, T narrowest)
         : next(guess + spread * T(0.0137)),
           n_(n),
           rate_(T(n) / 2 / spread),
-          narrowest_(spread / 1024),
+          narrowest_(narrowest),
           aim_(T(enough) / 4) {}
     Bracket() = default;
 
@@ -42,14 +43,16 @@ class Bracket {
             interpolate();
         // The later, the more rows are left to be finished: fewer lanes wait for one.
         const int few = enough << std::max(0, ++trials_ - 3);
-        done_ = trials_ >= most_trials || (!open() && (n_ - below - above <= few + split || high - low <= narrowest_));
+        const int left = n_ - below - above;
+        done_ = trials_ >= most_trials || (trials_ >= patient && left > n_ / 2) ||
+                (!open() && (left <= few + split || high - low <= narrowest_));
         return side;
     }
     bool done() const { return done_; }
     void settle() { done_ = true; }
 
   private:
-    static constexpr int most_trials = 12;
+    static constexpr int most_trials = 7, patient = 4;  // if few rows have been told by then, they are alike
     static constexpr int enough = 8;  // rows that are as soon finished as narrowed down by another trial
 
     bool open() const {

@@ -14,13 +14,11 @@
 #include "base/arena.hpp"
 #include "line/bracket.hpp"
 #include "line/count.hpp"
-#include "line/exact.hpp"
+#include "line/finish.hpp"
 #include "line/marks.hpp"
 #include "line/slopes.hpp"
 
 namespace ra::RA_ISA {
-
-enum class Unknown { slope, intercept };  // t is the slope, or the intercept's negative
 
 template <class T>
 struct DualWork {
@@ -30,7 +28,8 @@ struct DualWork {
     bool* known;                          // of each lane, for each row: it is below or above the bracket
     std::uint16_t* doubtful;              // of each place in a trial's order: the lanes of doubtful counts
     int* rows;                            // of each lane: the others
-    T *columns, *values, *list;
+    T* columns;
+    FinishWork<T> finish;
 
     DualWork(Arena& arena, std::size_t n)
         : z(arena.take<Vec<T>>(n + MergeSort<T, Counts::in_word>::spare)),
@@ -45,8 +44,7 @@ struct DualWork {
           doubtful(arena.take<std::uint16_t>(n)),
           rows(arena.take<int>(n * lanes<T>)),
           columns(arena.take<T>((n + lanes<T>)*lanes<T>)),
-          values(arena.take<T>(n + lanes<T>)),
-          list(arena.take<T>(n + lanes<T>)) {}
+          finish(arena, n) {}
 };
 
 template <class T>
@@ -96,9 +94,13 @@ class Dual {
     }
     bool settled(int l) const { return (settled_ >> l & 1U) != 0; }
 
-    static Vec<T> narrower(const Vec<T>* sorted, int count, int below, int above) {
+    struct Quarters {
+        Vec<T> narrower, wider;
+    };
+    static Quarters quarters(const Vec<T>* sorted, int count, int below, int above) {
         const int quarter = count / 4;
-        return min(sorted[below] - sorted[below - quarter], sorted[above + quarter] - sorted[above]) * T(2);
+        const Vec<T> low = sorted[below] - sorted[below - quarter], high = sorted[above + quarter] - sorted[above];
+        return {min(low, high) * T(2), max(low, high) * T(2)};
     }
 
     void start(Unknown unknown) {
@@ -111,17 +113,18 @@ class Dual {
         ra::RA_ISA::sort<T>(work_.sample, size);
         const Vec<T> guess = work_.sample[size / 2 - 1] * T(0.5) + work_.sample[size / 2] * T(0.5);
         // Twice the narrower quarter next to the middle: on the other side there may be attackers. The sample may agree
-        // where the rows do not; the values then give the scale, and if most are equal, the extremes.
-        const Vec<T> spread = narrower(work_.sample, size, size / 2 - 1, size / 2);
+        // where the rows do not; the values then give the scale.
+        const Vec<T> spread = quarters(work_.sample, size, size / 2 - 1, size / 2).narrower;
         const Vec<T> part = splat(unknown == Unknown::slope ? T(1) / T(n_) : T(1));
-        const Vec<T> values = narrower(y_, n_, n_ / 2, n_ / 2), range = y_[n_ - 1] - y_[0];
-        const Vec<T> least = max(values, range * T(1e-4)) * part;
-        // Most z lie within a few hundredths of the values' scale.
-        const Vec<T> near = max(values, range * T(1e-8)) * (unknown == Unknown::slope ? T(0.03) : T(0.03) / T(n_));
-        near_ = max(near, splat(std::numeric_limits<T>::min()));
+        const Quarters beside = quarters(y_, n_, n_ / 2, n_ / 2);
+        const Vec<T> values = choose(less(Vec<T>{}, beside.narrower), beside.narrower, beside.wider);
+        const Vec<T> least = values * part;
+        near_ = scale_of_z(unknown, guess, values * (unknown == Unknown::slope ? T(0.03) : T(0.03) / T(n_)));
         order_by(by_merging_ ? &design_.words : nullptr);
         for (int l = 0; l < lanes<T>; ++l) {
-            lane_[l] = Lane(n_, guess[l], std::max({spread[l], least[l] / 16, std::numeric_limits<T>::min()}));
+            const T least_spread = std::max(spread[l], std::numeric_limits<T>::min());
+            lane_[l] = Lane(n_, guess[l], std::max(least_spread, least[l] / 256),
+                            std::max(least_spread, least[l] / 16) / 1024);
             if (settled(l)) lane_[l].settle();
         }
     }
@@ -135,6 +138,16 @@ class Dual {
         return -first < t ? end : -end;
     }
     Vec<T> z_of(Unknown unknown, Vec<T> t, int i) const { return z_of(unknown, y_[0], y_[i], t, i); }
+
+    // What half of a sample's z are no farther from their centre than.
+    Vec<T> scale_of_z(Unknown unknown, Vec<T> t, Vec<T> otherwise) const {
+        const Thinning& thin = design_.thinning;
+        const Vec<T> centre = z_of(unknown, t, n_ / 2);
+        for (int k = 0; k < thin.size; ++k)
+            work_.sample[k] = abs(z_of(unknown, t, thin.first + k * thin.step) - centre);
+        const Vec<T> scale = median<T>(work_.sample, thin.size);
+        return max(choose(less(Vec<T>{}, scale), scale, otherwise), splat(std::numeric_limits<T>::min()));
+    }
 
     void order_by(const Words<T>* words) {
         words_ = words;
@@ -206,34 +219,20 @@ class Dual {
         for (int l = 0; l < lanes<T>; ++l) count_[l] = known.list_others(l, work_.rows + l * n_);
     }
 
-    // The value of row i that t is compared with.
-    T value(Unknown unknown, const T* y, int i, T low, T high) const {
-        if (unknown == Unknown::slope) return row_median(design_.gaps, y, i, low, high, work_.list);
-        if (i == 0) return -y[0];
-        const T inverse = design_.gaps.from(0)[i];
-        return T(i) * row_median(design_.gaps, y, i, (y[i] + low) * inverse, (y[i] + high) * inverse, work_.list) -
-               y[i];
-    }
-
+    // A row may have been misplaced, by rounding, if what is found lies outside the bracket: then all are looked at.
     T finish(Unknown unknown, int l) const {
-        const T* y = work_.columns + l * (n_ + lanes<T>);
-        const Lane& lane = lane_[l];
-        const int lower = Middle(n_).lower - lane.below, upper = Middle(n_).upper - lane.below;
-        if (lower < 0 || upper >= count_[l]) return finish_all(unknown, y, lane);
-        for (int k = 0; k < count_[l]; ++k)
-            work_.values[k] = value(unknown, y, work_.rows[l * n_ + k], lane.low, lane.high);
-        const T found = mean_of_ranks(work_.values, count_[l], lower, upper);
-        return std::abs(found) < std::numeric_limits<T>::infinity() ? found : finish_all(unknown, y, lane);
-    }
-    // From every row, in case one was misplaced: it lies hardly outside the bracket.
-    T finish_all(Unknown unknown, const T* y, const Lane& lane) const {
         constexpr T infinity = std::numeric_limits<T>::infinity();
-        const auto middle_of_rows = [&](T low, T high) {
-            for (int i = 0; i < n_; ++i) work_.values[i] = value(unknown, y, i, low, high);
-            return mean_of_ranks(work_.values, n_, Middle(n_).lower, Middle(n_).upper);
-        };
-        const T margin = 8 * (lane.high - lane.low), found = middle_of_rows(lane.low - margin, lane.high + margin);
-        return std::abs(found) < infinity ? found : middle_of_rows(-infinity, infinity);
+        const RowValues<T> values(unknown, design_.gaps, work_.columns + l * (n_ + lanes<T>), work_.finish);
+        const Lane& lane = lane_[l];
+        const Middle middle(n_);
+        int* rows = work_.rows + l * n_;
+        const int lower = middle.lower - lane.below, upper = middle.upper - lane.below;
+        if (0 <= lower && upper < count_[l]) {
+            const T found = values.mean_of_ranks(rows, count_[l], lower, upper, lane.low, lane.high);
+            if (lane.low <= found && found <= lane.high) return found;
+        }
+        for (int i = 0; i < n_; ++i) rows[i] = i;
+        return values.mean_of_ranks(rows, n_, middle.lower, middle.upper, -infinity, infinity);
     }
 
     static constexpr int cheap_pairs = 128;  // up to so many rows, pairs take no longer than two merges

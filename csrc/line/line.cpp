@@ -42,7 +42,7 @@ void row_medians_in_rows(const Design<T>& design, const Vec<T>* y, const LineWor
     for (int l = 0; l < lanes<T>; ++l) {
         for (int i = 0; i < n; ++i) column[i] = y[i][l];
         for (int i = 0; i < n; ++i)
-            memory.s[i][l] = row_median(design.gaps, column, i, -infinity, infinity, memory.dual.list);
+            memory.s[i][l] = row_median(design.gaps, column, i, -infinity, infinity, memory.dual.finish.list);
     }
 }
 
