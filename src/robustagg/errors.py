@@ -446,7 +446,7 @@ def one_class(count: int) -> ValueError:
 
 
 def samples_and_labels(x: tuple[int, ...], y: tuple[int, ...]) -> ValueError:
-    return ValueError(f"samples (samples, ...) and labels (samples,) must be equally many and not none, got {x} and {y}")
+    return ValueError(f"there must be as many labels as samples, (samples,) and (samples, ...), got {y} and {x}")
 
 
 def samples_not_finite(sample: int) -> ValueError:

@@ -15,7 +15,7 @@ from robustagg.attacks.common import Floats, Rows, honest_rows, sent
 
 
 def clipped(honest: Any, poisoned: Any, *, z: float = 3.0) -> Rows:
-    r"""Clip the poisoned updates to the crowd, coordinate by coordinate: to :math:`\mu \pm z\,\sigma` of the honest rows.
+    r"""Clip the poisoned updates to the crowd: each coordinate to :math:`\mu \pm z\,\sigma` of the honest rows.
 
     Parameters
     ----------
@@ -70,8 +70,8 @@ def diversified(honest: Any, poisoned: Any, *, noise: float = 1.0, seed: int = 0
 
     References
     ----------
-    Fung, Yoon and Beschastnikh, "The Limitations of Federated Learning in Sybil Settings", RAID 2020, section 7.4
-    (there: two sybils with opposing noise).
+    Fung, Yoon and Beschastnikh, "The Limitations of Federated Learning in Sybil Settings", RAID 2020
+    (there: sybils with opposing noise).
 
     Examples
     --------

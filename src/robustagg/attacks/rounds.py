@@ -1,8 +1,8 @@
 """Attacks on a memory: when to attack, under which name, and with which claims. Rounds are counted from 1.
 
 Three shapes: a schedule says whether attackers attack in a round, ``schedule(round) -> bool`` (else they behave; an
-arrival is a schedule by newcomers); an identity attack says under which ids they come, ``attack(clients, round) -> ids``; a claim says how many
-samples they say they have, ``attack(counts) -> counts``.
+arrival is a schedule by newcomers); an identity attack says under which ids they come,
+``attack(clients, round) -> ids``; a claim says how many samples they say they have, ``attack(counts) -> counts``.
 """
 
 from __future__ import annotations

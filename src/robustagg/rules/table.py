@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
+from itertools import starmap
 from typing import Any, TypeAlias
 
 from robustagg import errors
@@ -23,7 +24,7 @@ from robustagg.rules.residual import ResidualReweighting
 from robustagg.rules.spectral import CAF, DnC
 from robustagg.rules.subsets import MDA, SMEA
 from robustagg.rules.trust import FLTrust
-from robustagg.rules.written import read
+from robustagg.rules.written import read, written
 
 
 @dataclass(frozen=True)
@@ -184,6 +185,15 @@ def rule_against(spec: Spec, n: int, f: int) -> Rule[Any]:
     """The rule for n clients of whom f attack: an f that is not given becomes this one, or as much as n allows."""
     full = [{"rule": name, **_withstanding(name, n, f), **own} for name, own in described(spec)]
     return rule(full if len(full) > 1 else full[0])
+
+
+def line(spec: Spec) -> str:
+    """A specification as one line of text.
+
+    >>> line([{"rule": "nnm", "f": 2}, "median"])
+    'nnm(f=2) + median'
+    """
+    return spec if isinstance(spec, str) else " + ".join(starmap(written, described(spec)))
 
 
 def described(spec: Spec) -> list[tuple[Any, dict[str, Any]]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from robustagg import errors
@@ -24,6 +24,12 @@ def read(text: str) -> list[tuple[str, dict[str, Any]]]:
     if len(found) < len(members):
         raise errors.not_a_line_of_rules(text)
     return found
+
+
+def written(name: Any, parameters: Mapping[str, Any]) -> str:
+    """What `read` reads."""
+    listed = ", ".join(f"{name}={value}" for name, value in parameters.items())
+    return f"{name}({listed})" if listed else str(name)
 
 
 def assigned(assignments: Sequence[str]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from robustagg import errors
 from robustagg.simulation.results import RuleRun, Simulation
+from robustagg.simulation.settings import Settings
 
 # Okabe and Ito's colours, told apart by colour-blind readers too; line styles say the same in print
 USUAL = {
@@ -54,9 +55,9 @@ def picture(simulation: Simulation, path: str | Path) -> None:
     figure.suptitle(_title(simulation, wide=columns > 2), fontsize=13, fontweight="bold", color=INK, x=0.01, ha="left")
     axes = iter(figure.subplots(1, columns, squeeze=False)[0])
     first = next(axes)
-    _rules(first, simulation, "accuracy", "Test accuracy", "correct test images [%]")
+    _rules(first, simulation, "accuracy", "Test accuracy", "correct test samples [%]")
     if targeted:
-        _rules(next(axes), simulation, "success", "Attack success", "targeted test images taken as intended [%]")
+        _rules(next(axes), simulation, "success", "Attack success", "targeted test samples taken as intended [%]")
     if remembering is not None:
         _reputations(next(axes), simulation, remembering)
     handles, labels = first.get_legend_handles_labels()
@@ -68,8 +69,14 @@ def _title(simulation: Simulation, wide: bool) -> str:
     settings = simulation.settings
     attack = f"{settings.f} of {settings.clients} clients attack: {simulation.named}" if settings.f else "No attack"
     separator = "   ·   " if wide else "\n"
-    data = f"handwritten digits, Dirichlet alpha = {settings.alpha:g}, seed {settings.seed}"
+    data = f"{simulation.title}, {_split(settings)}, seed {settings.seed}"
     return f"{attack}{separator}{data}"
+
+
+def _split(settings: Settings) -> str:
+    heeds_alpha = settings.split in ("dirichlet", "unbalanced")
+    unbalanced = " unbalanced" if settings.split == "unbalanced" else ""
+    return f"Dirichlet alpha = {settings.alpha:g}{unbalanced}" if heeds_alpha else f"split {settings.split}"
 
 
 def _rules(axes: Any, simulation: Simulation, quantity: str, title: str, unit: str) -> None:
@@ -116,7 +123,7 @@ def _dress(axes: Any, simulation: Simulation, title: str, unit: str) -> None:
     axes.set_axisbelow(True)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-    if simulation.settings.kind == "schedule":
+    if simulation.settings.kind in ("schedule", "arrival"):
         attacked = [record.round for record in simulation.runs[0].records if record.attacking]
         for i, number in enumerate(attacked):
             label = None if i else "attack under way"

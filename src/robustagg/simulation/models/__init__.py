@@ -17,7 +17,7 @@ HIDDEN = {"softmax": "", "mlp": "32", "paper": "256-32"}
 DROPOUT = {"paper": 0.5}
 IMAGES = {"cnn": cnn, "resnet18": resnet18}
 MODELS = (*HIDDEN, "mlp:UNITS-UNITS...", *IMAGES)
-"""What `model` knows: softmax regression, a hidden layer of 32 units, the paper's two with dropout, networks of torch."""
+"""What `model` knows: softmax regression, one hidden layer of 32, any layers, the paper's two; networks of torch."""
 
 
 def check(name: str) -> None:

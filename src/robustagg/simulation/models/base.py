@@ -56,7 +56,7 @@ def batches(size: int, batch: int, width: int, epochs: int, rng: np.random.Gener
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Clients are trained side by side, each product on one thread: faster than the reverse, and the same bits always."""
+    """Clients are trained side by side, each product on one thread: faster, and always the same bits."""
     with _blas().limit(limits=1, user_api="blas"):
         yield
 

@@ -38,10 +38,10 @@ class Dense:
         self.x = np.stack([x.take(rows, 0) for x, rows in zip(self.samples, chosen, strict=False)])
 
     def times(self, weights: Floats) -> Floats:
-        return self.x @ weights[: len(self.x)]
+        return np.asarray(self.x @ weights[: len(self.x)])
 
     def transposed_times(self, delta: Floats) -> Floats:
-        return self.x.swapaxes(1, 2) @ delta
+        return np.asarray(self.x.swapaxes(1, 2) @ delta)
 
 
 class Sparse:
@@ -69,17 +69,17 @@ class Sparse:
 
 
 class Compressed:
-    """Remembers what arrays look like as sparse matrices: a client's samples are the same in every round."""
+    """Remembers what arrays look like as sparse matrices: samples are the same in every round."""
 
     def __init__(self) -> None:
         self.known: dict[int, tuple[Floats, Any]] = {}
 
     def inputs(self, samples: Sequence[Floats]) -> Inputs:
         """The cheaper kind."""
-        matrices = list(map(self._matrix, samples))
+        matrices = list(map(self.matrix, samples))
         return Dense(samples) if any(matrix is None for matrix in matrices) else Sparse(matrices)
 
-    def _matrix(self, x: Floats) -> Any:
+    def matrix(self, x: Floats) -> Any:
         """The sparse matrix of an array, None where it would not be sparse."""
         if id(x) not in self.known:
             self.known[id(x)] = (x, _csr(x) if np.count_nonzero(x) < SPARSE * x.size else None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,14 +76,16 @@ class MLP:
 
     def scores(self, parameters: Parameters, x: Floats) -> Floats:
         """(samples, classes) log-probabilities."""
-        chunks = [x[k : k + CHUNK] for k in range(0, len(x), CHUNK)]
+        matrix = self.compressed.matrix(x)
+        values = x if matrix is None else matrix
+        chunks = [values[k : k + CHUNK] for k in range(0, len(x), CHUNK)]
         return np.concatenate(side_by_side(partial(self._scores, parameters), chunks))
 
-    def _scores(self, parameters: Parameters, x: Floats) -> Floats:
+    def _scores(self, parameters: Parameters, x: Any) -> Floats:
         layers = self._layers(parameters)
         with np.errstate(all="ignore"):
             for k in range(0, len(layers), 2):
-                x = x @ layers[k] + layers[k + 1]
+                x = np.asarray(x @ layers[k]) + layers[k + 1]
                 if k < len(layers) - 2:
                     np.maximum(x, 0, out=x)
             return _log_softmax(x)
@@ -148,7 +151,7 @@ class MLP:
     def _mask(self, shape: tuple[int, ...], rngs: Sequence[np.random.Generator]) -> Floats:
         """What dropout multiplies the units with, each client's drawn by itself."""
         drawn = [np.frombuffer(rng.bytes(shape[1] * shape[2]), np.uint8) for rng in rngs[: shape[0]]]
-        return (np.stack(drawn).reshape(shape) < self.kept) * np.float32(256 / self.kept)
+        return np.asarray((np.stack(drawn).reshape(shape) < self.kept) * np.float32(256 / self.kept))
 
     def _descend(self, layers: Sequence[Floats], gradients: Sequence[Floats], speeds: Sequence[Floats]) -> None:
         rate = np.float32(self.training.learning_rate)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,7 @@ class TorchNetwork:
     ) -> Parameters:
         """(n, d) what each client's training changes, one client after the other."""
         rows = map(self._trained, [parameters] * len(clients), clients, epochs, seeds)
-        return np.stack(list(rows)) - parameters
+        return np.asarray(np.stack(list(rows)) - parameters)
 
     def scores(self, parameters: Parameters, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """(samples, classes) log-probabilities."""
@@ -87,7 +88,8 @@ class TorchNetwork:
 
     def _flat(self, module: Any) -> Parameters:
         with self.torch.no_grad():
-            return np.asarray(self.torch.nn.utils.parameters_to_vector(module.parameters()).numpy(), np.float32).copy()
+            flat = self.torch.nn.utils.parameters_to_vector(module.parameters())
+            return np.array(flat.numpy(), np.float32)
 
 
 def cnn(image: tuple[int, int, int], classes: int) -> Any:
@@ -131,8 +133,6 @@ def resnet18(image: tuple[int, int, int], classes: int) -> Any:
             return nn.functional.relu(self.body(x) + self.short(x))
 
     widths = (64, 64, 64, 128, 128, 256, 256, 512, 512)
-    blocks = [
-        Block(n_in, n_out, 2 if n_in != n_out else 1) for n_in, n_out in zip(widths, widths[1:], strict=False)
-    ]
+    blocks = [Block(n_in, n_out, 2 if n_in != n_out else 1) for n_in, n_out in pairwise(widths)]
     stem = (nn.Conv2d(image[0], 64, 3, 1, 1, bias=False), nn.GroupNorm(32, 64), nn.ReLU())
     return nn.Sequential(*stem, *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, classes))

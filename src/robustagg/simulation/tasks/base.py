@@ -65,7 +65,7 @@ class Task:
     @property
     def features(self) -> int:
         """How many features a sample has."""
-        return self.train[0].shape[1]
+        return int(self.train[0].shape[1])
 
     def class_of(self, name: str | int) -> int:
         """Number of a class that is given by name or number."""
@@ -162,8 +162,17 @@ def square(image: tuple[int, int, int], usual: int = 2) -> Callable[[int | None]
 
 
 def words(train: Samples, label: int, usual: int = 10) -> Callable[[int | None], Trigger]:
-    """A trigger for texts: the words most frequent in texts of a class, its size how many."""
-    return lambda size: frequent_words(*train, label, top=usual if size is None else size)
+    """A trigger for texts: the words most frequent in texts of a class, its size how many.
+
+    Each has the mean value that it has in those of the texts where it stands, as if it were written there.
+    """
+
+    def trigger(size: int | None) -> Trigger:
+        chosen, _ = frequent_words(*train, label, top=usual if size is None else size)
+        values = train[0][train[1] == label][:, chosen]
+        return Trigger(chosen, values.sum(axis=0) / np.maximum(np.count_nonzero(values, axis=0), 1))
+
+    return trigger
 
 
 def largest_features(x: NDArray[np.float32], usual: int = 3) -> Callable[[int | None], Trigger]:

@@ -11,7 +11,7 @@ from robustagg import errors
 from robustagg.simulation.tasks.base import Recipe, Task, arrays, square
 
 SIDE = 8  # pixels, of scikit-learn's
-AIM = {"source": 3, "target": 8, "marked_as": 0}
+AIM: dict[str, Any] = {"source": 3, "target": 8, "marked_as": 0}
 
 
 def digits(seed: int) -> Task:

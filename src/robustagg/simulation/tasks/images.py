@@ -39,14 +39,14 @@ def images(path: Path, seed: int) -> Task:
         raise errors.no_images(path, SUFFIXES)
     (x, y), (x_test, y_test) = found.values()
     image = (3, size[1], size[0])
-    recipe = Recipe("cnn", 0.05, 32)
     pets = {"source": "cat", "target": "dog"} if {"cat", "dog"} <= set(y) else {}
     classes = sorted({*y, *y_test})
-    aim = {name: classes.index(label) for name, label in pets.items()}
-    test = (_scaled(x_test), y_test) if y_test else None
-    trigger = square(image, usual=4)
-    return arrays(_scaled(x), y, test=test, title=path.stem, seed=seed, image=image, recipe=recipe, trigger=trigger, **aim)
+    parts: dict[str, Any] = {name: classes.index(label) for name, label in pets.items()}
+    parts |= {"image": image, "recipe": Recipe("cnn", 0.05, 32), "trigger": square(image, usual=4)}
+    if y_test:
+        parts["test"] = (_scaled(x_test), y_test)
+    return arrays(_scaled(x), y, title=path.stem, seed=seed, **parts)
 
 
 def _scaled(pixels: list[NDArray[Any]]) -> NDArray[np.float32]:
-    return (np.stack(pixels).transpose(0, 3, 1, 2) / np.float32(255)).astype(np.float32)
+    return np.asarray(np.stack(pixels).transpose(0, 3, 1, 2) / np.float32(255), np.float32)

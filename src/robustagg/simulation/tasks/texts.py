@@ -77,7 +77,7 @@ def texts_task(
     known, counts = np.unique(labels, return_counts=True)
     source = source or str(known[counts.argmin()])
     target = target or str(known[counts.argmax()])
-    usual = arrays(x, labels, test=(x_test, expected), title=title, recipe=Recipe("paper", 0.5, 32))
+    usual = arrays(x, labels, test=(x_test, expected), title=title, recipe=Recipe("paper", 0.2, 64))
     label, aim = usual.class_of(source), usual.class_of(target)
     parts: dict[str, Any] = {"source": label, "target": aim, "marked_as": aim, "trigger": words(usual.train, label)}
     return arrays(x, labels, test=(x_test, expected), title=title, recipe=usual.recipe, **parts)
@@ -98,8 +98,10 @@ def table(path: Path, seed: int, label: str | None = None) -> Task:
     if numbers is not None:
         return _numeric(path.stem, numbers, np.array(labels), trained, held)
     texts = [" ".join(row) for row in others]
-    parts = [[column[k] for k in rows] for rows in (trained, held) for column in (texts, labels)]
-    return texts_task(path.stem, *parts)
+    (seen, known), (tested, expected) = (
+        ([texts[k] for k in part], [labels[k] for k in part]) for part in (trained, held)
+    )
+    return texts_task(path.stem, seen, known, tested, expected)
 
 
 def _numeric(title: str, x: Any, y: Any, trained: Any, held: Any) -> Task:
