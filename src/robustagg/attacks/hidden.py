@@ -177,4 +177,4 @@ def poisoned_fl(honest: Any, f: int, *, previous: Any = None, strength: float = 
     x = honest_rows(honest, f)
     length = float(np.linalg.norm(x.mean(axis=0) if previous is None else np.asarray(previous, np.float64)))
     signs = np.random.default_rng(seed).choice([-1.0, 1.0], x.shape[1])
-    return sent(strength * length / np.sqrt(x.shape[1]) * signs, honest, f)
+    return sent(strength * length / np.sqrt(max(x.shape[1], 1)) * signs, honest, f)

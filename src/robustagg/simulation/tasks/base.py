@@ -140,10 +140,10 @@ def arrays(
 
 
 def _checked(x: Any, y: Any) -> tuple[NDArray[np.float32], NDArray[Any]]:
-    labels = np.asarray(y)
-    samples = np.asarray(x, np.float32).reshape(len(labels), -1) if len(labels) else np.zeros((0, 0), np.float32)
-    if labels.ndim != 1 or len(np.asarray(x)) != len(labels) or not len(labels):
-        raise errors.samples_and_labels(np.shape(x), np.shape(y))
+    samples, labels = np.asarray(x, np.float32), np.asarray(y)
+    if labels.ndim != 1 or samples.shape[:1] != labels.shape or not len(labels):
+        raise errors.samples_and_labels(samples.shape, labels.shape)
+    samples = samples.reshape(len(labels), -1)
     if not np.isfinite(samples).all():
         raise errors.samples_not_finite(int((~np.isfinite(samples).all(axis=1)).argmax()))
     return samples, labels
