@@ -22,6 +22,7 @@ ORDER = (
     ("rules",),
     ("files", "attacks", "truth"),
     ("simulation", "testing", "intake"),
+    ("studies",),
     ("cli",),
     ("integrations",),
 )

@@ -491,6 +491,22 @@ def no_images(path: object, suffixes: Iterable[str]) -> ValueError:
     return ValueError(f"{path} holds no images ({', '.join(suffixes)}) in a folder or archive per class")
 
 
+def bad_study(source: object, fault: str) -> ValueError:
+    return ValueError(f"{source}: {fault}")
+
+
+def study_exists(path: object) -> FileExistsError:
+    return FileExistsError(f"{path} holds results already: go on with --resume (resume=True), or name another folder")
+
+
+def no_study(folder: object) -> ValueError:
+    return ValueError(f"there are no results of a study in {folder}")
+
+
+def nothing_to_compare(folder: object) -> ValueError:
+    return ValueError(f"no training of the study in {folder} has succeeded yet: there is nothing to compare")
+
+
 def no_image_task(model: str, task: str) -> ValueError:
     return ValueError(f"the model {model!r} learns images, and the samples of {task!r} are none")
 

@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("sklearn")
 
 from robustagg.simulation import CHOICES, RULES, RoundRecord, RuleRun, Settings, Simulation, picture, simulate
-from robustagg.simulation.pictures import _styles as styles
+from robustagg.simulation.pictures import styles
 from robustagg.simulation.results import CLEAN
 from robustagg.simulation.settings import USUAL
 
