@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -56,28 +56,31 @@ def show(store: Store, out: str | Path | None = None, curves: int = CURVES) -> l
 
 # --- heat maps ------------------------------------------------------------------------------------------------------
 
-QUANTITIES: dict[str, tuple[str, str, Callable[[Figures], float | None]]] = {
-    "accuracy": ("Test accuracy [%]", "YlGnBu_r", lambda figures: figures.accuracy),
-    "success": ("Attack success [%]", "YlOrRd", lambda figures: figures.success),
+Value: TypeAlias = Callable[[Figures], float | None]
+
+QUANTITIES: dict[str, tuple[str, str, Value]] = {
+    "accuracy": ("Test accuracy [%], dark is bad", "YlGnBu_r", lambda figures: figures.accuracy),
+    "success": ("Attack success [%], dark is bad", "YlOrRd", lambda figures: figures.success),
 }
 
 
 def heat_map(found: Sequence[Situation], quantity: str, path: Path) -> Path:
     """A rule a row, an attack a column, a panel for each skew of the data."""
     title, colours, value = QUANTITIES[quantity]
-    panels, columns, rules = _arranged(found)
-    values = {skew: _grid(cells, columns, rules, value) for skew, cells in panels.items()}
-    told = np.isfinite(np.stack(list(values.values()))).any(axis=(0, 1))  # not all attacks have a target
-    columns = [column for column, shown in zip(columns, told, strict=True) if shown]
-    values = {skew: grid[:, told] for skew, grid in values.items()}
-    size = (2.6 + len(panels) * (0.5 + 0.62 * len(columns)), 1.9 + 0.34 * len(rules) + 0.07 * max(map(len, columns)))
+    panels = [(skew, _told(cells, value)) for skew, cells in _arranged(found).items()]
+    panels = [(skew, cells) for skew, cells in panels if cells]
+    rules = list(dict.fromkeys(rule for cell in found for rule in cell.figures))
+    widths = [len(cells) for _, cells in panels]
+    longest = max(len(column) for _, cells in panels for column in cells)
+    size = (2.8 + 0.5 * len(panels) + 0.62 * sum(widths), 1.6 + 0.34 * len(rules) + 0.07 * longest)
     figure = _figure(size)
-    axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
+    axes = figure.subplots(1, len(panels), squeeze=False, sharey=True, width_ratios=widths)[0]
     figure.suptitle(title, fontsize=12, fontweight="bold", color=INK, x=0.01, ha="left")
-    for axis, (skew, grid) in zip(axes, values.items(), strict=True):
+    for axis, (skew, cells) in zip(axes, panels, strict=True):
+        grid = _grid(cells, rules, value)
         image = axis.imshow(grid * 100, cmap=colours, vmin=0, vmax=100, aspect="auto")
-        axis.set_title(skew, fontsize=10, color=INK, loc="left")
-        axis.set_xticks(range(len(columns)), columns, rotation=35, ha="right", rotation_mode="anchor", fontsize=8)
+        axis.set_title(skew, fontsize=9, color=INK, loc="left")
+        axis.set_xticks(range(len(cells)), list(cells), rotation=35, ha="right", rotation_mode="anchor", fontsize=8)
         axis.set_yticks(range(len(rules)), rules, fontsize=9)
         axis.tick_params(length=0, colors=INK)
         axis.spines[:].set_visible(False)
@@ -86,27 +89,34 @@ def heat_map(found: Sequence[Situation], quantity: str, path: Path) -> Path:
     return path
 
 
-def _arranged(found: Sequence[Situation]) -> tuple[dict[str, dict[str, list[Situation]]], list[str], list[str]]:
-    """Cells by skew and column, the columns and the rules, in the order in which they come."""
+def _arranged(found: Sequence[Situation]) -> dict[str, dict[str, list[Situation]]]:
+    """Cells by skew and column, in the order in which they come."""
     names = [name for name in varied([cell.settings for cell in found]) if name not in SKEW]
     if len({named(cell.settings, names) for cell in found}) > COLUMNS:
         names = [name for name in names if name in ("attack", "payload") or name.startswith("options.")]
     panels: dict[str, dict[str, list[Situation]]] = defaultdict(lambda: defaultdict(list))
-    for cell in found:
+    for cell in sorted(found, key=lambda cell: (cell.settings["split"], cell.settings["alpha"])):
         panels[_skew(cell.settings)][named(cell.settings, names)].append(cell)
-    columns = list(dict.fromkeys(column for panel in panels.values() for column in panel))
-    rules = list(dict.fromkeys(rule for cell in found for rule in cell.figures))
-    return dict(panels), columns, rules
+    return panels
 
 
-def _grid(cells: dict[str, list[Situation]], columns: Sequence[str], rules: Sequence[str], value: Any) -> Any:
-    grid = np.full((len(rules), len(columns)), np.nan)
-    for j, column in enumerate(columns):
+def _told(cells: dict[str, list[Situation]], value: Value) -> dict[str, list[Situation]]:
+    """The columns that have a value: not all attacks have a target."""
+    return {
+        column: own
+        for column, own in cells.items()
+        if any(value(figures) is not None for cell in own for figures in cell.figures.values())
+    }
+
+
+def _grid(cells: dict[str, list[Situation]], rules: Sequence[str], value: Value) -> Any:
+    """(rules, columns) means over the cells of a column; NaN where there are none."""
+    grid = np.full((len(rules), len(cells)), np.nan)
+    for j, own in enumerate(cells.values()):
         for i, rule in enumerate(rules):
-            known = [value(cell.figures[rule]) for cell in cells.get(column, ()) if rule in cell.figures]
-            known = [one for one in known if one is not None]
-            if known:
-                grid[i, j] = fmean(known)
+            known = [value(cell.figures[rule]) for cell in own if rule in cell.figures]
+            shown = [one for one in known if one is not None]
+            grid[i, j] = fmean(shown) if shown else np.nan
     return grid
 
 
@@ -122,7 +132,8 @@ def _write_values(axis: Any, grid: Any, image: Any) -> None:
 def _skew(settings: dict[str, Any]) -> str:
     if settings["split"] in ("iid", "by-class"):
         return str(settings["split"])
-    return f"{settings['split'].capitalize()}, alpha = {settings['alpha']:g}"
+    unbalanced = "unbalanced, " if settings["split"] == "unbalanced" else ""
+    return f"{unbalanced}alpha {settings['alpha']:g}"
 
 
 # --- curves ---------------------------------------------------------------------------------------------------------
@@ -187,8 +198,9 @@ def _draw_reputations(axes: Any, cell: Situation, own: Figures) -> None:
         axes.plot([], [], label=name, **look)
         low, high = part.min(axis=(0, 2)), part.max(axis=(0, 2))
         axes.fill_between(rounds, low, high, color=look["color"], alpha=0.12, lw=0)
-    _dress(axes, cell, f"Reputations of {own.rule}", "decayed score [0 to 1]")
-    axes.legend(loc="best", frameon=False, labelcolor=INK, fontsize=9)
+    _dress(axes, cell, f"Reputation of each client: {own.rule}", "decayed score [0 to 1]")
+    handles, labels = axes.get_legend_handles_labels()
+    axes.figure.legend(handles, labels, loc="outside lower right", ncols=3, frameon=False, labelcolor=INK, fontsize=9)
 
 
 def _dress(axes: Any, cell: Situation, title: str, unit: str) -> None:

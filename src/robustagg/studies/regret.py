@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 
 from robustagg import errors
 from robustagg.attacks import ATTACKS
+from robustagg.rules.table import line
 from robustagg.simulation.results import CLEAN
 from robustagg.simulation.settings import CARRIERS
 from robustagg.studies.store import Row, Store
@@ -114,11 +116,12 @@ def situations(store: Store) -> list[Situation]:
         by_rule: dict[str, list[Row]] = defaultdict(list)
         for row in own:
             by_rule[row.rule].append(row)
-        figures = {rule: Figures(rule, tuple(of_rule)) for rule, of_rule in by_rule.items()}
+        order = [*map(line, own[0].settings["rules"]), *by_rule]
+        figures = {rule: Figures(rule, tuple(by_rule[rule])) for rule in dict.fromkeys(order) if rule in by_rule}
         beside = clean.get(own[0].clean or "")
         label = named(own[0].settings, names)
         found.append(Situation(key, label, own[0].settings, figures, Figures(CLEAN, tuple(beside)) if beside else None))
-    return sorted(found, key=lambda situation: situation.label)
+    return sorted(found, key=lambda situation: _naturally(situation.label))
 
 
 def regrets(found: Sequence[Situation]) -> list[Regret]:
@@ -151,19 +154,31 @@ def varied(settings: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def named(settings: dict[str, Any], names: Sequence[str]) -> str:
-    """A cell by some of its settings; a payload only where the attack carries one."""
+    """A cell by some of its settings; those that change nothing are left out."""
     shown = []
     for name in names:
         value = _get(settings, name)
-        if value is None or (name == "payload" and not _carries(settings)):
+        if value is None or not _matters(name, settings):
             continue
         told = f"{value:g}" if isinstance(value, float) else str(value)
         shown.append(told if name in ("attack", "payload") else f"{name.removeprefix('options.')} {told}")
     return ", ".join(shown) or str(settings["attack"])
 
 
-def _carries(settings: dict[str, Any]) -> bool:
-    return settings["attack"] != "none" and ATTACKS[settings["attack"]].kind in CARRIERS
+def _naturally(label: str) -> list[tuple[float, str]]:
+    """Sorts numbers as numbers."""
+    parts = re.split(r"(\d+(?:\.\d+)?)", label)
+    return [(float(part), "") if k % 2 else (-1.0, part) for k, part in enumerate(parts)]
+
+
+def _matters(name: str, settings: dict[str, Any]) -> bool:
+    """Whether a setting changes anything: a payload where the attack carries one, effort where data are poisoned."""
+    attack = settings["attack"]
+    carries = attack != "none" and ATTACKS[attack].kind in CARRIERS
+    if name == "effort":
+        sent = settings["payload"] if carries else attack
+        return sent != "none" and ATTACKS[sent].kind == "data"
+    return carries or name != "payload"
 
 
 def _get(settings: dict[str, Any], name: str) -> Any:
