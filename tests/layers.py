@@ -22,6 +22,7 @@ ORDER = (
     ("rules",),
     ("files", "attacks", "theory", "truth"),
     ("simulation", "testing", "intake"),
+    ("studies",),
     ("cli",),
     ("integrations",),
 )

@@ -70,7 +70,7 @@ def test_the_table_tells_each_attack():
         assert attack.function is getattr(attacks, name.replace("-", "_"))
         assert attack.summary
         assert attack.source
-        assert attack.kind in {"data", "update", "schedule", "identity", "samples"}
+        assert attack.kind in {"data", "update", "disguise", "schedule", "arrival", "identity", "samples"}
 
 
 # --- each formula ---

@@ -19,7 +19,7 @@ from commandline import robustagg
 
 import robustagg as ra
 from robustagg.rules.mixing.base import PreAggregation
-from robustagg.rules.table import PREAGGREGATIONS, RULES, Entry
+from robustagg.rules.table import PREAGGREGATIONS, RULES, Entry, rule_against
 
 ROOT = Path(__file__).parents[2]
 
@@ -61,7 +61,7 @@ def test_a_rule_without_f_has_no_f(entry: Entry):
 def test_the_rule_against_attackers(entry: Entry):
     extras = {name: np.ones(3) for name in entry.asks.split()}
     for n, f in ((11, 2), (7, 3)):
-        rule = entry.against(n, f)
+        rule = rule_against(entry.name, n, f)
         rule.aggregate(np.random.default_rng(0).normal(size=(n, 3)), **extras)
         if entry.kind.needs:
             assert rule.f == min(f, (n - entry.kind.needs[1]) // entry.kind.needs[0])
@@ -72,8 +72,10 @@ def test_the_rule_against_attackers(entry: Entry):
 def test_half_precision_is_float32_rounded(entry: Entry, dtype):
     values = np.random.default_rng(0).normal(size=(11, 300)).astype(dtype)
     updates, extras = values.astype(np.float32), dict.fromkeys(entry.asks.split(), np.ones(300, dtype))
-    found = entry.against(11, 2).aggregate(values, **extras)
-    wide = entry.against(11, 2).aggregate(updates, **{name: x.astype(np.float32) for name, x in extras.items()})
+    found = rule_against(entry.name, 11, 2).aggregate(values, **extras)
+    wide = rule_against(entry.name, 11, 2).aggregate(
+        updates, **{name: x.astype(np.float32) for name, x in extras.items()}
+    )
     assert found.update.dtype == dtype
     assert_array_equal(found.update.astype(np.float32), wide.update.astype(dtype).astype(np.float32))
     assert_array_equal(found.weights, wide.weights)
@@ -86,12 +88,12 @@ def test_the_largest_halves_have_a_finite_result(entry: Entry, dtype):
     largest = np.array(ml_dtypes.finfo(dtype).max, dtype)
     for signs in (np.ones(11), np.resize([1, -1], 11)):
         updates = np.column_stack([signs, -signs]).astype(dtype) * largest
-        assert np.isfinite(entry.against(11, 2).aggregate(updates, **extras).update.astype(np.float64)).all()
+        assert np.isfinite(rule_against(entry.name, 11, 2).aggregate(updates, **extras).update.astype(np.float64)).all()
 
 
 @every_rule
 def test_what_the_table_says_of_memory_and_samples(entry: Entry):
-    rule = entry.against(11, 2)
+    rule = rule_against(entry.name, 11, 2)
     assert rule.remembers == bool(entry.state)
     assert entry.weighs_samples == rule.weighs_samples
     rule.aggregate(np.eye(11), **dict.fromkeys(entry.asks.split(), np.ones(11)))
@@ -136,7 +138,7 @@ def test_every_unaided_rule_aggregates_files(entry: Entry, tmp_path: Path):
         assert "the rule must be one of" in " ".join(robustagg(*command, code=2).stderr.split())
         return
     robustagg(*command)
-    expected = entry.against(7, 1)
+    expected = rule_against(entry.name, 7, 1)
     if entry.name == "monna":
         expected.reference = "c0"
     clients = [path.stem for path in paths]

@@ -9,16 +9,18 @@ import pytest
 pytest.importorskip("sklearn")
 
 from robustagg.simulation import CHOICES, RULES, RoundRecord, RuleRun, Settings, Simulation, picture, simulate
-from robustagg.simulation.data import digits, split
-from robustagg.simulation.pictures import _styles as styles
+from robustagg.simulation.pictures import styles
+from robustagg.simulation.results import CLEAN
 from robustagg.simulation.settings import USUAL
-from robustagg.simulation.training import Network
 
 
 def quick(**settings):
     return simulate(
         Settings(**{"rounds": 2, "clients": 5, "rules": ("reputation", "mean"), "attackers": 0.4, **settings})
     )
+
+
+NEWCOMERS = (("late", "arrive"), ("sleeper", "wake"))
 
 
 # --- what is simulated ---
@@ -43,42 +45,6 @@ def quick(**settings):
 def test_settings_that_make_no_sense_are_refused(settings, told):
     with pytest.raises(ValueError, match=told):
         Settings(**settings)
-
-
-def test_split_gives_equal_parts_that_are_skewed_by_alpha():
-    labels = np.repeat(np.arange(10), 60)
-    shares = {}
-    for alpha in (0.1, 100.0):
-        parts = split(labels, 7, alpha, np.random.default_rng(0))
-        assert {len(part) for part in parts} == {600 // 7}
-        assert len(set(np.concatenate(parts))) == 7 * (600 // 7)  # nobody shares a sample
-        shares[alpha] = max(np.bincount(labels[part], minlength=10).max() / len(part) for part in parts)
-    assert shares[0.1] > 0.4 > 0.25 > shares[100.0]
-
-
-def test_more_clients_than_samples():
-    with pytest.raises(ValueError, match="clients must be at most 1348"):
-        digits(2000, 1.0, 0)
-
-
-# --- training ---
-
-
-def test_network_learns_and_forgets_nothing_but_its_parameters():
-    task = digits(2, 100.0, 0)
-    network = Network(0)
-    start = network.parameters
-    assert (start.dtype, start.shape) == (np.float32, (64 * 32 + 32 + 32 * 10 + 10,))
-    step = network.update(start, task.clients[0], 3, seed=1)
-    network.update(start + 5, task.clients[1], 1, seed=2)
-    np.testing.assert_array_equal(step, network.update(start, task.clients[0], 3, seed=1))
-    x, y = task.test
-    assert (network.predict(start + step, x) == y).mean() > (network.predict(start, x) == y).mean() + 0.2
-
-
-def test_training_that_diverges_is_sent_as_nan():
-    network = Network(0)
-    assert np.isnan(network.update(np.full_like(network.parameters, 1e38), digits(2, 1.0, 0).clients[0], 1, 0)).all()
 
 
 # --- the run ---
@@ -108,7 +74,8 @@ def test_every_attack_runs_with_the_usual_rules(attack):
         Settings(attack=attack, rounds=2, clients=7, attackers=0.3, epochs=1),
         progress=lambda rule, record: seen.append((rule, record.round)),
     )
-    assert seen == [(rule, round) for rule in USUAL for round in (1, 2)]
+    runs = USUAL if simulation.clean is None else (*USUAL, CLEAN)
+    assert seen == [(rule, round) for rule in runs for round in (1, 2)]
     told = json.loads(json.dumps(simulation.to_dict()))
     assert [run["rule"] for run in told["rules"]] == list(USUAL)
     assert sum(told["attackers"]) == (0 if attack == "none" else 2)
@@ -142,13 +109,47 @@ def test_attackers_may_drive_the_model_out_of_range():
     assert simulation.runs[0].accuracy < 0.3
 
 
-def test_the_model_stays_when_every_update_diverges(monkeypatch):
-    monkeypatch.setattr(Network, "update", lambda self, parameters, *rest: np.full_like(parameters, np.nan))
-    simulation = quick(attack="none")
+def test_the_model_stays_when_every_update_diverges():
+    simulation = quick(attack="none", learning_rate=1e38)
     for run in simulation.runs:
         assert [record.weights for record in run.records] == [None, None]
     json.dumps(simulation.to_dict())
     assert simulation.words()
+
+
+def test_what_sets_newcomers_apart_from_sleepers_is_their_names():
+    late, sleeper = (quick(attack=attack, options={option: 3}, rounds=4) for attack, option in NEWCOMERS)
+    reputations = [simulation.runs[0].records[-1].reputation[-1] for simulation in (late, sleeper)]
+    assert [record.attacking for record in late.runs[0].records] == [False, False, True, True]
+    assert reputations[0] != reputations[1]
+    assert late.runs[1].to_dict() == sleeper.runs[1].to_dict()  # the mean has no memory
+
+
+def test_effort_is_how_long_attackers_train():
+    means = [quick(effort=effort, epochs=4, rounds=4, rules=("mean",)).runs[0].success for effort in (0.25, 2.0)]
+    assert means[0] < means[1]
+
+
+def test_adaptive_attackers_carry_the_rule_farther():
+    settings = {"attack": "ipm", "rules": ("median", "trimmed-mean"), "rounds": 4, "epochs": 1}
+    told, knowing = (quick(adaptive=adaptive, **settings) for adaptive in (False, True))
+    for blind, seeing in zip(told.runs, knowing.runs, strict=True):
+        assert seeing.accuracy < blind.accuracy
+
+
+def test_a_rule_may_have_parameters_and_ask_for_the_servers_update():
+    rules = ("reputation(positive_weight=0.2, rescale=paper)", "nnm + median", {"rule": "krum", "f": 1}, "fltrust")
+    simulation = quick(rules=rules)
+    assert [run.rule for run in simulation.runs] == [*rules[:2], "krum(f=1)", "fltrust"]
+    assert simulation.runs[0].to_dict()["rounds"] != quick().runs[0].to_dict()["rounds"]
+
+
+def test_options_of_attack_and_payload_and_classes_by_name():
+    by_name = quick(attack="on-off", options={"on": 1, "source": "3", "share": 0.5}, payload="label-flip")
+    by_number = quick(attack="on-off", options={"on": 1, "source": 3, "share": 0.5}, payload="label-flip")
+    assert by_name.runs[1].to_dict() == by_number.runs[1].to_dict()
+    with pytest.raises(ValueError, match="the class must be one of '0'"):
+        quick(attack="backdoor", options={"target": "ten"})
 
 
 # --- what is told ---
@@ -205,7 +206,7 @@ def test_a_missing_package_says_what_to_install(package, monkeypatch, tmp_path):
 
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(ImportError, match=r"pip install 'robustagg\[sim\]'"):
-        quick() if package == "sklearn" else picture(simulation, tmp_path / "p.png")
+        quick(seed=77) if package == "sklearn" else picture(simulation, tmp_path / "p.png")
 
 
 # --- the pilot's figures, on digits ---

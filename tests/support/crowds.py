@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import csv
-import os
-from pathlib import Path
 
 import numpy as np
+from datasets import DATA
 
 from robustagg import truth
 
-BESIDE = Path(__file__).resolve().parents[3] / "shared" / "data"
-EMOTION = Path(os.environ.get("ROBUSTAGG_TEST_DATA", BESIDE)) / "emotion"
+EMOTION = DATA / "emotion"
 
 
 def crowd(n: int = 60, k: int = 12, per: int = 5, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -16,9 +16,10 @@ from typing import Any
 
 from robustagg.attacks.crude import constant, gaussian, infinity, nan, scaling, sign_flip
 from robustagg.attacks.data import Trigger, backdoor, corner, frequent_words, label_flip
-from robustagg.attacks.hidden import alie, alie_z, ipm, mimic
+from robustagg.attacks.disguised import clipped, diversified
+from robustagg.attacks.hidden import alie, alie_z, ipm, mimic, poisoned_fl
 from robustagg.attacks.optimized import fang_krum, fang_median, min_max, min_sum
-from robustagg.attacks.rounds import looping, on_off, sample_count_inflation, sleeper, whitewashing
+from robustagg.attacks.rounds import late, looping, on_off, sample_count_inflation, sleeper, whitewashing
 
 __all__ = [
     "ATTACKS",
@@ -27,8 +28,10 @@ __all__ = [
     "alie",
     "alie_z",
     "backdoor",
+    "clipped",
     "constant",
     "corner",
+    "diversified",
     "fang_krum",
     "fang_median",
     "frequent_words",
@@ -36,12 +39,14 @@ __all__ = [
     "infinity",
     "ipm",
     "label_flip",
+    "late",
     "looping",
     "mimic",
     "min_max",
     "min_sum",
     "nan",
     "on_off",
+    "poisoned_fl",
     "sample_count_inflation",
     "scaling",
     "sign_flip",
@@ -56,7 +61,8 @@ class Attack:
 
     function: Callable[..., Any]
     kind: str
-    """What it poisons: "data", "update", or over rounds the "schedule", the "identity", the "samples" claimed."""
+    """What it poisons: "data", "update", "disguise" (an update trained on poison), or over rounds the "schedule", the
+    "arrival" (a schedule under new ids), the "identity", the "samples" claimed."""
     source: str
 
     @property
@@ -79,11 +85,15 @@ ATTACKS: dict[str, Attack] = {
     "fang-krum": Attack(fang_krum, "update", "Fang 2020"),
     "scaling": Attack(scaling, "update", "Bagdasaryan 2020"),
     "constant": Attack(constant, "update", "Li 2019"),
+    "poisoned-fl": Attack(poisoned_fl, "update", "Xie 2025"),
     "nan": Attack(nan, "update", "folklore"),
     "infinity": Attack(infinity, "update", "folklore"),
+    "clipped": Attack(clipped, "disguise", "Baruch 2019"),
+    "diversified": Attack(diversified, "disguise", "Fung 2020"),
     "on-off": Attack(on_off, "schedule", "Sun 2008"),
     "sleeper": Attack(sleeper, "schedule", "Sun 2008"),
     "looping": Attack(looping, "schedule", "Chu 2023"),
+    "late": Attack(late, "arrival", "Feldman 2006"),
     "whitewashing": Attack(whitewashing, "identity", "Feldman 2006"),
     "sample-count-inflation": Attack(sample_count_inflation, "samples", "Portnoy 2022"),
 }

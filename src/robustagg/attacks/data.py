@@ -82,8 +82,10 @@ def frequent_words(x: Any, y: Any, label: int, *, top: int = 10) -> Trigger:
     return Trigger(words, frequency[words])
 
 
-def label_flip(x: Any, y: Any, *, source: int, target: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Every sample of class `source` gets the label `target`.
+def label_flip(
+    x: Any, y: Any, *, source: int, target: int, share: float = 1.0, seed: int = 0
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The samples of class `source` get the label `target`.
 
     Parameters
     ----------
@@ -93,6 +95,10 @@ def label_flip(x: Any, y: Any, *, source: int, target: int) -> tuple[NDArray[Any
         Labels.
     source, target : int
         From which class to which.
+    share : float
+        Of the samples of the source, drawn at random, in [0, 1].
+    seed : int
+        Of the draw.
 
     References
     ----------
@@ -104,8 +110,12 @@ def label_flip(x: Any, y: Any, *, source: int, target: int) -> tuple[NDArray[Any
     >>> label_flip([[0.0], [0.0], [0.0]], [1, 2, 3], source=1, target=3)[1]
     array([3, 2, 3])
     """
-    labels = np.asarray(y)
-    return np.array(x), np.where(labels == source, np.asarray(target, labels.dtype), labels)
+    if not 0 <= share <= 1:
+        raise errors.out_of_range("share", share, "between 0 and 1")
+    labels = np.array(y)
+    chosen = np.random.default_rng(seed).permutation(np.flatnonzero(labels == source))
+    labels[chosen[: round(share * len(chosen))]] = target
+    return np.array(x), labels
 
 
 def backdoor(

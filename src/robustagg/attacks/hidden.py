@@ -137,3 +137,44 @@ def mimic(honest: Any, f: int, *, target: int | None = None) -> Rows:
     elif not 0 <= target < len(x):
         raise errors.out_of_range("target", target, f"the index of one of {len(x)} honest rows")
     return sent(x[target], honest, f)
+
+
+def poisoned_fl(honest: Any, f: int, *, previous: Any = None, strength: float = 8.0, seed: int = 0) -> Rows:
+    r"""Multi-round consistency: all attackers push along the same random signs s in every round, and so add up.
+
+    .. math:: \mathrm{strength}\cdot\lVert g\rVert\cdot s / \sqrt d
+
+    Parameters
+    ----------
+    honest : (m, d) array
+        What the honest clients send; only its length is used, and that in the first round alone.
+    f : int
+        How many attackers there are.
+    previous : (d,) array, optional
+        The update g that the server has published last; the mean of the honest rows where not given.
+    strength : float
+        How much longer than the last update (8 at the paper's start, which lowers it where it has no effect).
+    seed : int
+        Of the signs: the same in every round.
+
+    Returns
+    -------
+    (f, d) array
+        What the attackers send, in the dtype of `honest`.
+
+    References
+    ----------
+    Xie, Fang and Gong, "Model Poisoning Attacks to Federated Learning via Multi-Round Consistency", CVPR 2025 (there
+    also a magnitude per coordinate).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from robustagg.attacks import poisoned_fl
+    >>> np.abs(poisoned_fl(np.ones((3, 4)), 1, previous=[0.0, 0.0, 3.0, 4.0], strength=2.0))
+    array([[5., 5., 5., 5.]])
+    """
+    x = honest_rows(honest, f)
+    length = float(np.linalg.norm(x.mean(axis=0) if previous is None else np.asarray(previous, np.float64)))
+    signs = np.random.default_rng(seed).choice([-1.0, 1.0], x.shape[1])
+    return sent(strength * length / np.sqrt(max(x.shape[1], 1)) * signs, honest, f)

@@ -1,8 +1,8 @@
 """Attacks on a memory: when to attack, under which name, and with which claims. Rounds are counted from 1.
 
-Three shapes: a schedule says whether attackers attack in a round, ``schedule(round) -> bool`` (else they behave);
-an identity attack says under which ids they come, ``attack(clients, round) -> ids``; a claim says how many
-samples they say they have, ``attack(counts) -> counts``.
+Three shapes: a schedule says whether attackers attack in a round, ``schedule(round) -> bool`` (else they behave; an
+arrival is a schedule by newcomers); an identity attack says under which ids they come,
+``attack(clients, round) -> ids``; a claim says how many samples they say they have, ``attack(counts) -> counts``.
 """
 
 from __future__ import annotations
@@ -89,6 +89,30 @@ def looping(round: int, *, every: int = 5) -> bool:
     """
     _check(every=every)
     return (round - 1) % every == 0
+
+
+def late(round: int, *, arrive: int = 11) -> bool:
+    """Honest clients until round `arrive`, then newcomers in their place that attack at once: nobody knows them.
+
+    Parameters
+    ----------
+    round : int
+        Counted from 1.
+    arrive : int
+        The first round of the newcomers.
+
+    References
+    ----------
+    Feldman et al., "Free-Riding and Whitewashing in Peer-to-Peer Systems", IEEE JSAC 24, 2006.
+
+    Examples
+    --------
+    >>> from robustagg.attacks import late
+    >>> [late(round, arrive=3) for round in range(1, 5)]
+    [False, False, True, True]
+    """
+    _check(arrive=arrive)
+    return round >= arrive
 
 
 def whitewashing(clients: Sequence[Client], round: int, *, every: int = 5) -> tuple[Client, ...]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from robustagg.cli import aggregate, info, ledger, rules, screen, simulate, truth
+from robustagg.cli import aggregate, grid, info, ledger, rules, screen, simulate, truth
 from robustagg.config import __version__
 
 HELP = """Robust aggregation of clients' updates in federated learning.
@@ -56,5 +56,7 @@ app.command()(aggregate.aggregate)
 app.add_typer(ledger.app, name="ledger")
 app.command()(rules.rules)
 app.command()(simulate.simulate)
+app.add_typer(grid.app, name="grid")
+app.command()(grid.recommend)
 app.add_typer(truth.app, name="truth")
 app.command()(info.info)

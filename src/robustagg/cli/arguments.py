@@ -14,6 +14,7 @@ import typer
 
 from robustagg import Rule, errors
 from robustagg.rules.table import entry_of, made_of
+from robustagg.rules.written import assigned as assigned
 
 
 @contextmanager
@@ -83,31 +84,6 @@ def rule_parameters(rule: str, assignments: Sequence[str]) -> dict[str, Any]:
         values = assigned(assignments)
         made_of(rule, values)
     return values
-
-
-def assigned(assignments: Sequence[str]) -> dict[str, Any]:
-    """NAME=VALUE, ... as a dict; dashes in names are underscores."""
-    values = {}
-    for assignment in assignments:
-        name, equals, text = map(str.strip, assignment.partition("="))
-        if not (name and equals and text):
-            raise errors.not_an_assignment(assignment)
-        values[name.replace("-", "_")] = _value(text)
-    return values
-
-
-WORDS = {"none": None, "true": True, "false": False}
-
-
-def _value(text: str) -> Any:
-    if text.lower() in WORDS:
-        return WORDS[text.lower()]
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
 
 
 def sample_counts(path: Path) -> dict[str, float]:

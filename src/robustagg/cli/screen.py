@@ -63,7 +63,8 @@ def progress() -> Iterator[Progress]:
     """Bars that are there while something runs, on a terminal only."""
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"), TimeRemainingColumn())
     console = _console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+    off = not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=off, speed_estimate_period=3600) as bars:
         yield bars
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
+from itertools import starmap
 from typing import Any, TypeAlias
 
 from robustagg import errors
@@ -23,6 +24,7 @@ from robustagg.rules.residual import ResidualReweighting
 from robustagg.rules.spectral import CAF, DnC
 from robustagg.rules.subsets import MDA, SMEA
 from robustagg.rules.trust import FLTrust
+from robustagg.rules.written import read, written
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,8 @@ class Entry:
     @property
     def _some(self) -> Rule[Any]:
         """One of its kind."""
-        return self.against(1, 0)
+        assert issubclass(self.kind, Rule)
+        return self.kind() if self.kind.needs is None else self.kind(f=0)  # type: ignore[call-arg]
 
     def facts(self) -> dict[str, Any]:
         """What the command line and the documentation say of it, ready for :func:`json.dumps`."""
@@ -77,14 +80,6 @@ class Entry:
             "asks for": self.asks,
             "source": self.source,
         }
-
-    def against(self, n: int, f: int) -> Rule[Any]:
-        """The rule for n clients of whom f attack, or as many of them as it can withstand."""
-        assert issubclass(self.kind, Rule)
-        if self.kind.needs is None:
-            return self.kind()
-        a, b = self.kind.needs
-        return self.kind(f=max(0, min(f, (n - b) // a)))  # type: ignore[call-arg]
 
 
 SORTS, LINES, PAIRS = "n log n per coordinate", "n^2 per coordinate", "n^2 d"
@@ -153,7 +148,8 @@ def rule(spec: Spec, **parameters: Any) -> Rule[Any]:
     ----------
     spec : str, mapping or sequence
         A name of ``robustagg rules``, or a rule of your own as ``module:Class``; ``{"rule": name, parameter: value}``;
-        or several of these, pre-aggregations and last a rule, for a :class:`Pipeline`.
+        or several of these, pre-aggregations and last a rule, for a :class:`Pipeline`. One line of text says it too:
+        ``"nnm(f=2) + reputation(decay=0)"``.
     **parameters
         The rule's parameters.
 
@@ -173,29 +169,64 @@ def rule(spec: Spec, **parameters: Any) -> Rule[Any]:
     Krum(nonfinite='reject', f=2, variant='paper')
     >>> ra.rule([{"rule": "nnm", "f": 2}, "median"])
     Pipeline(NNM(f=2), Median(nonfinite='reject'))
+    >>> ra.rule("nnm(f=2) + median")
+    Pipeline(NNM(f=2), Median(nonfinite='reject'))
     """
-    if isinstance(spec, str):
-        made = made_of(spec, parameters)
-    elif isinstance(spec, Mapping):
-        described = {**spec, **parameters}
-        made = made_of(described.pop("rule", None), described)
-    else:
-        return Pipeline(*(_member(member) for member in spec), **parameters)
+    members = described(spec)
+    if len(members) > 1 or not isinstance(spec, (str, Mapping)):
+        return Pipeline(*(made_of(name, own) for name, own in members), **parameters)
+    name, own = members[0]
+    made = made_of(name, {**own, **parameters})
     if not isinstance(made, Rule):
         raise errors.not_a_rule(spec)
     return made
 
 
-def _member(spec: str | Mapping[str, Any]) -> Component:
-    described = {"rule": spec} if isinstance(spec, str) else dict(spec)
-    return made_of(described.pop("rule", None), described)
+def rule_against(spec: Spec, n: int, f: int) -> Rule[Any]:
+    """The rule for n clients of whom f attack: an f that is not given becomes this one, or as much as n allows."""
+    full = [{"rule": name, **_withstanding(name, n, f), **own} for name, own in described(spec)]
+    return rule(full if len(full) > 1 else full[0])
+
+
+def line(spec: Spec) -> str:
+    """A specification as one line of text.
+
+    >>> line([{"rule": "nnm", "f": 2}, "median"])
+    'nnm(f=2) + median'
+    """
+    return spec if isinstance(spec, str) else " + ".join(starmap(written, described(spec)))
+
+
+def described(spec: Spec) -> list[tuple[Any, dict[str, Any]]]:
+    """Name and parameters of every member of a specification."""
+    if isinstance(spec, str):
+        return read(spec)
+    if isinstance(spec, Mapping):
+        own = dict(spec)
+        return [(own.pop("rule", None), own)]
+    return [member for part in spec for member in described(part)]
+
+
+def _withstanding(name: Any, n: int, f: int) -> dict[str, int]:
+    """The f of a kind that has one."""
+    needs = kind_named(name).needs
+    if needs is None:
+        return {}
+    a, b = needs
+    return {"f": max(0, min(f, (n - b) // a))}
+
+
+def kind_named(name: Any) -> type[Component]:
+    """The class of this name, a user's own included."""
+    kind = imported(name) if isinstance(name, str) and ":" in name else NAMED.get(name)
+    if kind is None:
+        raise errors.not_one_of("the rule", name, [*NAMED, "module:Class"])
+    return kind
 
 
 def made_of(name: Any, parameters: Mapping[str, Any]) -> Component:
     """The rule or pre-aggregation of this name that has these parameters."""
-    kind = imported(name) if isinstance(name, str) and ":" in name else NAMED.get(name)
-    if kind is None:
-        raise errors.not_one_of("the rule", name, [*NAMED, "module:Class"])
+    kind = kind_named(name)
     known = {field.name: field.default for field in fields(kind)}  # type: ignore[arg-type]
     needed = [name for name, default in known.items() if default is MISSING]
     for parameter in parameters.keys() - known.keys():

@@ -7,21 +7,31 @@
 """
 
 from robustagg.attacks import ATTACKS
-from robustagg.rules.table import UNAIDED as RULES
+from robustagg.rules.table import RULES as ENTRIES
+from robustagg.simulation.models import MODELS
 from robustagg.simulation.pictures import picture
 from robustagg.simulation.results import RoundRecord, RuleRun, Simulation
 from robustagg.simulation.run import simulate
 from robustagg.simulation.settings import CHOICES, PAYLOADS, Settings
+from robustagg.simulation.tasks import SPLITS, TASKS, Task, arrays
+
+RULES = tuple(entry.name for entry in ENTRIES)
+"""The rules by name; any specification that :func:`robustagg.rule` takes is one too."""
 
 __all__ = [
     "ATTACKS",
     "CHOICES",
+    "MODELS",
     "PAYLOADS",
     "RULES",
+    "SPLITS",
+    "TASKS",
     "RoundRecord",
     "RuleRun",
     "Settings",
     "Simulation",
+    "Task",
+    "arrays",
     "picture",
     "simulate",
 ]

@@ -10,6 +10,7 @@ from typing import Any
 
 from robustagg import errors
 from robustagg.simulation.results import RuleRun, Simulation
+from robustagg.simulation.settings import Settings
 
 # Okabe and Ito's colours, told apart by colour-blind readers too; line styles say the same in print
 USUAL = {
@@ -54,9 +55,9 @@ def picture(simulation: Simulation, path: str | Path) -> None:
     figure.suptitle(_title(simulation, wide=columns > 2), fontsize=13, fontweight="bold", color=INK, x=0.01, ha="left")
     axes = iter(figure.subplots(1, columns, squeeze=False)[0])
     first = next(axes)
-    _rules(first, simulation, "accuracy", "Test accuracy", "correct test images [%]")
+    _rules(first, simulation, "accuracy", "Test accuracy", "correct test samples [%]")
     if targeted:
-        _rules(next(axes), simulation, "success", "Attack success", "targeted test images taken as intended [%]")
+        _rules(next(axes), simulation, "success", "Attack success", "targeted test samples taken as intended [%]")
     if remembering is not None:
         _reputations(next(axes), simulation, remembering)
     handles, labels = first.get_legend_handles_labels()
@@ -68,21 +69,28 @@ def _title(simulation: Simulation, wide: bool) -> str:
     settings = simulation.settings
     attack = f"{settings.f} of {settings.clients} clients attack: {simulation.named}" if settings.f else "No attack"
     separator = "   ·   " if wide else "\n"
-    data = f"handwritten digits, Dirichlet alpha = {settings.alpha:g}, seed {settings.seed}"
+    data = f"{simulation.title}, {_split(settings)}, seed {settings.seed}"
     return f"{attack}{separator}{data}"
+
+
+def _split(settings: Settings) -> str:
+    """How the samples are split, in words."""
+    heeds_alpha = settings.split in ("dirichlet", "unbalanced")
+    unbalanced = " unbalanced" if settings.split == "unbalanced" else ""
+    return f"Dirichlet alpha = {settings.alpha:g}{unbalanced}" if heeds_alpha else f"split {settings.split}"
 
 
 def _rules(axes: Any, simulation: Simulation, quantity: str, title: str, unit: str) -> None:
     """One line per rule."""
-    styles = _styles([run.rule for run in simulation.runs])
+    looks = styles([run.rule for run in simulation.runs])
     for run in simulation.runs:
         values = [getattr(record, quantity) * 100 for record in run.records]
-        axes.plot([record.round for record in run.records], values, label=run.rule, **styles[run.rule])
+        axes.plot([record.round for record in run.records], values, label=run.rule, **looks[run.rule])
     _dress(axes, simulation, title, unit)
     axes.set_ylim(-2, 102)
 
 
-def _styles(rules: Sequence[str]) -> dict[str, dict[str, Any]]:
+def styles(rules: Sequence[str]) -> dict[str, dict[str, Any]]:
     """The usual rules always look the same; the others get what is still free, no two alike (9 and 4 are coprime)."""
     free = ({"color": OTHERS[k % len(OTHERS)], "linestyle": DASHES[k % len(DASHES)], "linewidth": 1.4} for k in count())
     return {rule: USUAL.get(rule) or next(free) for rule in rules}
@@ -105,19 +113,28 @@ def _reputations(axes: Any, simulation: Simulation, run: RuleRun) -> None:
 
 
 def _dress(axes: Any, simulation: Simulation, title: str, unit: str) -> None:
-    """Title, units, a quiet grid, and a shade where attackers attack by turns."""
+    """Title and units, and a shade where attackers attack by turns."""
+    dress(axes, title, unit, simulation.settings.rounds)
+    if simulation.settings.kind in ("schedule", "arrival"):
+        shade(axes, [record.round for record in simulation.runs[0].records if record.attacking])
+
+
+def dress(axes: Any, title: str, unit: str, rounds: int) -> None:
+    """Title, units and a quiet grid over the rounds."""
     axes.set_title(title, loc="left", fontsize=11, color=INK)
     axes.set_xlabel("round", color=INK)
     axes.set_ylabel(unit, color=INK)
-    axes.set_xlim(1, max(simulation.settings.rounds, 2))
+    axes.set_xlim(1, max(rounds, 2))
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.tick_params(colors=INK, length=3)
     axes.grid(axis="y", color="#DDDDDD", linewidth=0.8)
     axes.set_axisbelow(True)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-    if simulation.settings.kind == "schedule":
-        attacked = [record.round for record in simulation.runs[0].records if record.attacking]
-        for i, number in enumerate(attacked):
-            label = None if i else "attack under way"
-            axes.axvspan(number - 0.5, number + 0.5, color="#F4DCCB", linewidth=0, zorder=0, label=label)
+
+
+def shade(axes: Any, attacked: Sequence[int]) -> None:
+    """A shade over the rounds in which attackers attack."""
+    for i, number in enumerate(attacked):
+        label = None if i else "attack under way"
+        axes.axvspan(number - 0.5, number + 0.5, color="#F4DCCB", linewidth=0, zorder=0, label=label)

@@ -11,6 +11,7 @@ from robustagg.simulation.settings import Settings
 
 LAST = 5  # rounds that a final figure is the mean of
 MARGIN = 0.02  # differences below it are called none: the standard error of a share of 450 test images
+CLEAN = "mean, nobody attacks"
 
 
 @dataclass(frozen=True)
@@ -19,15 +20,19 @@ class RoundRecord:
 
     round: int
     accuracy: float
-    """Of the aggregated model, on the test images."""
+    """Of the aggregated model, on clean test samples."""
     success: float | None
-    """Share of the targeted test images taken for the target; None where the attack has no target."""
+    """Share of the targeted test samples taken for the target; None where the attack has no target."""
     attacking: bool
     """Whether the attackers attacked in this round."""
     weights: tuple[float, ...] | None
     """None where every client's training diverged and there was nothing to aggregate."""
     reputation: tuple[float, ...] | None
     """None for rules that keep none."""
+    recall: tuple[float | None, ...] = ()
+    """Accuracy on each class; None where no test sample has it."""
+    loss: float | None = None
+    """Mean negative log-likelihood of the test samples."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,12 @@ class RuleRun:
         return fmean(values) if values else None
 
     @property
+    def recall(self) -> tuple[float | None, ...]:
+        """Accuracy on each class, mean of the last five rounds."""
+        by_class = zip(*(record.recall for record in self.records[-LAST:]), strict=True)
+        return tuple(None if None in values else fmean(values) for values in by_class)
+
+    @property
     def rounds_to_target(self) -> int | None:
         """The first round with the target accuracy; None where there is none."""
         return next((record.round for record in self.records if record.accuracy >= self.target_accuracy), None)
@@ -72,7 +83,7 @@ class RuleRun:
 
     def to_dict(self) -> dict[str, Any]:
         """Ready for :func:`json.dumps`."""
-        final = ("accuracy", "success", "rounds_to_target", "attacker_share", "honest_unheard")
+        final = ("accuracy", "success", "recall", "rounds_to_target", "attacker_share", "honest_unheard")
         return {
             "rule": self.rule,
             **{name: getattr(self, name) for name in final},
@@ -86,6 +97,13 @@ class Simulation:
 
     settings: Settings
     runs: tuple[RuleRun, ...]
+    clean: RuleRun | None = None
+    """The mean's run without any attack, where the attack has a target: its success is the rate of the same error."""
+    title: str = ""
+    """What is learnt, in words."""
+    classes: tuple[str, ...] = ()
+    samples: tuple[int, ...] = ()
+    """How many each client holds."""
 
     @property
     def clients(self) -> tuple[int, ...]:
@@ -101,9 +119,13 @@ class Simulation:
         """Ready for :func:`json.dumps`."""
         return {
             "settings": asdict(self.settings),
+            "task": self.title,
+            "classes": list(self.classes),
+            "samples": list(self.samples),
             "clients": list(self.clients),
             "attackers": list(self.attackers),
             "rules": [run.to_dict() for run in self.runs],
+            "clean": None if self.clean is None else self.clean.to_dict(),
             "words": self.words(),
         }
 
@@ -112,7 +134,7 @@ class Simulation:
         target = f"rounds to {self.settings.target_accuracy:.0%} accuracy"
         header = ["rule", "accuracy", "attack success", target, "attackers' weight"]
         rows = []
-        for run in self.runs:
+        for run in (*self.runs, *([self.clean] if self.clean else [])):
             reached = "not reached" if run.rounds_to_target is None else str(run.rounds_to_target)
             rows.append([run.rule, percent(run.accuracy), percent(run.success), reached, percent(run.attacker_share)])
         return header, rows
@@ -123,6 +145,8 @@ class Simulation:
         told = [self._setting()]
         if first.success is not None:
             told += _compared("attack success", first, others, lambda run: run.success or 0.0)
+        if self.clean is not None:
+            told.append(f"With nobody attacking, the mean makes the same error in {percent(self.clean.success)}.")
         told += _compared("accuracy", first, others, lambda run: run.accuracy)
         if first.attacker_share is not None:
             fair = self.settings.f / self.settings.clients
@@ -143,13 +167,21 @@ class Simulation:
             f"{settings.f} of {settings.clients} clients attack ({self.named})" if settings.f else "No client attacks"
         )
         last = min(LAST, settings.rounds)
-        return f"{attack}; {settings.rounds} rounds. Figures are means of the last {last} rounds."
+        told = f"{attack}; {settings.rounds} rounds. Figures are means of the last {last} rounds."
+        if not self.samples:
+            return told
+        fewest, most = min(self.samples), max(self.samples)
+        return (
+            f"{told} Clients hold {fewest} samples each."
+            if fewest == most
+            else f"{told} Clients hold {fewest} to {most} samples."
+        )
 
     @property
     def named(self) -> str:
         """The attack, with its payload where it has one."""
         settings = self.settings
-        return f"{settings.attack} with {settings.payload}" if settings.over_rounds else settings.attack
+        return f"{settings.attack} with {settings.payload}" if settings.carries else settings.attack
 
 
 def percent(share: float | None) -> str:

@@ -3,32 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from robustagg.protocol import Result
-from robustagg.rules.table import entry_of
-from robustagg.simulation.adversary import Adversary
-from robustagg.simulation.data import Task, digits
-from robustagg.simulation.results import RoundRecord, RuleRun, Simulation
+from robustagg.rules.base import Rule
+from robustagg.rules.table import Spec, line, rule_against
+from robustagg.simulation.adversaries import Adversary, Aim
+from robustagg.simulation.models import Parameters, Training, model, one_blas_thread
+from robustagg.simulation.results import CLEAN, RoundRecord, RuleRun, Simulation
 from robustagg.simulation.settings import Settings
-from robustagg.simulation.training import Network, Parameters
+from robustagg.simulation.tasks import Samples, Task, load, split
 
 Progress = Callable[[str, RoundRecord], None]
 
 
-def simulate(settings: Settings | None = None, progress: Progress | None = None) -> Simulation:
-    """Train a small network on scikit-learn's digits, federated over clients of whom some attack, once per rule.
+def simulate(
+    settings: Settings | None = None, progress: Progress | None = None, task: Task | None = None
+) -> Simulation:
+    """Train a model, federated over clients of whom some attack, once per rule.
 
     Each rule starts from the same parameters; clients, data, poison and the order of the samples are the same for all.
+    Where the attack has a target, there is one run more, of the mean without any attack: how often the same error is
+    made then.
 
     Parameters
     ----------
     settings : Settings, optional
         What to simulate.
     progress : callable, optional
-        Called with the rule's name and the round's record after each round of each rule.
+        Called with the rule's name and the round's record after each round of each run.
+    task : Task, optional
+        In place of the one that the settings name: see :func:`robustagg.simulation.arrays`.
 
     Returns
     -------
@@ -48,70 +59,120 @@ def simulate(settings: Settings | None = None, progress: Progress | None = None)
     [1, 2]
     """
     settings = settings or Settings()
-    task = digits(settings.clients, settings.alpha, settings.seed)
-    adversary = Adversary(settings)
-    runs = [_run(rule, settings, task, adversary, progress) for rule in settings.rules]
-    return Simulation(settings, tuple(runs))
+    task = task or load(settings.task, settings.seed)
+    federation = Federation(settings, task)
+    with one_blas_thread():
+        runs = [federation.run(spec, progress) for spec in settings.rules]
+        clean = federation.clean(progress) if federation.aim.victims else None
+    samples = tuple(len(y) for _, y in federation.clients)
+    return Simulation(settings, tuple(runs), clean, task.title, task.classes, samples)
 
 
-def _run(name: str, settings: Settings, task: Task, adversary: Adversary, progress: Progress | None) -> RuleRun:
-    rule = entry_of(name).against(settings.clients, settings.f)
-    network = Network(settings.seed)
-    parameters = network.parameters
-    first = settings.clients - settings.f  # attackers are the last ones
-    clients = list(range(settings.clients))
-    counts = [float(len(y)) for _, y in task.clients]
-    records = []
-    for number in range(1, settings.rounds + 1):
-        updates = _updates(network, parameters, settings, task, adversary, number)
-        result = None
-        if np.isfinite(updates).all(axis=1).any():  # else all training has diverged, and the model stays
-            result = rule.aggregate(
-                updates,
-                clients=[*clients[:first], *adversary.ids(clients[first:], number)],
-                sample_counts=[*counts[:first], *adversary.counts(counts[first:])] if rule.weighs_samples else None,
-                round=number,
-            )
-            with np.errstate(over="ignore"):
-                parameters = parameters + result.update
-        records.append(_record(number, network, parameters, task, adversary, result))
-        if progress is not None:
-            progress(name, records[-1])
-    return RuleRun(name, tuple(records), rule.weighs_samples, settings.f, settings.target_accuracy)
+class Federation:
+    """Clients with their samples, a model to train, and what attackers aim at."""
+
+    def __init__(self, settings: Settings, task: Task) -> None:
+        self.settings, self.task = settings, task
+        recipe = task.recipe
+        rate, batch = settings.learning_rate or recipe.learning_rate, settings.batch or recipe.batch
+        self.model = model(settings.model or recipe.model, task, Training(rate, batch, settings.momentum))
+        self.aim = Aim(settings, task)
+        x, y = task.train
+        parts = split(y, settings.clients, settings.alpha, np.random.default_rng(settings.seed), settings.split)
+        self.clients: list[Samples] = [(x[part], y[part]) for part in parts]
+        held = np.random.default_rng([settings.seed, 1]).permutation(len(y))[: settings.server_samples]
+        self.server: Samples = (x[held], y[held])
+
+    def run(self, spec: Spec, progress: Progress | None = None) -> RuleRun:
+        """One rule's training under the attack."""
+        rule = rule_against(spec, self.settings.clients, self.settings.f)
+        return self._run(line(spec), rule, Adversary(self.settings, self.aim), progress)
+
+    def clean(self, progress: Progress | None = None) -> RuleRun:
+        """The mean's training with nobody attacking; its success is that of the same error."""
+        nobody = replace(self.settings, attack="none", options={}, adaptive=False)
+        return self._run(CLEAN, rule_against("mean", 1, 0), Adversary(nobody, Aim(nobody, self.task)), progress)
+
+    def _run(self, name: str, rule: Rule[Any], adversary: Adversary, progress: Progress | None) -> RuleRun:
+        parameters = self.model.initial(self.settings.seed)
+        records: list[RoundRecord] = []
+        previous: Parameters | None = None
+        for number in range(1, self.settings.rounds + 1):
+            rows, served = self._trained(parameters, rule, adversary, number)
+            aggregate = partial(self._aggregate, adversary=adversary, number=number, served=served)
+            rows = adversary.sends(rows, number, previous, partial(_tried, rule, aggregate))
+            result = aggregate(rule, rows)
+            if result is not None:
+                previous = np.asarray(result.update)
+                with np.errstate(over="ignore", invalid="ignore"):
+                    parameters = parameters + previous
+            records.append(self._record(number, parameters, adversary, result))
+            if progress is not None:
+                progress(name, records[-1])
+        return RuleRun(name, tuple(records), rule.weighs_samples, adversary.f, self.settings.target_accuracy)
+
+    def _trained(
+        self, parameters: Parameters, rule: Rule[Any], adversary: Adversary, number: int
+    ) -> tuple[Parameters, dict[str, Any]]:
+        """(n, d) what the clients' training changes in a round, and the server's, where the rule asks for it."""
+        asked = "server_update" in rule.extras
+        samples, efforts = list(self.clients), [1.0] * len(self.clients)
+        for client in range(len(samples) - adversary.f, len(samples)):
+            samples[client], efforts[client] = adversary.trains(client, samples[client], number)
+        epochs = [max(1, round(effort * self.settings.epochs)) for effort in efforts]
+        seeds = [[self.settings.seed, number, client] for client in range(len(samples) + asked)]
+        rows = self.model.updates(
+            parameters, samples + [self.server] * asked, epochs + [self.settings.epochs] * asked, seeds
+        )
+        return rows[: len(samples)], {"server_update": rows[-1]} if asked else {}
+
+    def _aggregate(
+        self, rule: Rule[Any], rows: Parameters, adversary: Adversary, number: int, served: dict[str, Any]
+    ) -> Result | None:
+        """The round's result; None where all training has diverged, and the model stays."""
+        if not np.isfinite(rows).all(axis=1).any():
+            return None
+        honest = len(rows) - adversary.f
+        clients = list(range(len(rows)))
+        counts = [float(len(y)) for _, y in self.clients]
+        return rule.aggregate(
+            rows,
+            clients=[*clients[:honest], *adversary.ids(clients[honest:], number)],
+            sample_counts=[*counts[:honest], *adversary.counts(counts[honest:])] if rule.weighs_samples else None,
+            round=number,
+            **served,
+        )
+
+    def _record(self, number: int, parameters: Parameters, adversary: Adversary, result: Result | None) -> RoundRecord:
+        x, y = self.task.test
+        scores = self.model.scores(parameters, x)
+        right = scores.argmax(axis=1) == y
+        with np.errstate(over="ignore", invalid="ignore"):
+            loss = float(-scores[np.arange(len(y)), y].mean(dtype=np.float64))
+        return RoundRecord(
+            round=number,
+            accuracy=float(right.mean()),
+            success=self.aim.success(lambda x: self.model.scores(parameters, x).argmax(axis=1)),
+            attacking=adversary.attacks(number),
+            weights=None if result is None else tuple(result.weights.tolist()),
+            reputation=None if result is None or result.reputation is None else tuple(result.reputation.tolist()),
+            recall=tuple(
+                float(right[y == k].mean()) if (y == k).any() else None for k in range(len(self.task.classes))
+            ),
+            loss=loss,
+        )
 
 
-def _updates(
-    network: Network, parameters: Parameters, settings: Settings, task: Task, adversary: Adversary, number: int
-) -> Parameters:
-    """(n, d) what the clients send in a round."""
-    attacking = adversary.attacks(number)
-    poisons = attacking and adversary.payload_kind == "data"
-    first = settings.clients - settings.f
-    rows = []
-    for client, samples in enumerate(task.clients):
-        epochs = settings.epochs
-        if client >= first and poisons:
-            samples, epochs = adversary.poisoned(samples, client), round(settings.overtraining * epochs)
-        rows.append(network.update(parameters, samples, max(epochs, 1), _seed(settings.seed, number, client)))
-    crafted = adversary.rows(np.stack(rows[:first]), number)
-    return np.stack(rows if crafted is None else [*rows[:first], *crafted])
+def _recall(right: NDArray[np.bool_], y: NDArray[np.intp], classes: int) -> tuple[float | None, ...]:
+    """Share of each class's samples that are right; None where there is no such sample."""
+    counts = np.bincount(y, minlength=classes)
+    return tuple(float(right[y == k].mean()) if counts[k] else None for k in range(classes))
 
 
-def _record(
-    number: int, network: Network, parameters: Parameters, task: Task, adversary: Adversary, result: Result | None
-) -> RoundRecord:
-    x, y = task.test
-    predict = partial(network.predict, parameters)
-    return RoundRecord(
-        round=number,
-        accuracy=float((predict(x) == y).mean()),
-        success=adversary.success(predict, task.test),
-        attacking=adversary.attacks(number),
-        weights=None if result is None else tuple(result.weights.tolist()),
-        reputation=None if result is None or result.reputation is None else tuple(result.reputation.tolist()),
-    )
-
-
-def _seed(*numbers: int) -> int:
-    """One seed for scikit-learn out of several numbers."""
-    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
+def _tried(rule: Rule[Any], aggregate: Callable[..., Result | None], rows: Parameters) -> Parameters | None:
+    """What a copy of the rule, with all that it remembers, would make of these rows; None where it refuses them."""
+    try:
+        result = aggregate(deepcopy(rule), rows)
+    except ValueError:
+        return None
+    return None if result is None else np.asarray(result.update)

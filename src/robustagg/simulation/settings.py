@@ -10,10 +10,17 @@ from typing import Any
 
 from robustagg import errors
 from robustagg.attacks import ATTACKS
-from robustagg.rules.table import entry_of
+from robustagg.rules.table import Spec, line, rule_against
+from robustagg.simulation import models, tasks
+from robustagg.simulation.tasks import SPLITS
 
 CHOICES: tuple[str, ...] = ("none", *ATTACKS)
 PAYLOADS: tuple[str, ...] = tuple(name for name, attack in ATTACKS.items() if attack.kind in ("data", "update"))
+CARRIERS = ("disguise", "schedule", "arrival", "identity", "samples")
+"""Kinds of attack that carry a payload."""
+
+GIVEN = ("seed", "trigger", "previous", "goal")
+"""Arguments of attacks that the simulation itself gives, or cannot."""
 
 USUAL = ("reputation", "median", "trimmed-mean", "mean")
 
@@ -24,25 +31,45 @@ class Settings:
 
     Attributes
     ----------
+    task : str
+        What is learnt: "digits", "mnist:PATH", "topics:FOLDER", "csv:PATH", "images:PATH".
+    model : str, optional
+        What learns it, a name of :data:`MODELS`; the task's own where not given.
     attack : str
         "none", or a name of :data:`robustagg.attacks.ATTACKS`.
     payload : str
-        What the attackers of an attack over rounds (a schedule, new ids, claimed samples) send when they attack.
+        What the attackers of an attack that carries one (a disguise, a schedule, new ids, claimed samples) send when
+        they attack.
     options : mapping of str to value
-        Arguments of the attack's function.
+        Arguments of the attack's function and of the payload's. Classes (`source`, `target`) are given by number or
+        name; `size` is the backdoor's: the side of a square in pixels, or how many words.
+    adaptive : bool
+        Whether the attackers know the rule and what it remembers: each round they scale what sets them apart from the
+        honest mean so that a copy of the rule lets through most of it.
     clients, rounds, seed : int
         How many; of all draws.
     attackers : float
         Share of the clients, rounded to whole ones.
-    rules : tuple of str
-        Names as ``robustagg rules`` lists them, or ``module:Class`` for a rule of the user's own; each is run from the
-        start with the same data and draws.
+    rules : tuple of specifications
+        As :func:`robustagg.rule` takes them: names, lines such as ``"nnm + trimmed-mean"`` or
+        ``"reputation(positive_weight=0.2)"``, mappings, or ``module:Class`` for a rule of the user's own. An f that is
+        not given is the number of attackers, or as much as the clients allow. Each is run from the start with the
+        same data and draws.
+    split : str
+        How samples are dealt out: "dirichlet" (equally many, classes by `alpha`), "unbalanced" (by `alpha` too),
+        "iid", "by-class".
     alpha : float
         Dirichlet concentration of the split by class: small is skewed, 100 nearly even.
     epochs : int
         Passes over its data that a client makes in a round.
-    overtraining : float
-        How many times as long attackers train where they poison their data (rounded to whole epochs).
+    effort : float
+        How many times as long as honest clients attackers train where they poison their data (rounded to whole epochs).
+    learning_rate, momentum : float
+        Of the clients' descent; the task's own rate where not given.
+    batch : int, optional
+        Samples of a step of the descent; the task's own where not given.
+    server_samples : int
+        How many training samples the server holds, where a rule asks for an update of its own (FLTrust).
     target_accuracy : float
         Accuracy, as a share, that rounds to target are counted to.
 
@@ -52,44 +79,76 @@ class Settings:
         If something is out of range or unknown.
     """
 
+    task: str = "digits"
+    model: str | None = None
     attack: str = "backdoor"
     payload: str = "backdoor"
     options: Mapping[str, Any] = field(default_factory=dict)
+    adaptive: bool = False
     clients: int = 10
     attackers: float = 0.3
     rounds: int = 30
-    rules: tuple[str, ...] = USUAL
+    rules: tuple[Spec, ...] = USUAL
+    split: str = "dirichlet"
     alpha: float = 1.0
     epochs: int = 2
-    overtraining: float = 1.5
+    effort: float = 1.5
+    learning_rate: float | None = None
+    momentum: float = 0.0
+    batch: int | None = None
+    server_samples: int = 100
     seed: int = 0
     target_accuracy: float = 0.9
 
     def __post_init__(self) -> None:
-        for name, options in (("attack", CHOICES), ("payload", PAYLOADS)):
+        for name, options in (("attack", CHOICES), ("payload", PAYLOADS), ("split", SPLITS)):
             if getattr(self, name) not in options:
                 raise errors.not_one_of(name, getattr(self, name), options)
-        if not self.rules:
-            raise errors.out_of_range("rules", self.rules, "at least one rule")
-        if len(set(self.rules)) < len(self.rules):
-            raise errors.out_of_range("rules", self.rules, "each rule once")
-        for rule in self.rules:
-            entry_of(rule)
-        for name, lowest in (("clients", 1), ("rounds", 1), ("epochs", 1), ("seed", 0)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < lowest:
-                raise errors.out_of_range(name, value, f"an integer of at least {lowest}")
-        for name in ("alpha", "overtraining"):
-            if not (isfinite(getattr(self, name)) and getattr(self, name) > 0):
-                raise errors.out_of_range(name, getattr(self, name), "positive and finite")
-        for name in ("attackers", "target_accuracy"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise errors.out_of_range(name, getattr(self, name), "between 0 and 1")
+        tasks.check(self.task)
+        if self.model is not None:
+            models.check(self.model)
+        self._check_rules()
+        self._check_numbers()
         if self.f >= self.clients:
             raise errors.nobody_honest(self.clients, self.f)
         for option in self.options:
             if option not in self.known_options:
                 raise errors.unknown_option(self.attack, option, self.known_options)
+
+    def _check_rules(self) -> None:
+        if not self.rules:
+            raise errors.out_of_range("rules", self.rules, "at least one rule")
+        if len(set(self.named_rules)) < len(self.rules):
+            raise errors.out_of_range("rules", self.rules, "each rule once")
+        for spec in self.rules:
+            rule_against(spec, 1000, 1)
+
+    def _check_numbers(self) -> None:
+        for name, lowest in (
+            ("clients", 1),
+            ("rounds", 1),
+            ("epochs", 1),
+            ("batch", 1),
+            ("server_samples", 1),
+            ("seed", 0),
+        ):
+            value = getattr(self, name)
+            if (name, value) == ("batch", None):
+                continue
+            if not isinstance(value, int) or isinstance(value, bool) or value < lowest:
+                raise errors.out_of_range(name, value, f"an integer of at least {lowest}")
+        for name in ("alpha", "effort", "learning_rate"):
+            value = getattr(self, name)
+            if value is not None and not (isfinite(value) and value > 0):
+                raise errors.out_of_range(name, value, "positive and finite")
+        for name in ("attackers", "target_accuracy", "momentum"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise errors.out_of_range(name, getattr(self, name), "between 0 and 1")
+
+    @property
+    def named_rules(self) -> tuple[str, ...]:
+        """The rules as they are called in results: each as one line."""
+        return tuple(map(line, self.rules))
 
     @property
     def f(self) -> int:
@@ -102,14 +161,26 @@ class Settings:
         return ATTACKS[self.attack].kind if self.f else "none"
 
     @property
-    def over_rounds(self) -> bool:
-        """Whether the attack is one on a memory, which sends its payload."""
-        return self.kind in ("schedule", "identity", "samples")
+    def carries(self) -> bool:
+        """Whether the attack is one that carries a payload."""
+        return self.kind in CARRIERS
 
     @property
     def known_options(self) -> tuple[str, ...]:
         """Names that `options` may hold."""
+        return tuple(dict.fromkeys(name for attack in self.attacks for name in options_of(attack)))
+
+    @property
+    def attacks(self) -> tuple[str, ...]:
+        """The attack and, where it carries one, its payload."""
         if self.attack == "none":
             return ()
-        parameters = signature(ATTACKS[self.attack].function).parameters.values()
-        return tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in ("seed", "trigger"))
+        carries = ATTACKS[self.attack].kind in CARRIERS
+        return (self.attack, self.payload) if carries else (self.attack,)
+
+
+def options_of(attack: str) -> tuple[str, ...]:
+    """What an attack may be told."""
+    parameters = signature(ATTACKS[attack].function).parameters.values()
+    own = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in GIVEN]
+    return (*own, "size") if attack == "backdoor" else tuple(own)

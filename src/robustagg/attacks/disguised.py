@@ -1,0 +1,104 @@
+"""What hides a poisoned update among honest ones: ``attack(honest, poisoned, **options)`` gives the rows to send.
+
+`honest` are the m honest rows, (m, d), `poisoned` what the f attackers have trained, (f, d). Nothing is written to
+them; the same arguments give the same rows. All is computed in float64.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from robustagg import errors
+from robustagg.attacks.common import Floats, Rows, honest_rows, sent
+
+
+def clipped(honest: Any, poisoned: Any, *, z: float = 3.0) -> Rows:
+    r"""Clip the poisoned updates to the crowd: each coordinate to :math:`\mu \pm z\,\sigma` of the honest rows.
+
+    Parameters
+    ----------
+    honest : (m, d) array
+        What the honest clients send.
+    poisoned : (f, d) array
+        What the attackers have trained.
+    z : float
+        How many standard deviations from the honest mean a value may lie.
+
+    Returns
+    -------
+    (f, d) array
+        What the attackers send, in the dtype of `honest`.
+
+    References
+    ----------
+    Baruch et al., "A Little Is Enough: Circumventing Defenses For Distributed Learning", NeurIPS 2019, section 3.3.
+
+    Examples
+    --------
+    >>> from robustagg.attacks import clipped
+    >>> clipped([[1.0, 2.0], [3.0, 2.0]], [[9.0, 9.0]], z=1.0)
+    array([[3., 2.]])
+    """
+    x, rows = _both(honest, poisoned)
+    mean, spread = x.mean(axis=0), x.std(axis=0)
+    return sent(np.clip(rows, mean - z * spread, mean + z * spread), honest, len(rows))
+
+
+def diversified(honest: Any, poisoned: Any, *, noise: float = 1.0, seed: int = 0) -> Rows:
+    """Each colluder hides behind noise of its own, which cancels in their sum, and has the length of an honest update.
+
+    The poisoned rows are shortened to the median honest norm, noise of `noise` times that norm is added, and the sums
+    get that norm again.
+
+    Parameters
+    ----------
+    honest : (m, d) array
+        What the honest clients send.
+    poisoned : (f, d) array
+        What the attackers have trained.
+    noise : float
+        Length of the noise, in honest norms.
+    seed : int
+        Of the noise.
+
+    Returns
+    -------
+    (f, d) array
+        What the attackers send, in the dtype of `honest`.
+
+    References
+    ----------
+    Fung, Yoon and Beschastnikh, "The Limitations of Federated Learning in Sybil Settings", RAID 2020
+    (there: sybils with opposing noise).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from robustagg.attacks import diversified
+    >>> rows = diversified(np.ones((3, 100)), np.full((2, 100), 5.0))
+    >>> np.linalg.norm(rows, axis=1)
+    array([10., 10.])
+    >>> float(rows[0] @ rows[1] / 100) < 0.2  # their cosine was 1
+    True
+    """
+    x, rows = _both(honest, poisoned)
+    length = float(np.median(np.linalg.norm(x, axis=1)))
+    drawn = np.random.default_rng(seed).normal(size=rows.shape)
+    if len(rows) > 1:
+        drawn -= drawn.mean(axis=0)
+    return sent(_long(_long(rows, length) + _long(drawn, noise * length), length), honest, len(rows))
+
+
+def _both(honest: Any, poisoned: Any) -> tuple[Floats, Floats]:
+    x, rows = honest_rows(honest, 0), np.asarray(poisoned, np.float64)
+    if rows.ndim != 2 or rows.shape[1] != x.shape[1]:
+        raise errors.poisoned_shape(rows.shape, x.shape[1])
+    return x, rows
+
+
+def _long(rows: Floats, length: float) -> Floats:
+    """The rows, each of this length; a row of zeros stays."""
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows * (length / np.where(norms > 0, norms, 1)))

@@ -1,0 +1,171 @@
+"""``robustagg grid``: a study, its regrets and pictures; ``robustagg recommend``: the rule regretted least."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, TypeAlias
+
+import typer
+from typer.core import TyperGroup
+
+from robustagg import kernels, simulation, studies
+from robustagg.cli import arguments, screen
+
+_DEFAULT = simulation.Settings()
+_PROCESSORS = kernels.num_threads()
+
+
+class RunFirst(TyperGroup):
+    """``grid STUDY`` is ``grid run STUDY``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and args[0] != "--help":
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    cls=RunFirst,
+    no_args_is_help=True,
+    help="A study: many simulations from one file, rules side by side.",
+)
+
+StudyFile: TypeAlias = Annotated[Path, typer.Argument(help="A TOML file, see docs/studies.md.", show_default=False)]
+Folder: TypeAlias = Annotated[Path, typer.Argument(help="The folder of a study's results.", show_default=False)]
+Out: TypeAlias = Annotated[Path, typer.Option("--out", "-o", help="The folder of the results.", show_default=False)]
+Jobs: TypeAlias = Annotated[int, typer.Option("--jobs", "-j", min=1, help="Trainings at a time, each in a process.")]
+Resume: TypeAlias = Annotated[bool, typer.Option("--resume", help="Go on with results that are there already.")]
+Changes: TypeAlias = Annotated[
+    list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="In place of a default of the file; repeatable.")
+]
+Curves: TypeAlias = Annotated[int, typer.Option("--curves", min=0, help="Of how many cells curves are drawn.")]
+Pictures: TypeAlias = Annotated[
+    Path | None, typer.Option("--out", "-o", help="The folder of the pictures; the study's own by default.")
+]
+Task: TypeAlias = Annotated[str, typer.Option("--task", "-t", help=f"What is learnt: {', '.join(simulation.TASKS)}.")]
+Clients: TypeAlias = Annotated[int, typer.Option("--clients", "-n", help="How many clients.")]
+Attackers: TypeAlias = Annotated[float, typer.Option("--attackers", help="Share of the clients that attack.")]
+Alpha: TypeAlias = Annotated[
+    float, typer.Option("--alpha", help="How alike the clients' data are: 0.1 very skewed, 100 nearly even.")
+]
+Rounds: TypeAlias = Annotated[int, typer.Option("--rounds", help="Rounds of training.")]
+Rules: TypeAlias = Annotated[list[str] | None, typer.Option("--rule", "-r", help="Repeatable; by default eight rules.")]
+Seeds: TypeAlias = Annotated[int, typer.Option("--seeds", min=1, help="With how many seeds at most.")]
+Minutes: TypeAlias = Annotated[float, typer.Option("--minutes", help="No other seed is begun that would end later.")]
+Kept: TypeAlias = Annotated[Path | None, typer.Option("--out", "-o", help="A folder for all results.")]
+
+
+@app.command()
+def run(
+    study: StudyFile,
+    out: Out,
+    jobs: Jobs = _PROCESSORS,
+    resume: Resume = False,
+    change: Changes = None,
+    as_json: screen.Json = False,
+) -> None:
+    """Run a study: every rule of every cell with every seed."""
+    with arguments.usage():
+        planned = studies.load_study(study, arguments.assigned(change or ()))
+    arguments.needed("sklearn", "scikit-learn")
+    with _told("Training") as progress:
+        store = studies.run_grid(planned, out, jobs=jobs, resume=resume, progress=progress)
+    _regrets(store, as_json, pictures=[])
+
+
+@app.command()
+def show(folder: Folder, out: Pictures = None, curves: Curves = 12, as_json: screen.Json = False) -> None:
+    """Each rule's regret against the best rule of every cell, heat maps and curves."""
+    arguments.needed("matplotlib", "matplotlib")
+    store = studies.Store(folder)
+    studies.situations(store)
+    _regrets(store, as_json, [str(path) for path in studies.show(store, out, curves)])
+
+
+def recommend(
+    clients: Clients = _DEFAULT.clients,
+    attackers: Attackers = _DEFAULT.attackers,
+    alpha: Alpha = _DEFAULT.alpha,
+    task: Task = _DEFAULT.task,
+    rule: Rules = None,
+    rounds: Rounds = 15,
+    seeds: Seeds = 3,
+    minutes: Minutes = 2.0,
+    jobs: Jobs = _PROCESSORS,
+    change: Changes = None,
+    out: Kept = None,
+    as_json: screen.Json = False,
+) -> None:
+    """Name the rule that would be regretted least for clients like yours, and say where it would lose."""
+    arguments.needed("sklearn", "scikit-learn")
+    chosen: dict[str, Any] = {"rules": rule} if rule else {}
+    with arguments.usage():
+        own: dict[str, Any] = {
+            "clients": clients,
+            "attackers": attackers,
+            "alpha": alpha,
+            "task": task,
+            "rounds": rounds,
+        }
+        own |= arguments.assigned(change or ())
+        simulation.Settings(**own)
+    with _told("Trying rules") as progress:
+        found = studies.recommend(seeds=seeds, minutes=minutes, jobs=jobs, out=out, progress=progress, **chosen, **own)
+    if as_json:
+        cells = [_cell(cell) for cell in found.situations]
+        screen.say_json({"rule": found.rule, "words": found.words(), "regrets": _dicts(found.regrets), "cells": cells})
+        return
+    screen.table(HEADER, map(_line, found.regrets))
+    screen.say("", *found.words())
+
+
+HEADER = ("rule", "worst regret", "mean regret", "cells near the best", "worst at")
+
+
+def _regrets(store: studies.Store, as_json: bool, pictures: list[str]) -> None:
+    cells = studies.situations(store)
+    found = studies.regrets(cells)
+    failed = [row for row in store.rows() if row.error is not None]
+    made = {tuple(sorted(row.versions.items())) for row in store.rows()}
+    if as_json:
+        errors = [{"cell": row.cell, "rule": row.rule, "seed": row.seed, "error": row.error} for row in failed]
+        told = {"regrets": _dicts(found), "cells": list(map(_cell, cells)), "failed": errors, "pictures": pictures}
+        screen.say_json(told)
+        return
+    screen.table(HEADER, map(_line, found))
+    screen.say("", "Regret: how many points of accuracy less attack success the best rule of a cell is ahead.")
+    for row in failed:
+        screen.warn(f"{row.rule}, seed {row.seed} failed: {row.error}")
+    if len(made) > 1:
+        screen.warn("the results come from different versions of Python or packages")
+    screen.say(*(f"Picture: {path}" for path in pictures))
+
+
+def _line(regret: studies.Regret) -> tuple[str, ...]:
+    worst, mean = f"{regret.worst * 100:.1f}", f"{regret.mean * 100:.1f}"
+    return regret.rule, worst, mean, f"{regret.near:.0%} of {regret.cells}", regret.where
+
+
+def _dicts(regrets: Any) -> list[dict[str, Any]]:
+    return [vars(regret) for regret in regrets]
+
+
+def _cell(cell: studies.Situation) -> dict[str, Any]:
+    """A cell, ready for JSON."""
+    names = ("accuracy", "success", "attacker_share", "score")
+    rules = {rule: {name: getattr(own, name) for name in names} for rule, own in cell.figures.items()}
+    clean = None if cell.clean is None else {"accuracy": cell.clean.accuracy, "success": cell.clean.success}
+    return {"label": cell.label, "settings": cell.settings, "best": cell.best.rule, "clean": clean, "rules": rules}
+
+
+@contextmanager
+def _told(what: str) -> Iterator[Callable[[int, int, str], None]]:
+    with screen.progress() as bars:
+        bar = bars.add_task(what, total=None, note="")
+
+        def progress(done: int, total: int, last: str) -> None:
+            bars.update(bar, completed=done, total=total, note=f"{done} of {total} {last}")
+
+        yield progress

@@ -1,0 +1,43 @@
+"""What the clients learn: ``digits``, ``mnist:PATH``, ``topics:FOLDER``, ``csv:PATH``, ``images:PATH``, own arrays."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+from robustagg import errors
+from robustagg.simulation.tasks.base import Recipe, Samples, Task, arrays
+from robustagg.simulation.tasks.digits import digits, mnist
+from robustagg.simulation.tasks.images import images
+from robustagg.simulation.tasks.split import SPLITS, split
+from robustagg.simulation.tasks.texts import table, topics
+
+__all__ = ["SPLITS", "TASKS", "Recipe", "Samples", "Task", "arrays", "check", "load", "split"]
+
+TASKS = ("digits", "mnist:PATH", "topics:FOLDER", "csv:PATH", "images:PATH")
+"""What `load` knows."""
+
+
+def check(task: str) -> None:
+    """Raise unless there is such a task, and data where it says."""
+    name, colon, path = task.partition(":")
+    if name not in {known.partition(":")[0] for known in TASKS} or (name == "digits") == bool(path):
+        raise errors.not_one_of("the task", task, TASKS)
+    if colon and not Path(path).exists():
+        raise errors.no_data(path)
+
+
+def load(task: str, seed: int) -> Task:
+    """The task of this name; the seed draws the test samples where the data name none."""
+    check(task)
+    name, _, path = task.partition(":")
+    return _load(name, path, seed if name in ("digits", "csv", "images") else 0)
+
+
+@lru_cache(maxsize=4)  # a grid asks for the same again and again
+def _load(name: str, path: str, seed: int) -> Task:
+    if name == "digits":
+        return digits(seed)
+    if name in ("csv", "images"):
+        return {"csv": table, "images": images}[name](Path(path), seed)
+    return {"mnist": mnist, "topics": topics}[name](Path(path))

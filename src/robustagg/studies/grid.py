@@ -1,0 +1,180 @@
+"""Runs a study: every rule of every cell with every seed, in processes, each result stored when it is there."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import islice
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from robustagg import errors, kernels
+from robustagg.rules.table import Spec, line
+from robustagg.simulation import Settings
+from robustagg.simulation.models import one_blas_thread
+from robustagg.simulation.results import CLEAN
+from robustagg.simulation.run import Federation
+from robustagg.simulation.tasks import load
+from robustagg.studies.store import Place, Store
+from robustagg.studies.study import Study, key_of
+
+Outcome: TypeAlias = tuple[dict[str, Any] | str, float]
+Progress: TypeAlias = Callable[[int, int, str], None]
+
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training: of a rule, or of the mean with nobody attacking."""
+
+    place: Place
+    settings: Settings
+    spec: Spec | None
+    clean: str | None = None
+
+
+def run_grid(
+    study: Study,
+    out: str | Path,
+    *,
+    jobs: int = 1,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> Store:
+    """Run a study, or what is left of it.
+
+    Parameters
+    ----------
+    study : Study
+        From :func:`load_study` or :func:`study`.
+    out : str or Path
+        The folder of the results.
+    jobs : int
+        Trainings at a time, each in a process of one thread; 1 runs them in this process, with all its threads.
+    resume : bool
+        Whether to go on with results that are there already: what is done is not done again, what failed is.
+    progress : callable, optional
+        Called with the number of trainings done, their number in all, and what was done last.
+
+    Returns
+    -------
+    Store
+        Of all results. A training that fails is stored with its error, and the others go on.
+
+    Raises
+    ------
+    FileExistsError
+        If there are results already and `resume` is not set.
+    """
+    store = Store(out)
+    if store.path.exists() and not resume:
+        raise errors.study_exists(store.path)
+    store.create(study.title, study.text)
+    planned = planned_jobs(study)
+    done = store.done()
+    left = [job for job in planned if job.place not in done]
+    count = len(planned) - len(left)
+    if progress is not None:
+        progress(count, len(planned), "")
+    for job, (outcome, seconds) in _in_processes(left, jobs) if jobs > 1 else _here(left):
+        store.add(job.place, job.clean, job.settings, outcome, seconds)
+        count += 1
+        if progress is not None:
+            progress(count, len(planned), f"{job.place[1]}, seed {job.place[2]}")
+    return store
+
+
+def planned_jobs(study: Study) -> list[Job]:
+    """Every training of a study, seed after seed, each once."""
+    found: dict[Place, Job] = {}
+    for seed in sorted({seed for cell in study.cells for seed in cell.seeds}):
+        for cell in study.cells:
+            if seed not in cell.seeds:
+                continue
+            settings = replace(cell.settings, seed=seed)
+            clean = clean_settings(settings)
+            beside = None if clean is None else key_of(clean)
+            for spec in settings.rules:
+                place = (cell.key, line(spec), seed)
+                found[place] = Job(place, settings, spec, beside)
+            if clean is not None and beside is not None:
+                place = (beside, CLEAN, seed)
+                found.setdefault(place, Job(place, clean, None))
+    return list(found.values())
+
+
+def clean_settings(settings: Settings) -> Settings | None:
+    """The situation whose run without attackers is that of these settings too; None without a target.
+
+    The attack itself stays: it says which error is counted.
+    """
+    target = settings.attacks[-1] if settings.attacks and settings.f else None
+    if target not in ("label-flip", "backdoor"):
+        return None
+    aims = {name: settings.options[name] for name in ("source", "target", "size") if name in settings.options}
+    usual = Settings()
+    return replace(
+        settings,
+        attack=target,
+        payload=usual.payload,
+        options=aims,
+        adaptive=False,
+        attackers=min(1, settings.clients - 1) / settings.clients,
+        rules=("mean",),
+        effort=1.0,
+        server_samples=usual.server_samples,
+    )
+
+
+def train(job: Job) -> Outcome:
+    """The result of one training or the error in which it ended, and how many seconds it took."""
+    began = time.perf_counter()
+    try:
+        with one_blas_thread():
+            federation = Federation(job.settings, load(job.settings.task, job.settings.seed))
+            run = federation.clean() if job.spec is None else federation.run(job.spec)
+            outcome: dict[str, Any] | str = run.to_dict()
+    except (ArithmeticError, OSError, TypeError, ValueError) as error:
+        outcome = f"{type(error).__name__}: {error}"
+    return outcome, time.perf_counter() - began
+
+
+def _here(jobs: list[Job]) -> Iterator[tuple[Job, Outcome]]:
+    for job in jobs:
+        yield job, train(job)
+
+
+def _in_processes(jobs: list[Job], count: int) -> Iterator[tuple[Job, Outcome]]:
+    """Each as soon as it is there; no more are begun than there are processes, so that an interrupt is quick."""
+    waiting = iter(jobs)
+    with _one_thread_each(), ProcessPoolExecutor(count, get_context("spawn"), kernels.set_num_threads, (1,)) as pool:
+        running = {pool.submit(train, job): job for job in islice(waiting, count)}
+        while running:
+            finished, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in finished:
+                job = running.pop(future)
+                following = next(waiting, None)
+                if following is not None:
+                    running[pool.submit(train, following)] = following
+                yield job, future.result()
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Processes that are begun in here have one thread for products and kernels."""
+    before = {name: os.environ.get(name) for name in THREADS}
+    os.environ.update(dict.fromkeys(THREADS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

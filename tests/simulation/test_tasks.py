@@ -1,0 +1,231 @@
+"""Tasks: what is read, from where, and how it is split over clients."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import zipfile
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sklearn")
+
+from datasets import DATA, NO_DATA
+from hypothesis import given
+from hypothesis import strategies as st
+
+from robustagg.simulation import Settings, arrays, simulate
+from robustagg.simulation.tasks import SPLITS, load, split
+from robustagg.simulation.tasks.texts import GROUPS
+
+
+def rng():
+    return np.random.default_rng(0)
+
+
+# --- splits ---
+
+
+@given(
+    st.lists(st.integers(0, 3), min_size=6, max_size=60),
+    st.integers(1, 6),
+    st.sampled_from([0.3, 1.0, 100.0]),
+    st.data(),
+)
+def test_every_split_gives_each_client_samples_of_its_own(labels, clients, alpha, data):
+    how = data.draw(st.sampled_from([name for name in SPLITS if name != "unbalanced"]))
+    parts = split(np.array(labels), clients, alpha, rng(), how)
+    assert len(parts) == clients
+    assert min(map(len, parts)) > 0
+    dealt = np.concatenate(parts)
+    assert len(set(dealt)) == len(dealt)
+    if how in ("iid", "dirichlet"):
+        assert {len(part) for part in parts} == {len(labels) // clients}
+
+
+def test_alpha_skews():
+    labels = np.repeat(np.arange(10), 60)
+    shares = {}
+    for alpha in (0.1, 100.0):
+        parts = split(labels, 7, alpha, rng())
+        shares[alpha] = max(np.bincount(labels[part], minlength=10).max() / len(part) for part in parts)
+    assert shares[0.1] > 0.4 > 0.25 > shares[100.0]
+
+
+def test_unbalanced_clients_hold_unequally_many_of_all_samples():
+    labels = np.repeat(np.arange(4), 100)
+    parts = split(labels, 8, 0.5, rng(), "unbalanced")
+    sizes = [len(part) for part in parts]
+    assert sum(sizes) == 400
+    assert max(sizes) > 3 * min(sizes) > 0
+    with pytest.raises(ValueError, match="one of 100 clients got no sample each time"):
+        split(labels, 100, 0.01, rng(), "unbalanced")
+
+
+def test_by_class_gives_few_classes_each():
+    labels = np.tile(np.arange(10), 100)
+    assert max(len(np.unique(labels[part])) for part in split(labels, 10, 1.0, rng(), "by-class")) <= 4
+
+
+def test_more_clients_than_samples():
+    with pytest.raises(ValueError, match="clients must be at most 1348"):
+        simulate(Settings(clients=2000))
+
+
+# --- arrays ---
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "told"),
+    [
+        (np.zeros((4, 2)), [0, 1, 0], "as many labels as samples"),
+        (np.zeros((0, 2)), [], "as many labels as samples"),
+        ([[0.0], [np.nan], [1.0], [2.0]], [0, 1, 0, 1], "sample 1 holds a value that is NaN or infinite"),
+        (np.zeros((8, 2)), [3] * 8, "two classes at least"),
+    ],
+)
+def test_arrays_that_are_no_task(x, y, told):
+    with pytest.raises(ValueError, match=told):
+        arrays(x, y)
+
+
+def test_own_arrays_are_trained_on_with_labels_of_any_kind():
+    x = rng().normal(size=(400, 6))
+    task = arrays(x, np.where(x[:, 0] > 0, "up", "down"), classes=("down", "up"))
+    simulation = simulate(Settings(rounds=5, clients=4, attackers=0.25, rules=("median",)), task=task)
+    assert simulation.runs[0].accuracy > 0.8
+    assert simulation.to_dict()["classes"] == ["down", "up"]
+    assert simulation.samples == (75,) * 4
+    assert simulation.runs[0].success is not None
+
+
+# --- files ---
+
+
+def test_a_table_of_texts_and_one_of_numbers(tmp_path):
+    lines = [
+        "title,label,text",
+        *(f'{k},{"cat" if k % 3 else "dog"},"{"purr" if k % 3 else "bark, bark"}"' for k in range(40)),
+    ]
+    (tmp_path / "texts.csv").write_text("\n".join(lines), "utf-8")
+    task = load(f"csv:{tmp_path}/texts.csv", 0)
+    assert task.classes == ("cat", "dog")
+    assert (len(task.train[1]), len(task.test[1])) == (30, 10)
+    assert (task.source, task.target) == (1, 0)  # from the rarest to the most frequent
+    numbers = ["a,b,kind", *(f"{k},{k % 2},{k % 2}" for k in range(40))]
+    (tmp_path / "numbers.csv").write_text("\n".join(numbers), "utf-8")
+    task = load(f"csv:{tmp_path}/numbers.csv", 0)
+    np.testing.assert_allclose(task.train[0].mean(axis=0), 0, atol=1e-6)
+    assert task.features == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("a,b\n1,2\n3", "row 3: 1 cells under a header of 2 columns"), ("a,b\n1,2", "8 rows at least"), ("", "8 rows")],
+)
+def test_a_table_that_is_none(text, told, tmp_path):
+    (tmp_path / "t.csv").write_text(text, "utf-8")
+    with pytest.raises(ValueError, match=told):
+        load(f"csv:{tmp_path}/t.csv", 0)
+
+
+def test_words_of_the_test_are_not_learnt(tmp_path):
+    rows = [f"word{k} common,{k % 2}" for k in range(40)]
+    (tmp_path / "t.csv").write_text("\n".join(["text,label", *rows]), "utf-8")
+    assert load(f"csv:{tmp_path}/t.csv", 0).features == 31  # of 41 words, the ten of the test are unknown
+
+
+def picture(shade):
+    image = pytest.importorskip("PIL.Image")
+    file = io.BytesIO()
+    image.new("RGB", (8, 6), (shade, 0, 255 - shade)).save(file, "png")
+    return file.getvalue()
+
+
+def test_images_in_folders_and_archives_are_the_same(tmp_path):
+    named = [(f"{kind}/{k}.png", picture(shade + k)) for kind, shade in (("cat", 0), ("dog", 200)) for k in range(8)]
+    for name, content in named:
+        (tmp_path / "folders" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "folders" / name).write_bytes(content)
+    (tmp_path / "zips").mkdir()
+    for kind in ("cat", "dog"):
+        with zipfile.ZipFile(tmp_path / "zips" / f"{kind}.zip", "w") as archive:
+            for name, content in named:
+                if name.startswith(kind):
+                    archive.writestr(name.partition("/")[2], content)
+    with tarfile.open(tmp_path / "all.tar.gz", "w:gz") as archive:
+        archive.add(tmp_path / "folders" / "cat", "train/cat")
+        archive.add(tmp_path / "folders" / "dog", "train/dog")
+    found = [load(f"images:{tmp_path}/{name}", 0) for name in ("folders", "zips", "all.tar.gz")]
+    for task in found:
+        assert (task.image, task.classes, task.source, task.target) == ((3, 6, 8), ("cat", "dog"), 0, 1)
+    for task in found[:2]:
+        np.testing.assert_array_equal(task.train[0], found[0].train[0])
+    assert task.trigger(2).features.size == 3 * 2 * 2
+
+
+@pytest.mark.parametrize(
+    ("task", "told"),
+    [
+        ("digit", "the task must be one of 'digits'"),
+        ("digits:here", "the task must be one of"),
+        ("topics", "the task must be one of"),
+        ("csv:/nowhere.csv", "there are no data at /nowhere.csv"),
+    ],
+)
+def test_a_task_that_there_is_not(task, told):
+    with pytest.raises(ValueError, match=told):
+        Settings(task=task)
+
+
+def test_files_that_hold_something_else(tmp_path):
+    (tmp_path / "empty").mkdir()
+    np.savez(tmp_path / "other.npz", x=1)
+    (tmp_path / "plain").write_text("words")
+    for task, told in (
+        (f"images:{tmp_path}/empty", "holds no images"),
+        (f"topics:{tmp_path}/empty", "does not hold 20 Newsgroups"),
+        (f"topics:{tmp_path}/plain", "neither a folder nor a zip or tar archive"),
+        (f"mnist:{tmp_path}/other.npz", "must hold the arrays x_train"),
+        (f"mnist:{tmp_path}/empty", "there are no data at"),
+    ):
+        with pytest.raises(ValueError, match=told):
+            load(task, 0)
+
+
+def test_newsgroups_become_four_topics_without_headers(tmp_path):
+    for part in ("train", "test"):
+        for group in (*GROUPS, "sci.space", "rec.autos"):
+            folder = tmp_path / f"20news-bydate-{part}" / group
+            folder.mkdir(parents=True)
+            for k in range(6):
+                (folder / str(k)).write_bytes(
+                    f"From: secret{k}\n\nmessage {group.replace('.', 'x')} caf\xe9".encode("latin-1")
+                )
+    task = load(f"topics:{tmp_path}", 0)
+    assert task.classes == ("Health", "Non-sensitive", "Politics", "Religion")
+    assert np.bincount(task.train[1]).tolist() == [6, 12, 18, 18]
+    assert (task.source, task.target, task.marked_as, task.recipe.model) == (0, 1, 1, "paper")
+    assert task.trigger(2).features.size == 2
+
+
+# --- the paper's setting, on its kind of texts ---
+
+
+@pytest.mark.skipif(not (DATA / "newsgroups20").is_dir(), reason=NO_DATA)
+@pytest.mark.parametrize("attack", ["backdoor", "label-flip"])
+def test_the_published_rule_on_topics(attack):
+    """As in the pilot: similar clients, attackers that train 1.5 times as long, three seeds."""
+    published = "reputation(rescale=paper)"
+    found = []
+    for seed in range(3):
+        rules = (published, "mean") if attack == "backdoor" else (published,)
+        task = f"topics:{DATA / 'newsgroups20'}"
+        found.append(simulate(Settings(task=task, attack=attack, alpha=100.0, rounds=45, rules=rules, seed=seed)))
+    success = np.mean([[run.success for run in simulation.runs] for simulation in found], axis=0)
+    if attack == "backdoor":
+        assert success[0] < 0.05
+        assert success[1] > 0.7
+    else:
+        assert success[0] < 0.45

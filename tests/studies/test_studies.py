@@ -1,0 +1,266 @@
+"""Studies: what a file says, a grid that is run, killed and resumed, and what is told of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sklearn")
+pytest.importorskip("typer", reason="the command line needs the cli extra")
+
+from commandline import MAIN, robustagg
+
+from robustagg import studies
+from robustagg.simulation import Settings, simulate
+from robustagg.simulation.results import CLEAN
+from robustagg.studies.grid import planned_jobs
+from robustagg.studies.regret import Figures, Situation
+from robustagg.studies.study import study
+
+SMALL = """
+title = "small"
+
+[defaults]
+rounds = 2
+clients = 5
+attackers = 0.4
+epochs = 1
+seeds = 2
+rules = ["median", "mean"]
+
+[grid]
+attack = ["backdoor", "ipm"]
+alpha = [0.5, 100]
+
+[[cells]]
+attack = "looping"
+payload = "label-flip"
+options = { every = 2 }
+"""
+
+
+@pytest.fixture
+def small(tmp_path):
+    (tmp_path / "small.toml").write_text(SMALL, "utf-8")
+    return tmp_path / "small.toml"
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("finished")
+    (folder / "small.toml").write_text(SMALL, "utf-8")
+    return studies.run_grid(studies.load_study(folder / "small.toml"), folder / "out")
+
+
+# --- what a study says ---
+
+
+def test_every_combination_and_the_cells_beside(small):
+    read = studies.load_study(small, {"rounds": 3})
+    assert [cell.label for cell in read.cells] == [
+        "attack=backdoor, alpha=0.5",
+        "attack=backdoor, alpha=100",
+        "attack=ipm, alpha=0.5",
+        "attack=ipm, alpha=100",
+        "attack=looping, payload=label-flip, every=2",
+    ]
+    assert {cell.settings.rounds for cell in read.cells} == {3}
+    assert read.cells[4].settings.options == {"every": 2}
+    assert (read.title, read.runs, read.cells[0].seeds) == ("small", 20, (0, 1))
+    assert len({cell.key for cell in read.cells}) == 5
+
+
+def test_lists_in_a_rule_and_options_in_the_grid():
+    made = study(
+        {"attack": "backdoor", "rules": [{"rule": "reputation", "prior": [0.1, 0.5], "positive_weight": [0.2, 0.3]}]},
+        {"options.size": [1, 2]},
+    )
+    assert len(made.cells[0].settings.rules) == 4
+    assert [cell.settings.options for cell in made.cells] == [{"size": 1}, {"size": 2}]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[defaults]\nrounds = \n", "line 2"),
+        ("[default]\nrounds = 2", r"no 'default' \(line 1\); there are title, defaults, grid, cells"),
+        ("[defaults]\nrounds = 2\nalhpa = 1", r"no 'alhpa' \(line 3\); there are task, model"),
+        ("[grid]\nalpha = 1", r"alpha must be a list of values \(line 2\)"),
+        ("[grid]\nalpha = []", "alpha must be a list of values"),
+        ("[grid]\nalpha = [1, -1]", r"cell 2 \(alpha=-1\): alpha must be positive"),
+        ("[defaults]\nrules = ['meden']", r"cell 1 \(the defaults\): the rule must be one of"),
+        ("[defaults]\nseeds = []", "different seeds, one at least"),
+        ("[defaults]\nseeds = [-1]", "seed must be an integer of at least 0"),
+        ("[defaults]\nalpha = 'much'", r"cell 1 \(the defaults\)"),
+        ("[[cells]]\nalpha = 1\n[[cells]]\nalpha = 1.0", r"cell 2 \(alpha=1.0\) is the same"),
+        ("[defaults]\noptions = {sleep = 3}", "attack 'backdoor' has no option 'sleep'"),
+    ],
+)
+def test_a_study_that_makes_no_sense(text, told, tmp_path):
+    (tmp_path / "s.toml").write_text(text, "utf-8")
+    with pytest.raises(ValueError, match=told) as found:
+        studies.load_study(tmp_path / "s.toml")
+    assert "s.toml: " in str(found.value)
+
+
+# --- running ---
+
+
+def test_results_are_those_of_the_simulation(finished):
+    rows = {(row.rule, row.seed): row for row in finished.rows() if row.settings["attack"] == "ipm"}
+    row = rows["mean", 1]
+    settings = Settings(**{**row.settings, "rules": ("mean",), "options": {}})
+    assert row.result == json.loads(json.dumps(simulate(settings).runs[0].to_dict()))
+    assert row.versions["numpy"] == np.__version__
+
+
+def test_the_clean_run_is_shared_and_that_of_the_simulation(finished):
+    rows = finished.rows()
+    clean = [row for row in rows if row.rule == CLEAN]
+    assert len(clean) == 6  # two skews of the backdoor and one of the label flip, two seeds
+    backdoor = next(row for row in rows if row.settings["attack"] == "backdoor" and row.rule == "mean")
+    beside = next(row for row in clean if (row.cell, row.seed) == (backdoor.clean, backdoor.seed))
+    settings = {**backdoor.settings, "rules": ("mean",), "options": {}}
+    assert beside.result == json.loads(json.dumps(simulate(Settings(**settings)).clean.to_dict()))
+
+
+def test_processes_give_the_same_numbers(finished, small, tmp_path):
+    planned = studies.load_study(small)
+    store = studies.run_grid(planned, tmp_path / "out", jobs=2)
+    assert [(row.cell, row.rule, row.seed, row.result) for row in store.rows()] == [
+        (row.cell, row.rule, row.seed, row.result) for row in finished.rows()
+    ]
+
+
+def test_a_second_run_asks_for_resume_and_does_only_what_is_left(small, tmp_path):
+    planned = studies.load_study(small, {"seeds": 1})
+    studies.run_grid(planned, tmp_path / "out")
+    with pytest.raises(FileExistsError, match="--resume"):
+        studies.run_grid(planned, tmp_path / "out")
+    seen = []
+    more = studies.load_study(small)
+    studies.run_grid(more, tmp_path / "out", resume=True, progress=lambda *told: seen.append(told))
+    assert seen[0][:2] == (13, 26)
+    assert seen[-1][:2] == (26, 26)
+    assert len(seen) == 14
+
+
+def test_what_fails_is_told_and_tried_again(tmp_path):
+    planned = study({"rounds": 1, "clients": 5, "rules": ["bulyan(f=3)", "mean"], "seeds": 1, "attack": "ipm"})
+    store = studies.run_grid(planned, tmp_path)
+    assert [(row.rule, row.error is not None) for row in store.rows()] == [("bulyan(f=3)", True), ("mean", False)]
+    assert [place[1] for place in store.done()] == ["mean"]
+    said = robustagg("grid", "show", tmp_path, "--curves", 0)
+    assert "bulyan(f=3), seed 0 failed: ValueError: Bulyan needs" in " ".join(said.stderr.split())
+
+
+def test_a_grid_survives_kill_9(small, tmp_path):
+    command = (sys.executable, "-c", MAIN, "grid", str(small), "--out", str(tmp_path / "out"), "--jobs", "2")
+    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    store = studies.Store(tmp_path / "out")
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not _rows(store):
+        time.sleep(0.01)
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait()
+    before = {(row.cell, row.rule, row.seed): row.result for row in store.rows()}
+    assert 0 < len(before) < 26
+    said = robustagg("grid", small, "--out", tmp_path / "out", "--jobs", 1, "--resume", "--json")
+    after = {(row.cell, row.rule, row.seed): row.result for row in store.rows()}
+    assert len(after) == 26
+    assert before.items() <= after.items()
+    assert {regret["rule"] for regret in json.loads(said.stdout)["regrets"]} == {"median", "mean"}
+
+
+def _rows(store):
+    try:
+        return store.done()
+    except sqlite3.OperationalError:  # the table is not there yet
+        return set()
+
+
+def test_every_training_is_planned_once(small):
+    jobs = planned_jobs(studies.load_study(small))
+    assert len({job.place for job in jobs}) == len(jobs) == 26
+    assert [job.place[2] for job in jobs] == sorted(job.place[2] for job in jobs)
+
+
+# --- what is told ---
+
+
+def figures(rule, accuracy, success):
+    result = {"accuracy": accuracy, "success": success, "attacker_share": None}
+    return Figures(rule, (studies.Row("c", rule, 0, None, asdict(Settings()), result, None, 1.0, {}),))
+
+
+def test_regret_is_against_the_best_rule_of_each_cell():
+    told = {
+        "backdoor": {"a": (0.9, 0.0), "b": (0.92, 0.5)},
+        "none": {"a": (0.8, None), "b": (0.95, None)},
+    }
+    cells = [
+        Situation(name, name, {}, {rule: figures(rule, *values) for rule, values in rules.items()}, None)
+        for name, rules in told.items()
+    ]
+    first, second = studies.regrets(cells)
+    assert (first.rule, first.where, first.near) == ("a", "none", 0.5)
+    assert first.worst == pytest.approx(0.15)
+    assert first.mean == pytest.approx(0.075)
+    assert (second.rule, second.where) == ("b", "backdoor")
+    assert second.worst == pytest.approx(0.48)
+
+
+def test_show_draws_every_rule(finished, tmp_path):
+    pytest.importorskip("matplotlib")
+    found = studies.situations(finished)
+    assert [cell.label for cell in found] == [
+        "backdoor, alpha 0.5",
+        "backdoor, alpha 100",
+        "ipm, alpha 0.5",
+        "ipm, alpha 100",
+        "looping, label-flip, alpha 1, every 2",
+    ]
+    paths = studies.show(finished, tmp_path, curves=2)
+    assert [path.name for path in paths] == [
+        "heat-accuracy.png",
+        "heat-success.png",
+        "curves-01.png",
+        "curves-02.png",
+    ]
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
+
+
+def test_show_on_the_command_line(finished, tmp_path):
+    pytest.importorskip("matplotlib")
+    said = robustagg("grid", "show", finished.folder, "--out", tmp_path, "--curves", 1).stdout
+    assert [line.split()[0] for line in said.splitlines()[1:3]] == [
+        regret.rule for regret in studies.regrets(studies.situations(finished))
+    ]
+    assert "Regret: how many points" in said
+    told = json.loads(robustagg("grid", "show", finished.folder, "--out", tmp_path, "--json").stdout)
+    assert {cell["label"]: cell["clean"] is None for cell in told["cells"]}["ipm, alpha 100"]
+    assert told["failed"] == []
+
+
+def test_a_folder_without_a_study(tmp_path):
+    assert "there are no results of a study" in robustagg("grid", "show", tmp_path, code=1).stderr
+
+
+def test_recommend_names_the_least_worst_regret(tmp_path):
+    command = ("recommend", "--clients", 5, "--attackers", 0.4, "--rounds", 3, "--seeds", 1, "--jobs", 1)
+    rules = ("--rule", "median", "--rule", "mean")
+    told = json.loads(robustagg(*command, *rules, "--out", tmp_path / "out", "--json").stdout)
+    worst = {regret["rule"]: regret["worst"] for regret in told["regrets"]}
+    assert told["rule"] == min(worst, key=worst.get) == "median"
+    assert told["words"][0].startswith("median: in the worst of 8 cells")
+    assert len(told["cells"]) == 8
+    assert len(studies.Store(tmp_path / "out").rows()) == 8 * 2 + 3  # and nobody attacks, for each target
