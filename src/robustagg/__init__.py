@@ -9,6 +9,7 @@ from robustagg.protocol import Block, Result, Round, Verdict
 from robustagg.rules.base import Rule, load
 from robustagg.rules.component import Withstanding
 from robustagg.rules.coordinatewise import Mean, Median, TrimmedMean
+from robustagg.rules.cosine import FLAME, ClippedClustering
 from robustagg.rules.foolsgold import FoolsGold
 from robustagg.rules.geometric import CenteredClipping, GeometricMedian
 from robustagg.rules.krum import Bulyan, Krum, MultiKrum
@@ -29,6 +30,7 @@ __all__ = [
     "ARC",
     "CAF",
     "CGE",
+    "FLAME",
     "MDA",
     "NNM",
     "SMEA",
@@ -38,6 +40,7 @@ __all__ = [
     "Bucketing",
     "Bulyan",
     "CenteredClipping",
+    "ClippedClustering",
     "DnC",
     "FLTrust",
     "FoolsGold",

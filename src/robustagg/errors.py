@@ -445,6 +445,13 @@ def optional_package(package: str, extra: str) -> ImportError:
     return ImportError(f"this needs {package}, which is not installed: pip install 'robustagg[{extra}]'")
 
 
+# --- rules of the second wave ----------------------------------------------------------------------------------------
+
+
+def bad_record(name: str, allowed: str) -> ValueError:
+    return ValueError(f"{name!r} of a rule's memory must be {allowed}")
+
+
 # --- the command line -----------------------------------------------------------------------------------------------
 
 

@@ -227,3 +227,45 @@ def medoid(x, f):
 def aksel(x, f):
     middle = np.median(x, axis=0)
     return x[np.argsort([squared(row, middle) for row in x], kind="stable")[: len(x) - f]].mean(axis=0)
+
+
+# --- the second wave ------------------------------------------------------------------------------------------------
+
+
+def cosine_distances(x):
+    def cosine(a, b):
+        return a @ b / np.linalg.norm(a) / np.linalg.norm(b) if a.any() and b.any() else 0.0
+
+    return np.array([[0.0 if a is b else 1 - cosine(a, b) for b in x] for a in x])
+
+
+def clipped(x, longest):
+    return np.array([row * min(1, longest / np.linalg.norm(row)) if row.any() else row for row in x])
+
+
+def flame(x, f):
+    """The first connected part of more than half of the clients, as ever longer distances connect them."""
+    n, distances = len(x), cosine_distances(list(x))
+    inside = list(range(n))
+    for limit in np.unique(distances):
+        near = distances <= limit
+        for _ in range(n):
+            near = near @ near
+        found = [row for row in near if row.sum() > n // 2]
+        if found:
+            inside = np.flatnonzero(found[0])
+            break
+    return clipped(x, np.median(np.linalg.norm(x, axis=1)))[inside].mean(axis=0)
+
+
+def clipped_clustering(x, f):
+    groups, distances = [[i] for i in range(len(x))], cosine_distances(list(x))
+
+    def apart(a, b):
+        return np.mean([distances[i, j] for i in a for j in b])
+
+    while len(groups) > 2:
+        one, other = min(itertools.combinations(groups, 2), key=lambda pair: apart(*pair))
+        groups = [group for group in groups if group not in (one, other)] + [one + other]
+    larger = min(groups, key=lambda group: (-len(group), apart(group, group)))
+    return clipped(x, np.median(np.linalg.norm(x, axis=1)))[larger].mean(axis=0)

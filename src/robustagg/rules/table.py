@@ -10,6 +10,7 @@ from robustagg import errors
 from robustagg.rules.base import Rule
 from robustagg.rules.component import Component, condition, imported
 from robustagg.rules.coordinatewise import Mean, Median, TrimmedMean
+from robustagg.rules.cosine import FLAME, ClippedClustering
 from robustagg.rules.foolsgold import FoolsGold
 from robustagg.rules.geometric import CenteredClipping, GeometricMedian
 from robustagg.rules.krum import Bulyan, Krum, MultiKrum
@@ -110,6 +111,8 @@ RULES = (
     Entry("caf", CAF, "Allouah et al., 2025", "1/2", PAIRS + " + f n^3"),
     Entry("dnc", DnC, "Shejwalkar and Houmansadr, NDSS 2021", "-", "n d + n^3"),
     Entry("foolsgold", FoolsGold, "Fung et al., RAID 2020", "-", PAIRS, "a history of each client"),
+    Entry("flame", FLAME, "Nguyen et al., USENIX Security 2022", "-", PAIRS),
+    Entry("clipped-clustering", ClippedClustering, "Li et al., 2023", "-", PAIRS, "the lengths of all updates"),
     Entry("fltrust", FLTrust, "Cao et al., NDSS 2021", "-", "n d", asks="server_update"),
 )
 

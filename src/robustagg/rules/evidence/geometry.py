@@ -13,6 +13,7 @@ from robustagg.protocol import Floats
 
 FEW = 3  # entries of a row of a matrix
 ROWS = 256  # of n x n matrices at a time
+SAME = 1e-12  # directions whose cosine is so near 1 are the same but for rounding
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,6 +121,19 @@ class Geometry:
         change[:-1, -1] = matrix.sum(axis=1) - 1
         change[-1, -1] = 1
         return Geometry(product(change, product(change, self.products).T).T, self.unit)
+
+
+def cosines(geometry: Geometry) -> Floats:
+    """(n, n) cosines of the angles between the rows; 0 for a row of zeros."""
+    norms = geometry.relation().norms / geometry.unit
+    products = norms[:, None] * norms
+    cosine = np.divide(geometry.inner, products, out=np.zeros_like(products), where=products > 0)
+    return np.where(cosine > 1 - SAME, 1.0, cosine)
+
+
+def shortening(norms: Floats, longest: float) -> Floats:
+    """What each row is multiplied by that is not to be longer."""
+    return np.divide(longest, norms, out=np.ones_like(norms), where=norms > longest)
 
 
 def product(matrix: Floats, rows: Floats) -> Floats:
