@@ -6,6 +6,7 @@ from robustagg.files import aggregate_files, preaggregate_files
 from robustagg.intake import Intake, capped_counts
 from robustagg.kernels import set_num_threads, use_backend
 from robustagg.protocol import Block, Result, Round, Verdict
+from robustagg.rules.alignment import AlignIns
 from robustagg.rules.base import Rule, load
 from robustagg.rules.component import Withstanding
 from robustagg.rules.coordinatewise import Mean, Median, TrimmedMean
@@ -14,12 +15,15 @@ from robustagg.rules.foolsgold import FoolsGold
 from robustagg.rules.geometric import CenteredClipping, GeometricMedian
 from robustagg.rules.krum import Bulyan, Krum, MultiKrum
 from robustagg.rules.medians import MeaMed, RepeatedMedian
+from robustagg.rules.metrics import MultiMetrics
 from robustagg.rules.mixing.base import PreAggregation
 from robustagg.rules.mixing.pipeline import Pipeline
 from robustagg.rules.mixing.preaggregations import ARC, NNM, Bucketing, NormClipping
+from robustagg.rules.mixing.synthesis import FoundationFL, Synthesis
 from robustagg.rules.nearest import CGE, Aksel, Medoid, MoNNA
 from robustagg.rules.reputation import Reputation
 from robustagg.rules.residual import ResidualReweighting
+from robustagg.rules.signs import RLR, SignGuard
 from robustagg.rules.spectral import CAF, DnC
 from robustagg.rules.steps import confidence, rectify, repeated_median
 from robustagg.rules.subsets import MDA, SMEA
@@ -33,8 +37,10 @@ __all__ = [
     "FLAME",
     "MDA",
     "NNM",
+    "RLR",
     "SMEA",
     "Aksel",
+    "AlignIns",
     "BackendUnavailable",
     "Block",
     "Bucketing",
@@ -44,6 +50,7 @@ __all__ = [
     "DnC",
     "FLTrust",
     "FoolsGold",
+    "FoundationFL",
     "GeometricMedian",
     "Intake",
     "InvalidLedger",
@@ -54,6 +61,7 @@ __all__ = [
     "Medoid",
     "MoNNA",
     "MultiKrum",
+    "MultiMetrics",
     "NormClipping",
     "Pipeline",
     "PreAggregation",
@@ -63,6 +71,8 @@ __all__ = [
     "Result",
     "Round",
     "Rule",
+    "SignGuard",
+    "Synthesis",
     "TrimmedMean",
     "Verdict",
     "Withstanding",

@@ -165,9 +165,9 @@ class ClippedClustering(DistanceRule):
     Notes
     -----
     Updates must be differences from the global model. O(n^2 d), one pass; remembers a number per client and round. Of
-    two clusters of one size the one of lesser distances within is taken, scikit-learn's first in the authors' code, which
-    also never clips to more than 1e5. Where all distances are equal there is one cluster. Weighted by `sample_counts`
-    where given.
+    two clusters of one size the one of lesser distances within is taken, scikit-learn's first in the authors' code,
+    which also never clips to more than 1e5. Where all distances are equal there is one cluster. Weighted by
+    `sample_counts` where given.
 
     References
     ----------

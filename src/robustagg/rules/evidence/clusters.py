@@ -42,3 +42,17 @@ def larger_half(distances: Floats, linkage: str) -> NDArray[np.bool_]:
     first = hierarchy.fcluster(tree, 2, "maxclust") == 1
     groups = [group for group in (first, ~first) if group.any()]
     return min(groups, key=lambda group: (-group.sum(), distances[np.ix_(group, group)].mean()))
+
+
+def shifted(points: Floats) -> NDArray[np.bool_]:
+    """(n,) who is in the largest cluster that mean shift finds; of several as large, in the densest.
+
+    Where half of the points have no distance to each other, clusters are equal points; of several as large, all.
+    """
+    cluster = _library("sklearn.cluster")
+    bandwidth = cluster.estimate_bandwidth(points, quantile=0.5)
+    if not bandwidth > 0:
+        _, which, twins = np.unique(points, axis=0, return_inverse=True, return_counts=True)
+        return np.asarray(twins[which.reshape(-1)] == twins.max())
+    labels = cluster.MeanShift(bandwidth=bandwidth, cluster_all=False).fit(points).labels_
+    return np.asarray(labels == np.bincount(labels[labels >= 0]).argmax())

@@ -41,6 +41,13 @@ class Relation:
         """(n,) lengths of the rows; what is longer than the largest number counts as that."""
         return self._lengths(self.lengths)
 
+    def cosines(self) -> Floats:
+        """(n,) cosines of the angles to the reference, which is the last row; 0 of a row of zeros."""
+        norms = self.norms / self.unit
+        lengths = norms * norms[-1]
+        found = np.divide(self.products, lengths, out=np.zeros_like(lengths), where=lengths > 0)
+        return np.asarray(found.clip(-1, 1))
+
     def _lengths(self, squares: Floats) -> Floats:
         roots = np.sqrt(np.maximum(squares, 0.0))
         return np.asarray(np.minimum(roots, np.finfo(np.float64).max / self.unit) * self.unit)
@@ -134,6 +141,12 @@ def cosines(geometry: Geometry) -> Floats:
 def shortening(norms: Floats, longest: float) -> Floats:
     """What each row is multiplied by that is not to be longer."""
     return np.divide(longest, norms, out=np.ones_like(norms), where=norms > longest)
+
+
+def blurred(values: Floats) -> Floats:
+    """The numbers to 40 bits."""
+    fraction, exponent = np.frexp(values)
+    return np.asarray(np.ldexp(np.rint(fraction * 2.0**40), exponent - 40))
 
 
 def product(matrix: Floats, rows: Floats) -> Floats:
