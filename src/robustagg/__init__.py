@@ -11,6 +11,7 @@ from robustagg.rules.base import Rule, load
 from robustagg.rules.component import Withstanding
 from robustagg.rules.coordinatewise import Mean, Median, TrimmedMean
 from robustagg.rules.cosine import FLAME, ClippedClustering
+from robustagg.rules.fldetector import FLDetector
 from robustagg.rules.foolsgold import FoolsGold
 from robustagg.rules.geometric import CenteredClipping, GeometricMedian
 from robustagg.rules.krum import Bulyan, Krum, MultiKrum
@@ -48,6 +49,7 @@ __all__ = [
     "CenteredClipping",
     "ClippedClustering",
     "DnC",
+    "FLDetector",
     "FLTrust",
     "FoolsGold",
     "FoundationFL",

@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import robustagg as ra
 from robustagg.kernels.interface import GRAM_TILE
-from robustagg.rules import cosine
+from robustagg.rules import cosine, fldetector
 from robustagg.rules.evidence.magnitudes import Search
 
 EXACT = {"rtol": 1e-9, "atol": 1e-12}
@@ -198,3 +198,87 @@ def test_multi_metrics_says_that_the_covariance_is_singular():
     result = ra.MultiMetrics().aggregate(np.tile(honest(0, 1), (5, 1)))
     assert all("singular" in why for why in result.reasons)
     assert not any("singular" in why for why in ra.MultiMetrics().aggregate(honest(0, 9)).reasons)
+
+
+# --- FLDetector -----------------------------------------------------------------------------------------------------
+
+
+def descent(rounds: int, n: int = 7, d: int = 30, seed: int = 0) -> list[np.ndarray]:
+    """Updates of clients who go down a bowl, each towards a minimum of its own, with some noise."""
+    rng = np.random.default_rng(seed)
+    place, aims, steep = 5 * rng.normal(size=d), 0.1 * rng.normal(size=(n, d)), rng.uniform(0.05, 0.3, d)
+    sent = []
+    for _ in range(rounds):
+        sent.append(-steep * (place - aims) + 1e-3 * rng.normal(size=(n, d)))
+        place = place + sent[-1].mean(axis=0)
+    return sent
+
+
+def test_fl_detector_scores_as_defined():
+    for window in (1, 2, 4):
+        rule, rounds = ra.FLDetector(window=window, start=100), descent(9)
+        expected = definitions.fl_detector_scores(rounds, window)
+        for number, x in enumerate(rounds):
+            rule(x)
+            if number >= 2:
+                found = [record.scores[-1] for record in rule._records.values()]
+                assert_allclose(found, expected[number - 2], rtol=1e-5)
+        assert all(len(record.scores) == window for record in rule._records.values())
+
+
+def test_fl_detector_excludes_whoever_does_not_follow_and_hears_them_again():
+    rng, names = np.random.default_rng(0), [*"abcdef", 7]
+    rule = ra.FLDetector(window=4, readmit=5)
+    weights = []
+    for number, x in enumerate(descent(10)):
+        x[6] = 0.3 * rng.normal(size=30) if number < 6 else x[6]
+        order = rng.permutation(7)
+        result = rule.aggregate(x[order], clients=[names[i] for i in order])
+        weights.append(result.weights[result.clients.index(7)])
+    assert all(weights[:4])
+    assert not any(weights[4:9])
+    assert weights[9] > 0
+
+
+def test_fl_detector_leaves_newcomers_alone():
+    rule = ra.FLDetector(window=4)
+    for x in descent(6):
+        rule(x)
+    result = rule.aggregate(descent(1, n=8)[0])
+    assert "no score yet" in result.reasons[7]
+    assert result.weights[7] > 0
+
+
+def test_two_means_is_the_best_of_all_divisions():
+    for seed in range(20):
+        values = np.random.default_rng(seed).exponential(size=7)
+        within = [
+            sum(part.size * part.var() for part in (values[inside], values[~inside]))
+            for inside in map(np.array, itertools.product([True, False], repeat=7))
+            if 0 < inside.sum() < 7
+        ]
+        found, high = fldetector.two_means(values)
+        assert_allclose(found, min(within))
+        assert values[high].min() > values[~high].max()
+
+
+def test_gap_statistic_tells_two_groups_from_one():
+    rng = np.random.default_rng(0)
+    one = [fldetector.clustered(rng.uniform(size=20), np.random.default_rng(k)) for k in range(20)]
+    two = [
+        fldetector.clustered(np.append(rng.normal(1, 0.05, 14), rng.normal(3, 0.05, 6)), np.random.default_rng(k))
+        for k in range(20)
+    ]
+    assert sum(one) <= 4
+    assert all(two)
+    assert not fldetector.clustered(np.full(5, 0.2), rng)
+
+
+def test_fl_detector_refuses_a_damaged_memory():
+    rule = ra.FLDetector(window=2)
+    for x in descent(3):
+        rule(x)
+    state = rule.state_dict()
+    for damage in ({"records": [[0, [2.0], None]]}, {"rounds": -1}, {"vectors": state["vectors"][1:]}):
+        with pytest.raises(ra.InvalidLedger):
+            ra.FLDetector(window=2).load_state_dict({**state, **damage})

@@ -161,6 +161,7 @@ CASES = [
         refuses=False,  # copies count
         permutation=False,  # copies tie
     ),
+    Case("FLDetector", lambda f: ra.FLDetector(window=2), lambda f: 1, shift=False, counts=True),
     Case("RLR", lambda f: ra.RLR(f + 1), lambda f: f + 1, definitions.rlr, refuses=False, shift=False, counts=True),
     Case("SignGuard", lambda f: ra.SignGuard(share=1), lambda f: 1, shift=False, counts=True),
     Case("SignGuard-sim", lambda f: ra.SignGuard(variant="sim"), lambda f: 1, shift=False, counts=True),

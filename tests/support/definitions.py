@@ -342,3 +342,24 @@ def align_ins(x, model, sparsity=0.3):
     if not len(kept):
         return np.zeros(x.shape[1])
     return clipped(x[kept], np.median(np.linalg.norm(x[kept], axis=1))).mean(axis=0)
+
+
+def lbfgs_product(steps, changes, vector):
+    """B times a vector, B updated by each step and change in turn, from sigma times the identity."""
+    b = changes[-1] @ steps[-1] / (steps[-1] @ steps[-1]) * np.eye(len(vector))
+    for s, y in zip(steps, changes, strict=True):
+        b = b - np.outer(b @ s, b @ s) / (s @ b @ s) + np.outer(y, y) / (y @ s)
+    return b @ vector
+
+
+def fl_detector_scores(rounds, window):
+    """Of each round of (n, d) rows, all of which are meant: (n,) scores, from the third round on."""
+    results, scores = [], []
+    for number, x in enumerate(rounds):
+        if number >= 2:
+            last = results[-window - 1 :]
+            predicted = rounds[number - 1] + lbfgs_product(last[:-1], np.diff(last, axis=0), last[-1])
+            away = np.linalg.norm(predicted - x, axis=1)
+            scores.append(away / away.sum())
+        results.append(x.mean(axis=0))
+    return scores

@@ -61,8 +61,9 @@ class MultiMetrics(Rule[Verdict]):
     Notes
     -----
     Updates must be differences from the global model; the authors take whole models. O(n^2 d), two passes. Where the
-    covariance is singular its pseudo-inverse stands in, each kind of distance counted in units of its greatest, and the reasons say so. The authors keep floor(keep * n). Equal
-    scores: the first. Weighted by `sample_counts` where given. A3FL is reported to reach a success of 76 % against it.
+    covariance is singular its pseudo-inverse stands in, of distances in units of the greatest of each kind, and the
+    reasons say so. The authors keep floor(keep * n). Equal scores: the first. Weighted by `sample_counts` where given.
+    A3FL is reported to reach a success of 76 % against it.
 
     References
     ----------

@@ -12,6 +12,7 @@ from robustagg.rules.base import Rule
 from robustagg.rules.component import Component, condition, imported
 from robustagg.rules.coordinatewise import Mean, Median, TrimmedMean
 from robustagg.rules.cosine import FLAME, ClippedClustering
+from robustagg.rules.fldetector import FLDetector
 from robustagg.rules.foolsgold import FoolsGold
 from robustagg.rules.geometric import CenteredClipping, GeometricMedian
 from robustagg.rules.krum import Bulyan, Krum, MultiKrum
@@ -119,6 +120,14 @@ RULES = (
     Entry("foolsgold", FoolsGold, "Fung et al., RAID 2020", "-", PAIRS, "a history of each client"),
     Entry("flame", FLAME, "Nguyen et al., USENIX Security 2022", "-", PAIRS),
     Entry("clipped-clustering", ClippedClustering, "Li et al., 2023", "-", PAIRS, "the lengths of all updates"),
+    Entry(
+        "fl-detector",
+        FLDetector,
+        "Zhang et al., KDD 2022",
+        "-",
+        PAIRS,
+        "updates of each client, its last results",
+    ),
     Entry("foundation-fl", FoundationFL, "Fang et al., NDSS 2025", "-", SORTS),
     Entry("rlr", RLR, "Ozdayi et al., AAAI 2021", "-", "n d", given=lambda n, f: {"theta": RLR.threshold(0.4, n)}),
     Entry("sign-guard", SignGuard, "Xu et al., ICDCS 2022", "-", "n d"),
