@@ -74,13 +74,13 @@ class FLDetector(Rule[Verdict]):
 
     Notes
     -----
-    Updates must be differences from the global model, and the result what the model moves by; a constant factor between
-    the two changes nothing. O((2n + window)^2 d), two passes. Remembers by client id: an update of each client that
-    ever took part, and window + 1 results, on disk after a round over files. A client without a last update has no
-    score yet; fewer than three scores tell nothing. Scores are stretched to [0, 1] before the gap statistic, so that
-    lasting differences, however small, exclude honest clients too. 2-means of scores is exact; the
-    authors' is scikit-learn's, and they detect once and begin training anew. The mean is weighted by `sample_counts` where given; where all who
-    sent are excluded, the result is zero and so are all weights.
+    Updates must be differences from the global model, and the result what the model moves by; a constant factor
+    between the two changes nothing. O((2n + window)^2 d), two passes. Remembers by client id: an update of each
+    client that ever took part, and window + 1 results, on disk after a round over files. A client without a last
+    update has no score yet; fewer than three scores tell nothing. Scores are stretched to [0, 1] before the gap
+    statistic, so that lasting differences, however small, exclude honest clients too. 2-means of scores is exact; the
+    authors' is scikit-learn's, and they detect once and begin training anew. The mean is weighted by `sample_counts`
+    where given; where all who sent are excluded, the result is zero and so are all weights.
 
     References
     ----------
