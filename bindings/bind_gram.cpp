@@ -31,6 +31,13 @@ py::object measure(const py::sequence& sequence, std::size_t tile, std::optional
     });
 }
 
+py::object manhattan(const py::sequence& sequence, std::size_t tile, double limit, int threads) {
+    const Input rows(sequence);
+    Vector<double> out({(rows.d() + tile - 1) / tile, rows.n(), rows.n()});
+    return checked(
+        out, [&, to = out.mutable_data()] { return ra::kernels().manhattan(rows.view(), tile, limit, to, threads); });
+}
+
 py::object mix(const py::sequence& sequence, const Vector<double>& matrix, int threads) {
     const Input rows(sequence);
     if (matrix.ndim() != 2 || static_cast<std::size_t>(matrix.shape(1)) != rows.n())
@@ -57,6 +64,7 @@ py::tuple top_eigenpair(const Vector<double>& matrix) {
 void register_gram(py::module_& m) {
     m.def("gram", &gram);
     m.def("measure", &measure);
+    m.def("manhattan", &manhattan);
     m.def("mix", &mix);
     m.def("top_eigenpair", &top_eigenpair);
 }

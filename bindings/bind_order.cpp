@@ -32,6 +32,15 @@ py::object weighted_median(const py::sequence& sequence, const Vector<double>& w
     });
 }
 
+py::object extremes(const py::sequence& sequence, int threads) {
+    const Input rows(sequence);
+    py::array greatest = rows.result(), least = rows.result();
+    const py::tuple both = py::make_tuple(greatest, least);
+    return checked(both, [&, high = rows.to(greatest), low = rows.to(least)] {
+        return ra::kernels().extremes(rows.view(), high, low, threads);
+    });
+}
+
 }  // namespace
 
 void register_order(py::module_& m) {
@@ -39,4 +48,5 @@ void register_order(py::module_& m) {
     m.def("trimmed_mean", &trimmed_mean);
     m.def("mean_around_median", &mean_around_median);
     m.def("weighted_median", &weighted_median);
+    m.def("extremes", &extremes);
 }

@@ -91,6 +91,13 @@ enum class Loss { squared, absolute };
     X(measure, bool,                                                                                               \
       (const RowsView&, std::size_t tile, std::size_t reference, double limit, const std::uint8_t* shrunk,         \
        double* out, int threads))                                                                                  \
+    X(manhattan, bool, (const RowsView&, std::size_t tile, double limit, double* out, int threads))                \
+    X(extremes, bool, (const RowsView&, Result greatest, Result least, int threads))                               \
+    X(sign_sums, bool, (const RowsView&, std::int32_t* sums, int threads))                                         \
+    X(sign_counts, bool, (const RowsView&, std::int64_t* counts, int threads))                                     \
+    X(magnitude_counts, bool,                                                                                      \
+      (const RowsView&, const std::int8_t* signs, int shift, int bits, const std::int64_t* prefixes,               \
+       std::int64_t* counts, int threads))                                                                         \
     X(mix, bool, (const RowsView&, const double* matrix, std::size_t m, void* out, int threads))                   \
     X(top_eigenpair, double, (const double* matrix, std::size_t n, double* vector))                                \
     X(detect, bool,                                                                                                \

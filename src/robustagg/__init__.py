@@ -8,19 +8,25 @@ from robustagg.inputs.policy import Policy
 from robustagg.intake import Intake
 from robustagg.kernels import set_num_threads, use_backend
 from robustagg.protocol import Block, Certificate, Result, Round, Verdict
+from robustagg.rules.alignment import AlignIns
 from robustagg.rules.base import Rule, load
 from robustagg.rules.component import Withstanding
 from robustagg.rules.coordinatewise import Mean, Median, TrimmedMean
+from robustagg.rules.cosine import FLAME, ClippedClustering
+from robustagg.rules.fldetector import FLDetector
 from robustagg.rules.foolsgold import FoolsGold
 from robustagg.rules.geometric import CenteredClipping, GeometricMedian
 from robustagg.rules.krum import Bulyan, Krum, MultiKrum
 from robustagg.rules.medians import MeaMed, RepeatedMedian
+from robustagg.rules.metrics import MultiMetrics
 from robustagg.rules.mixing.base import PreAggregation
 from robustagg.rules.mixing.pipeline import Pipeline
 from robustagg.rules.mixing.preaggregations import ARC, NNM, Bucketing, NormClipping
+from robustagg.rules.mixing.synthesis import FoundationFL, Synthesis
 from robustagg.rules.nearest import CGE, Aksel, Medoid, MoNNA
 from robustagg.rules.reputation import Reputation
 from robustagg.rules.residual import ResidualReweighting
+from robustagg.rules.signs import RLR, SignGuard
 from robustagg.rules.spectral import CAF, DnC
 from robustagg.rules.steps import confidence, rectify, repeated_median
 from robustagg.rules.subsets import MDA, SMEA
@@ -31,19 +37,25 @@ __all__ = [
     "ARC",
     "CAF",
     "CGE",
+    "FLAME",
     "MDA",
     "NNM",
+    "RLR",
     "SMEA",
     "Aksel",
+    "AlignIns",
     "BackendUnavailable",
     "Block",
     "Bucketing",
     "Bulyan",
     "CenteredClipping",
     "Certificate",
+    "ClippedClustering",
     "DnC",
+    "FLDetector",
     "FLTrust",
     "FoolsGold",
+    "FoundationFL",
     "GeometricMedian",
     "Intake",
     "InvalidLedger",
@@ -54,6 +66,7 @@ __all__ = [
     "Medoid",
     "MoNNA",
     "MultiKrum",
+    "MultiMetrics",
     "NormClipping",
     "Pipeline",
     "Policy",
@@ -64,6 +77,8 @@ __all__ = [
     "Result",
     "Round",
     "Rule",
+    "SignGuard",
+    "Synthesis",
     "TrimmedMean",
     "Verdict",
     "Withstanding",

@@ -569,6 +569,19 @@ def optional_package(package: str, extra: str) -> ImportError:
     return ImportError(f"this needs {package}, which is not installed: pip install 'robustagg[{extra}]'")
 
 
+# --- rules of the second wave ----------------------------------------------------------------------------------------
+
+
+def measured_rows_must_be_sent(members: Sequence[str]) -> TypeError:
+    return TypeError(
+        f"a pipeline of {', '.join(members)}: Synthesis must come first, and be the only one that measures rows"
+    )
+
+
+def bad_record(name: str, allowed: str) -> ValueError:
+    return ValueError(f"{name!r} of a rule's memory must be {allowed}")
+
+
 # --- the command line -----------------------------------------------------------------------------------------------
 
 

@@ -40,6 +40,13 @@ def primitives(backend, n):
         "gram": backend.gram,
         "measure": lambda rows: backend.measure(rows, None),
         "measure from a row": lambda rows: backend.measure(rows, 0),
+        "manhattan": backend.manhattan,
+        "extremes": backend.extremes,
+        "sign_sums": backend.sign_sums,
+        "sign_counts": backend.sign_counts,
+        "magnitude_counts": lambda rows: backend.magnitude_counts(
+            rows, np.zeros(rows[0].size, np.int8), 20, 11, np.zeros(n, np.int64)
+        ),
         "trimmed_mean": lambda rows: backend.trimmed_mean(rows, (n - 1) // 2),
         "mean": lambda rows: backend.trimmed_mean(rows, 0),
         "detect": lambda rows: backend.detect(rows, **detect),

@@ -54,6 +54,8 @@ def averages(backend, rows):
         "trimmed_mean": backend.trimmed_mean(rows, (n - 1) // 3),
         "mean_around_median": backend.mean_around_median(rows, n // 2 + 1),
         "weighted_median": backend.weighted_median(rows, weights),
+        "extremes": np.stack(backend.extremes(rows)),
+        "sign_sums": backend.sign_sums(rows),
     }
 
 
@@ -70,6 +72,9 @@ def test_same_bits_for_any_number_of_threads(backend):
         counts = backend.detect(strange, **OPTIONS, confidence_threshold=0.1).counts
         products = {"counts": counts, "gram": backend.gram(long), "finite": backend.finite(long)}
         products["measure"] = backend.measure(long, 3)
+        products |= {"manhattan": backend.manhattan(long), "sign_counts": backend.sign_counts(long)}
+        signs, prefixes = np.ones(long[0].size, np.int8), np.zeros(17, np.int64)
+        products["magnitude_counts"] = backend.magnitude_counts(long, signs, 20, 11, prefixes)
         return reputation(backend, strange) | averages(backend, long) | products
 
     kernels.set_num_threads(1)

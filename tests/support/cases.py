@@ -126,6 +126,58 @@ CASES = [
         box=lambda n, f, r: r,
         mean_at_zero=True,
     ),
+    Case(
+        "FLAME",
+        lambda f: ra.FLAME(noise=0),
+        lambda f: 1,
+        definitions.flame,
+        shift=False,
+        counts=True,
+    ),
+    Case(
+        "FLAME with noise",
+        lambda f: ra.FLAME(noise=0.1, on="rows"),
+        lambda f: 1,
+        shift=False,
+        identical=False,
+        counts=True,
+    ),
+    Case(
+        "ClippedClustering",
+        lambda f: ra.ClippedClustering(),
+        lambda f: 1,
+        definitions.clipped_clustering,
+        shift=False,
+        counts=True,
+    ),
+    Case("FoundationFL", lambda f: ra.FoundationFL(), lambda f: 1, definitions.foundation),
+    Case(
+        "FoundationFL, trimmed mean",
+        lambda f: ra.FoundationFL("trimmed-mean"),
+        lambda f: 1,
+        lambda x, f: definitions.foundation(x, f, 0.2),
+    ),
+    Case(
+        "Synthesis, Krum",
+        lambda f: ra.Pipeline(ra.Synthesis(), ra.Krum(f)),
+        lambda f: 2 * f + 3,
+        lambda x, f: definitions.krum(definitions.synthesis(x), f),
+        refuses=False,  # copies count
+        permutation=False,  # copies tie
+    ),
+    Case("FLDetector", lambda f: ra.FLDetector(window=2), lambda f: 1, shift=False, counts=True),
+    Case("RLR", lambda f: ra.RLR(f + 1), lambda f: f + 1, definitions.rlr, refuses=False, shift=False, counts=True),
+    Case("SignGuard", lambda f: ra.SignGuard(share=1), lambda f: 1, shift=False, counts=True),
+    Case("SignGuard-sim", lambda f: ra.SignGuard(variant="sim"), lambda f: 1, shift=False, counts=True),
+    Case(
+        "MultiMetrics",
+        lambda f: ra.MultiMetrics(),
+        lambda f: 1,
+        definitions.multi_metrics,
+        shift=False,
+        picks=True,
+        counts=True,
+    ),
     Case("RepeatedMedian", lambda f: ra.RepeatedMedian(), definition=definitions.repeated_median, refuses=False),
     Case("ResidualReweighting", lambda f: ra.ResidualReweighting(), scale=False, refuses=False, counts=True),
     Case(
@@ -261,7 +313,16 @@ ASKING = [
         shift=False,
         scale=False,  # cut to the length of the server's
         identical=False,
-    )
+    ),
+    Case(
+        "AlignIns",
+        lambda f: ra.AlignIns(),
+        lambda f: 1,
+        lambda x, f: definitions.align_ins(x, np.ones_like(x[0])),
+        extras=lambda x: {"global_model": np.ones_like(x[0])},
+        shift=False,
+        counts=True,
+    ),
 ]
 """Cases of rules that ask for more than the updates."""
 

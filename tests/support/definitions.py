@@ -227,3 +227,139 @@ def medoid(x, f):
 def aksel(x, f):
     middle = np.median(x, axis=0)
     return x[np.argsort([squared(row, middle) for row in x], kind="stable")[: len(x) - f]].mean(axis=0)
+
+
+# --- the second wave ------------------------------------------------------------------------------------------------
+
+
+def cosine_distances(x):
+    def cosine(a, b):
+        return a @ b / np.linalg.norm(a) / np.linalg.norm(b) if a.any() and b.any() else 0.0
+
+    return np.array([[0.0 if a is b else 1 - cosine(a, b) for b in x] for a in x])
+
+
+def clipped(x, longest):
+    return np.array([row * min(1, longest / np.linalg.norm(row)) if row.any() else row for row in x])
+
+
+def flame(x, f):
+    """The first connected part of more than half of the clients, as ever longer distances connect them."""
+    n, distances = len(x), cosine_distances(list(x))
+    inside = list(range(n))
+    for limit in np.unique(distances):
+        near = distances <= limit
+        for _ in range(n):
+            near = near @ near
+        found = [row for row in near if row.sum() > n // 2]
+        if found:
+            inside = np.flatnonzero(found[0])
+            break
+    return clipped(x, np.median(np.linalg.norm(x, axis=1)))[inside].mean(axis=0)
+
+
+def clipped_clustering(x, f, lengths=()):
+    groups, distances = [[i] for i in range(len(x))], cosine_distances(list(x))
+
+    def apart(a, b):
+        return np.mean([distances[i, j] for i in a for j in b])
+
+    while len(groups) > 2:
+        one, other = min(itertools.combinations(groups, 2), key=lambda pair: apart(*pair))
+        groups = [group for group in groups if group not in (one, other)] + [one + other]
+    larger = min(groups, key=lambda group: (-len(group), apart(group, group)))
+    return clipped(x, np.median([*lengths, *np.linalg.norm(x, axis=1)]))[larger].mean(axis=0)
+
+
+def synthesis(x):
+    ends = x.max(axis=0), x.min(axis=0)
+    farthest = max(range(len(x)), key=lambda i: min(squared(x[i], end) for end in ends))
+    return np.vstack([x, *[x[farthest]] * (len(x) // 2)])
+
+
+def foundation(x, f, beta=None):
+    rows = np.sort(synthesis(x), axis=0)
+    return np.median(rows, axis=0) if beta is None else rows[(k := int(beta * len(rows))) : len(rows) - k].mean(axis=0)
+
+
+def rlr(x, f):
+    votes = abs(np.sign(x).sum(axis=0))
+    return np.where(votes >= f + 1, x.mean(axis=0), -x.mean(axis=0))
+
+
+def mean_shift(points):
+    """Who climbs to the place that most come to, each going to the mean of those within the bandwidth."""
+    n = len(points)
+    apart = np.array([[np.linalg.norm(a - b) for b in points] for a in points])
+    width = np.mean([sorted(row)[max(1, n // 2) - 1] for row in apart])
+    if not width:
+        twins = (apart == 0).sum(axis=1)
+        return twins == twins.max()
+    tops = {}
+    for point in points:
+        for _ in range(300):
+            near = points[np.linalg.norm(points - point, axis=1) <= width]
+            point, before = near.mean(axis=0), point
+            if np.linalg.norm(point - before) <= 1e-3 * width:
+                break
+        tops[tuple(point)] = len(near)
+    centres = []
+    for top in sorted(tops, key=lambda top: (tops[top], top), reverse=True):
+        if all(np.linalg.norm(np.subtract(top, centre)) > width for centre in centres):
+            centres.append(top)
+    far = np.array([[np.linalg.norm(point - centre) for centre in centres] for point in points])
+    label = np.where(far.min(axis=1) <= width, far.argmin(axis=1), -1)
+    return label == max(range(len(centres)), key=lambda k: (label == k).sum())
+
+
+def sign_guard(x, f):
+    counts = np.stack([(x > 0).sum(axis=1), (x == 0).sum(axis=1), (x < 0).sum(axis=1)], axis=1)
+    inside = mean_shift(counts / np.maximum(counts.max(axis=0), 1))
+    norms = np.linalg.norm(x, axis=1)
+    usual = np.median(norms)
+    kept = inside & (norms >= 0.1 * usual) & (norms <= 3 * usual)
+    return clipped(x, usual)[kept if kept.any() else inside].mean(axis=0)
+
+
+def multi_metrics(x, f, keep=0.3):
+    n, norms = len(x), np.linalg.norm(x, axis=1)
+    if n == 1:
+        return x[0]
+    kinds = cosine_distances(list(x)) ** 2, abs(x[:, None] - x).sum(axis=2), abs(norms[:, None] - norms)
+    t = np.stack([kind.sum(axis=1) / kind.max() for kind in kinds], axis=1)
+    inverse = np.linalg.pinv(np.cov(t.T), rcond=1e-12, hermitian=True)
+    scores = [float(f"{row @ inverse @ row:.9g}") for row in t]
+    return x[np.argsort(scores, kind="stable")[: int(np.ceil(keep * n - 1e-9))]].mean(axis=0)
+
+
+def align_ins(x, model, sparsity=0.3):
+    main, k = np.sign(np.sign(x).sum(axis=0)), max(1, int(sparsity * x.shape[1]))
+    largest = np.argsort(-abs(x), axis=1, kind="stable")[:, :k]
+    agreement = np.array([(np.sign(row[top]) == main[top]).mean() for row, top in zip(x, largest, strict=True)])
+    direction = np.array([row @ model / np.linalg.norm(row) / np.linalg.norm(model) for row in x])
+    scores = [abs(v - np.median(v)) / (v.std() or 1) for v in (agreement, direction)]
+    kept = np.flatnonzero(np.maximum(*scores) < 1)
+    if not len(kept):
+        return np.zeros(x.shape[1])
+    return clipped(x[kept], np.median(np.linalg.norm(x[kept], axis=1))).mean(axis=0)
+
+
+def lbfgs_product(steps, changes, vector):
+    """B times a vector, B updated by each step and change in turn, from sigma times the identity."""
+    b = changes[-1] @ steps[-1] / (steps[-1] @ steps[-1]) * np.eye(len(vector))
+    for s, y in zip(steps, changes, strict=True):
+        b = b - np.outer(b @ s, b @ s) / (s @ b @ s) + np.outer(y, y) / (y @ s)
+    return b @ vector
+
+
+def fl_detector_scores(rounds, window):
+    """Of each round of (n, d) rows, all of which are meant: (n,) scores, from the third round on."""
+    results, scores = [], []
+    for number, x in enumerate(rounds):
+        if number >= 2:
+            last = results[-window - 1 :]
+            predicted = rounds[number - 1] + lbfgs_product(last[:-1], np.diff(last, axis=0), last[-1])
+            away = np.linalg.norm(predicted - x, axis=1)
+            scores.append(away / away.sum())
+        results.append(x.mean(axis=0))
+    return scores

@@ -122,6 +122,32 @@ class Kernels(Protocol):
         differences, and the rows, that are multiplied by SHRINK first. In float64; equal rows have equal sums. O(nd).
         """
 
+    def manhattan(self, rows: Rows) -> NDArray[np.float64]:
+        """(ceil(d / GRAM_TILE), n, n): sums of absolute differences between rows, tile by tile.
+
+        A difference counts as GRAM_LIMIT at most. Differences and sums in float64. O(n^2 d).
+        """
+
+    def extremes(self, rows: Rows) -> tuple[Array, Array]:
+        """((d,), (d,)): coordinate-wise the greatest and the least value, in the rows' dtype. O(nd)."""
+
+    def sign_sums(self, rows: Rows) -> NDArray[np.int32]:
+        """(d,): how many more values of the coordinate are positive than negative. O(nd)."""
+
+    def sign_counts(self, rows: Rows) -> NDArray[np.int64]:
+        """(n, 2): how many values of the row are positive, and negative. O(nd)."""
+
+    def magnitude_counts(
+        self, rows: Rows, signs: NDArray[np.int8], shift: int, bits: int, prefixes: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """(n, 2, 2**bits): how often each value of some bits occurs in the keys of the row's magnitudes.
+
+        The key of a magnitude is the 31 bits below its sign, of float64 the upper ones: keys are ordered like
+        magnitudes, to a relative 2**-20 in float64. Counted are the `bits` bits above the lowest `shift`, of the keys
+        whose bits above these are prefixes[i]: so counts refine each other from the highest bits down. The second axis
+        tells values whose sign (-1, 0, 1) is not that of `signs` (d,) from those whose sign is. O(nd).
+        """
+
     def mix(self, rows: Rows, matrix: NDArray[np.float64]) -> Array:
         """(m, d): matrix (m, n) times the rows, summed in float64; weights may have any sum.
 

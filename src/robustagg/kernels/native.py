@@ -55,6 +55,28 @@ def measure(rows: Rows, reference: int | None, shrunk: NDArray[np.uint8] | None 
     return _checked(_native.measure(rows, GRAM_TILE, reference, GRAM_LIMIT, shrunk, kernels.num_threads()))
 
 
+def manhattan(rows: Rows) -> NDArray[np.float64]:
+    return _checked(_native.manhattan(rows, GRAM_TILE, GRAM_LIMIT, kernels.num_threads()))
+
+
+def extremes(rows: Rows) -> tuple[Array, Array]:
+    return _checked(_native.extremes(rows, kernels.num_threads()))
+
+
+def sign_sums(rows: Rows) -> NDArray[np.int32]:
+    return _checked(_native.sign_sums(rows, kernels.num_threads()))
+
+
+def sign_counts(rows: Rows) -> NDArray[np.int64]:
+    return _checked(_native.sign_counts(rows, kernels.num_threads()))
+
+
+def magnitude_counts(
+    rows: Rows, signs: NDArray[np.int8], shift: int, bits: int, prefixes: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    return _checked(_native.magnitude_counts(rows, signs, shift, bits, prefixes, kernels.num_threads()))
+
+
 def mix(rows: Rows, matrix: NDArray[np.float64]) -> Array:
     return _checked(_native.mix(rows, matrix, kernels.num_threads()))
 

@@ -203,6 +203,47 @@ def weighted_median(rows: Rows, weights: NDArray[np.float64]) -> Array:
     return narrow(out, rows[0].dtype)
 
 
+@quiet
+def extremes(rows: Rows) -> tuple[Array, Array]:
+    out = np.empty((2, rows[0].size), compute_dtype(rows))
+    for part, y in blocks(rows):
+        out[0, part], out[1, part] = y.max(axis=0), y.min(axis=0)
+    return narrow(out[0], rows[0].dtype), narrow(out[1], rows[0].dtype)
+
+
+# --- counts ---------------------------------------------------------------------------------------------------------
+
+
+@quiet
+def sign_sums(rows: Rows) -> NDArray[np.int32]:
+    out = np.empty(rows[0].size, np.int32)
+    for part, y in blocks(rows):
+        out[part] = np.sign(y).sum(axis=0)
+    return out
+
+
+@quiet
+def sign_counts(rows: Rows) -> NDArray[np.int64]:
+    counts = np.zeros((len(rows), 2), np.int64)
+    for _, y in blocks(rows):
+        counts += np.stack([(y > 0).sum(axis=1), (y < 0).sum(axis=1)], axis=1)
+    return counts
+
+
+@quiet
+def magnitude_counts(
+    rows: Rows, signs: NDArray[np.int8], shift: int, bits: int, prefixes: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    wide, counts = compute_dtype(rows), np.zeros((len(rows), 2 << bits), np.int64)
+    for part, y in blocks(rows):
+        words = y.astype(wide).view(f"u{wide.itemsize}") >> (8 * wide.itemsize - 32)
+        keys = (words & 0x7FFFFFFF).astype(np.int64) >> shift
+        slots = (keys & (1 << bits) - 1) + ((np.sign(y) == signs[part]) << bits)
+        for row, slot, key, prefix in zip(counts, slots, keys, prefixes.tolist(), strict=True):
+            row += np.bincount(slot[key >> bits == prefix], minlength=2 << bits)
+    return counts.reshape(len(rows), 2, 1 << bits)
+
+
 # --- products -------------------------------------------------------------------------------------------------------
 
 
@@ -240,6 +281,21 @@ def measure(rows: Rows, reference: int | None, shrunk: NDArray[np.uint8] | None 
         c = np.zeros(y.shape[1]) if reference is None else y[reference]
         z, y, c = (v.clip(-GRAM_LIMIT, GRAM_LIMIT) for v in (y * away - c * away, y * own, c * centre_unit))
         sums[:] = np.stack([(z * z).sum(axis=1), (y * c).sum(axis=1), (y * y).sum(axis=1)], axis=1)
+    return out
+
+
+@quiet
+def manhattan(rows: Rows) -> NDArray[np.float64]:
+    n, d = len(rows), rows[0].size
+    out = np.zeros((-(-d // GRAM_TILE), n, n))
+    for tile, sums in enumerate(out):
+        part = slice(tile * GRAM_TILE, (tile + 1) * GRAM_TILE)
+        y = np.stack([widened(row[part]) for row in rows])
+        if not np.isfinite(y).all():
+            raise NonFinite
+        for i in range(1, n):
+            sums[i, :i] = np.minimum(np.abs(y[:i] - y[i]), GRAM_LIMIT).sum(axis=1)
+        sums += sums.T
     return out
 
 

@@ -14,7 +14,7 @@ from robustagg import kernels
 from robustagg.kernels.interface import Array, Rows
 from robustagg.protocol import Block, Floats, Round, Verdict
 from robustagg.rules.base import Rule
-from robustagg.rules.evidence.geometry import Geometry, Relation
+from robustagg.rules.evidence.geometry import Geometry, Relation, shortening
 from robustagg.rules.evidence.gram import Gram, Related
 
 
@@ -102,6 +102,16 @@ def scaled(verdict: Verdict, scale: Floats | None) -> Verdict:
     if isinstance(verdict, Combination):
         return replace(verdict, coefficients=verdict.coefficients * scale[: len(verdict.coefficients)])
     return Combination(**vars(verdict), coefficients=verdict.weights * scale[: len(verdict.weights)])
+
+
+def clipped(verdict: Verdict, norms: Floats, longest: float) -> Combination:
+    """The verdict, of rows that are scaled down to a length first."""
+    return Combination(**vars(verdict), coefficients=verdict.weights * shortening(norms, longest))
+
+
+def shortened(norm: float, longest: float) -> str:
+    """What is to be said of a row that :func:`clipped` shortens."""
+    return f", clipped from {norm:.4g} to {longest:.4g}" if norm > longest else ""
 
 
 def combined(block: Block, verdict: Verdict) -> Array:

@@ -14,11 +14,10 @@ from robustagg.protocol import Block, Client, Floats, Round
 from robustagg.rules.base import Rule
 from robustagg.rules.checks import one_of, positive
 from robustagg.rules.distance import Combination, combined
-from robustagg.rules.evidence.geometry import Geometry
+from robustagg.rules.evidence.geometry import cosines
 from robustagg.rules.evidence.gram import Gram
 
 VARIANTS = ("paper", "authors")
-SAME = 1e-12  # directions whose cosine is so near 1 are the same but for rounding
 
 
 @dataclass(frozen=True)
@@ -162,14 +161,6 @@ class FoolsGold(Rule[Likened]):
         if "history" in state:  # as 0.1 wrote it
             state = {**state, "vectors": state["history"]}
         super()._restore(state)
-
-
-def cosines(geometry: Geometry) -> Floats:
-    """(n, n) cosines of the angles between the rows; 0 for a row of zeros."""
-    norms = geometry.relation().norms / geometry.unit
-    products = norms[:, None] * norms
-    cosine = np.divide(geometry.inner, products, out=np.zeros_like(products), where=products > 0)
-    return np.where(cosine > 1 - SAME, 1.0, cosine)
 
 
 def alike(cosine: Floats) -> Floats:

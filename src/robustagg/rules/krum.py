@@ -15,7 +15,7 @@ from robustagg.protocol import Block, Floats, Round, Verdict
 from robustagg.rules.checks import one_of, whole
 from robustagg.rules.component import Needs, Withstanding
 from robustagg.rules.distance import DistanceRule, SelectionRule, selection
-from robustagg.rules.evidence.geometry import Geometry, parts
+from robustagg.rules.evidence.geometry import Geometry, blurred, parts
 
 VARIANTS = ("paper", "byzfl")
 
@@ -32,12 +32,6 @@ def ranking(distances: Floats, neighbours: int, variant: str = "paper") -> tuple
     if variant == "byzfl":
         return np.argsort(blurred(score), kind="stable"), score
     return np.lexsort((blurred(distances.sum(axis=1)), blurred(score))), score
-
-
-def blurred(values: Floats) -> Floats:
-    """The numbers to 40 bits."""
-    fraction, exponent = np.frexp(values)
-    return np.asarray(np.ldexp(np.rint(fraction * 2.0**40), exponent - 40))
 
 
 @dataclass(eq=False)

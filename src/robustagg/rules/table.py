@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from itertools import starmap
 from typing import Any, TypeAlias
 
 from robustagg import errors
+from robustagg.rules.alignment import AlignIns
 from robustagg.rules.base import Rule
 from robustagg.rules.component import Component, condition, imported
 from robustagg.rules.coordinatewise import Mean, Median, TrimmedMean
+from robustagg.rules.cosine import FLAME, ClippedClustering
+from robustagg.rules.fldetector import FLDetector
 from robustagg.rules.foolsgold import FoolsGold
 from robustagg.rules.geometric import CenteredClipping, GeometricMedian
 from robustagg.rules.krum import Bulyan, Krum, MultiKrum
 from robustagg.rules.medians import MeaMed, RepeatedMedian
+from robustagg.rules.metrics import MultiMetrics
 from robustagg.rules.mixing.base import PreAggregation
 from robustagg.rules.mixing.pipeline import Pipeline
 from robustagg.rules.mixing.preaggregations import ARC, NNM, Bucketing, NormClipping
+from robustagg.rules.mixing.synthesis import FoundationFL, Synthesis
 from robustagg.rules.nearest import CGE, Aksel, Medoid, MoNNA
 from robustagg.rules.reputation import Reputation
 from robustagg.rules.residual import ResidualReweighting
+from robustagg.rules.signs import RLR, SignGuard
 from robustagg.rules.spectral import CAF, DnC
 from robustagg.rules.subsets import MDA, SMEA
 from robustagg.rules.trust import FLTrust
@@ -43,6 +49,8 @@ class Entry:
     """What it remembers from round to round."""
     asks: str = ""
     """What each call must give besides the updates."""
+    given: Callable[[int, int], dict[str, Any]] = lambda n, f: {}
+    """Parameters without a default for n clients of whom f attack, besides f itself."""
 
     @property
     def condition(self) -> str:
@@ -106,6 +114,21 @@ RULES = (
     Entry("caf", CAF, "Allouah et al., 2025", "1/2", PAIRS + " + f n^3"),
     Entry("dnc", DnC, "Shejwalkar and Houmansadr, NDSS 2021", "-", "n d + n^3"),
     Entry("foolsgold", FoolsGold, "Fung et al., RAID 2020", "-", PAIRS, "a history of each client"),
+    Entry("flame", FLAME, "Nguyen et al., USENIX Security 2022", "-", PAIRS),
+    Entry("clipped-clustering", ClippedClustering, "Li et al., 2023", "-", PAIRS, "the lengths of all updates"),
+    Entry(
+        "fl-detector",
+        FLDetector,
+        "Zhang et al., KDD 2022",
+        "-",
+        PAIRS,
+        "updates of each client, its last results",
+    ),
+    Entry("foundation-fl", FoundationFL, "Fang et al., NDSS 2025", "-", SORTS),
+    Entry("rlr", RLR, "Ozdayi et al., AAAI 2021", "-", "n d", given=lambda n, f: {"theta": RLR.threshold(0.4, n)}),
+    Entry("sign-guard", SignGuard, "Xu et al., ICDCS 2022", "-", "n d"),
+    Entry("multi-metrics", MultiMetrics, "Huang et al., ICCV 2023", "-", PAIRS),
+    Entry("align-ins", AlignIns, "Xu et al., CVPR 2025", "-", "n d", asks="global_model"),
     Entry("fltrust", FLTrust, "Cao et al., NDSS 2021", "-", "n d", asks="server_update"),
 )
 
@@ -129,6 +152,7 @@ PREAGGREGATIONS = (
     Entry("nnm", NNM, "Allouah et al., AISTATS 2023", "of the rule", PAIRS),
     Entry("bucketing", Bucketing, "Karimireddy et al., ICLR 2022", "1/s of the rule's", "n d"),
     Entry("norm-clipping", NormClipping, "", "of the rule", "n d"),
+    Entry("synthesis", Synthesis, "Fang et al., NDSS 2025", "of the rule", "n d"),
     Entry("arc", ARC, "Allouah et al., ICLR 2025", "of the rule", "n d"),
 )
 
@@ -207,11 +231,11 @@ def described(spec: Spec) -> list[tuple[Any, dict[str, Any]]]:
     return [member for part in spec for member in described(part)]
 
 
-def _withstanding(name: Any, n: int, f: int) -> dict[str, int]:
-    """The f of a kind that has one."""
+def _withstanding(name: Any, n: int, f: int) -> dict[str, Any]:
+    """The f of a kind that has one, and what else has no default."""
     needs = kind_named(name).needs
     if needs is None:
-        return {}
+        return next((entry.given(n, f) for entry in RULES if entry.name == name), {})
     a, b = needs
     return {"f": max(0, min(f, (n - b) // a))}
 

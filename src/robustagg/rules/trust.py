@@ -68,8 +68,7 @@ class FLTrust(ReferenceRule):
 
     def compare(self, relation: Relation, round: Round) -> Verdict:
         norms, own = relation.norms[:-1], relation.norms[-1]
-        lengths = norms / relation.unit * (own / relation.unit)
-        trust = np.divide(relation.products[:-1], lengths, out=np.zeros_like(lengths), where=lengths > 0).clip(0, 1)
+        trust = relation.cosines()[:-1].clip(0, 1)
         total = trust.sum() or 1.0
         coefficients = trust / total * np.divide(own, norms, out=np.zeros_like(norms), where=norms > 0)
         reasons = [f"trust {t:.4g}" if t else "no trust: not along with the server's update" for t in trust]

@@ -10,6 +10,7 @@ BELOW = {
     "base": set(),
     "order": {"base"},
     "product": {"base", "order"},
+    "count": {"base"},
     "line": {"base", "order"},
     "detect": {"base", "order", "product", "line"},
     "truth": {"base", "order"},

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from robustagg.errors import NonFinite
 from robustagg.kernels import numpy as specification
-from robustagg.kernels.interface import Array, Detection, Rows
-from robustagg.kernels.numba import averages, detection, lanes, networks, registers, residual
+from robustagg.kernels.interface import GRAM_LIMIT, GRAM_TILE, Array, Detection, Rows
+from robustagg.kernels.numba import averages, counts, detection, lanes, networks, registers, residual
 from robustagg.kernels.numba.regression import CLIP, HIERARCHICAL, MEDIAN_POINT, NO_RESCALE, PAPER, SEPARATE
-from robustagg.kernels.numba.threads import KINDS, each_part, sweep
+from robustagg.kernels.numba.threads import KINDS, each_part, each_tile, sweep
 from robustagg.kernels.numpy import (  # BLAS and LAPACK do the second half
     beta_reputation,
     compute_dtype,
@@ -36,9 +36,12 @@ __all__ = [
     "confidence",
     "decayed_score",
     "detect",
+    "extremes",
     "finite",
     "gram",
     "join",
+    "magnitude_counts",
+    "manhattan",
     "mean_around_median",
     "measure",
     "median",
@@ -50,6 +53,8 @@ __all__ = [
     "repeated_median",
     "residual_mean",
     "residual_weights",
+    "sign_counts",
+    "sign_sums",
     "take",
     "top_eigenpair",
     "trimmed_mean",
@@ -112,6 +117,61 @@ def mix(rows: Rows, matrix: NDArray[np.float64]) -> Array:
     out = np.empty((len(matrix), rows[0].size), compute_dtype(rows))
     sweep(rows, 4 * len(rows) * len(matrix), averages.mix, matrix, out)
     return out
+
+
+def manhattan(rows: Rows) -> NDArray[np.float64]:
+    n, d = len(rows), rows[0].size
+    out = np.zeros((-(-d // GRAM_TILE), n, n))
+
+    def tile(t: int) -> bool:
+        y = np.zeros((n, -(-min(GRAM_TILE, d - t * GRAM_TILE) // lanes.LANES) * lanes.LANES))
+        for held, row in zip(y, rows, strict=True):
+            part = specification.widened(row[t * GRAM_TILE : (t + 1) * GRAM_TILE])
+            held[: part.size] = part
+        if not np.isfinite(y).all():
+            return False
+        counts.manhattan(y, GRAM_LIMIT, out[t])
+        return True
+
+    if not all(each_tile(len(out), tile)):
+        raise NonFinite
+    return out
+
+
+def extremes(rows: Rows) -> tuple[Array, Array]:
+    greatest, least = np.empty((2, rows[0].size), compute_dtype(rows))
+    sweep(rows, 4 * len(rows), counts.extremes, greatest, least)
+    return narrow(greatest, rows[0].dtype), narrow(least, rows[0].dtype)
+
+
+def sign_sums(rows: Rows) -> NDArray[np.int32]:
+    sums = np.empty(rows[0].size, np.int32)
+    sweep(rows, 4 * len(rows), counts.sign_sums, np.empty(0, compute_dtype(rows)), sums)
+    return sums
+
+
+def sign_counts(rows: Rows) -> NDArray[np.int64]:
+    return counted(rows, (len(rows), 2), counts.sign_counts)
+
+
+def magnitude_counts(
+    rows: Rows, signs: NDArray[np.int8], shift: int, bits: int, prefixes: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    return counted(rows, (len(rows), 2, 1 << bits), counts.magnitude_counts, signs, shift, bits, prefixes)
+
+
+def counted(rows: Rows, shape: tuple[int, ...], kernel: Callable[..., bool], *arguments: object) -> NDArray[np.int64]:
+    """The sum of what a kernel counts in parts of the columns."""
+    like = np.empty(0, compute_dtype(rows))
+
+    def part(*columns: Any) -> NDArray[np.int64] | None:
+        found = np.zeros(shape, np.int64)
+        return found if kernel(*columns, like, *arguments, found) else None
+
+    parts = each_part(rows, 8 * len(rows), part)
+    if any(found is None for found in parts):
+        raise NonFinite
+    return np.asarray(np.sum(parts, axis=0, dtype=np.int64))
 
 
 def weighted_mean(rows: Rows, weights: NDArray[np.float64]) -> Array:

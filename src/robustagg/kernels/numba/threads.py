@@ -35,6 +35,15 @@ def each_part(rows: Rows, cost: int, kernel: Callable[[Array, int, int, int], An
         return list(pool.map(run, edges[:-1], edges[1:]))
 
 
+def each_tile(count: int, kernel: Callable[[int], Any]) -> list[Any]:
+    """Run kernel(tile) for all tiles, in threads."""
+    threads = min(kernels.num_threads(), count)
+    if threads <= 1:
+        return list(map(kernel, range(count)))
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(kernel, range(count)))
+
+
 def sweep(rows: Rows, cost: int, kernel: Callable[..., bool], *arguments: object) -> None:
     """Run a compiled kernel over all columns of finite rows."""
     if not all(each_part(rows, cost, lambda *part: kernel(*part, *arguments))):

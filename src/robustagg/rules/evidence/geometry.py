@@ -13,6 +13,7 @@ from robustagg.protocol import Floats
 
 FEW = 3  # entries of a row of a matrix
 ROWS = 256  # of n x n matrices at a time
+SAME = 1e-12  # directions whose cosine is so near 1 are the same but for rounding
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +40,13 @@ class Relation:
     def norms(self) -> Floats:
         """(n,) lengths of the rows; what is longer than the largest number counts as that."""
         return self._lengths(self.lengths)
+
+    def cosines(self) -> Floats:
+        """(n,) cosines of the angles to the reference, which is the last row; 0 of a row of zeros."""
+        norms = self.norms / self.unit
+        lengths = norms * norms[-1]
+        found = np.divide(self.products, lengths, out=np.zeros_like(lengths), where=lengths > 0)
+        return np.asarray(found.clip(-1, 1))
 
     def _lengths(self, squares: Floats) -> Floats:
         roots = np.sqrt(np.maximum(squares, 0.0))
@@ -120,6 +128,25 @@ class Geometry:
         change[:-1, -1] = matrix.sum(axis=1) - 1
         change[-1, -1] = 1
         return Geometry(product(change, product(change, self.products).T).T, self.unit)
+
+
+def cosines(geometry: Geometry) -> Floats:
+    """(n, n) cosines of the angles between the rows; 0 for a row of zeros."""
+    norms = geometry.relation().norms / geometry.unit
+    products = norms[:, None] * norms
+    cosine = np.divide(geometry.inner, products, out=np.zeros_like(products), where=products > 0)
+    return np.where(cosine > 1 - SAME, 1.0, cosine)
+
+
+def shortening(norms: Floats, longest: float) -> Floats:
+    """What each row is multiplied by that is not to be longer."""
+    return np.divide(longest, norms, out=np.ones_like(norms), where=norms > longest)
+
+
+def blurred(values: Floats) -> Floats:
+    """The numbers to 40 bits."""
+    fraction, exponent = np.frexp(values)
+    return np.asarray(np.ldexp(np.rint(fraction * 2.0**40), exponent - 40))
 
 
 def product(matrix: Floats, rows: Floats) -> Floats:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import reduce
 from operator import add
 from typing import TYPE_CHECKING
@@ -63,10 +63,7 @@ class Gram(Products):
     @classmethod
     def of(cls, rows: Rows) -> Self:
         """The Gram matrix of one block. O(n^2 d)."""
-        n, d = len(rows), rows[0].size
-        step = GRAM_TILE * max(4, BATCH // (n + 1) ** 2)
-        parts = ([row[start : start + step] for row in rows] for start in range(0, max(d, 1), step))
-        return reduce(add, map(cls._of, parts))
+        return reduce(add, map(cls._of, batches(rows)))
 
     @classmethod
     def _of(cls, rows: Rows) -> Self:
@@ -114,6 +111,13 @@ class Related(Products):
         less = 2 * unit + np.stack([2 * cut, cut, 2 * cut], axis=1)
         squares, products, lengths = digits.shifted(-less).value().T
         return Relation(squares, products, lengths, 2.0 ** (BITS * unit), scale_of(cut))
+
+
+def batches(rows: Rows) -> Iterator[Rows]:
+    """The rows in pieces of whole tiles, so that a kernel does not return more than a few matrices at a time."""
+    n, d = len(rows), rows[0].size
+    step = GRAM_TILE * max(4, BATCH // (n + 1) ** 2)
+    return ([row[start : start + step] for row in rows] for start in range(0, max(d, 1), step))
 
 
 def hidden(squares: Floats) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
@@ -15,8 +15,11 @@ from robustagg.memory.vectors import Memory, Vector
 from robustagg.protocol import Block, Client, Floats, Round, Verdict
 from robustagg.rules.base import Rule
 from robustagg.rules.component import Component
+from robustagg.rules.evidence.extremes import Extremes
 from robustagg.rules.evidence.geometry import Geometry, Relation
 from robustagg.rules.evidence.gram import Gram, Related
+
+Measured: TypeAlias = Gram | Related | Extremes
 
 
 @dataclass(eq=False)
@@ -28,8 +31,8 @@ class PreAggregation(Component):
 
     keeps_clients: ClassVar[bool] = True
     """Whether row i still speaks for client i."""
-    measures: ClassVar[type[Gram] | type[Related] | None] = Gram
-    """What the matrix depends on: the inner products of all rows, their lengths, or nothing."""
+    measures: ClassVar[type[Measured] | None] = Gram
+    """What the matrix depends on: the inner products of all rows, their lengths, where the extremes are, or nothing."""
 
     def __call__(
         self,
@@ -69,7 +72,8 @@ class PreAggregation(Component):
     def mixing(self, seen: Any, round: Round) -> Floats:
         """The (m, n) matrix that makes m rows of n.
 
-        `seen` is the rows' geometry, or only their relation to zero where lengths are enough, or None.
+        `seen` is the rows' geometry, or only their relation to zero where lengths are enough, or their distances to the
+        nearer extreme, or None.
         """
 
 
@@ -77,7 +81,7 @@ class PreAggregation(Component):
 
 
 def composed(
-    members: Sequence[PreAggregation], evidence: Gram | Related | None, round: Round
+    members: Sequence[PreAggregation], evidence: Measured | None, round: Round
 ) -> tuple[Floats, Geometry | None]:
     """The matrix of all members, and the geometry of the rows it makes; rows besides the clients' pass unchanged.
 
@@ -97,16 +101,19 @@ def composed(
     return matrix, geometry
 
 
-def seen_in(evidence: Gram | Related | None) -> Geometry | Relation | None:
+def seen_in(evidence: Measured | None) -> Geometry | Relation | Floats | None:
     """Evidence as numbers."""
     if isinstance(evidence, Gram):
         return evidence.geometry()
+    if isinstance(evidence, Extremes):
+        return evidence.nearness()
     return None if evidence is None else evidence.relation()
 
 
-def scales(seen: Geometry | Relation | None, m: int) -> Floats:
+def scales(seen: Geometry | Relation | Floats | None, m: int) -> Floats:
     """(m,) what the clients' rows were multiplied by to be seen so."""
-    return np.ones(m) if seen is None or seen.scale is None else seen.scale[:m]
+    scale = seen.scale if isinstance(seen, (Geometry, Relation)) else None
+    return np.ones(m) if scale is None else scale[:m]
 
 
 def extended(matrix: Floats, n: int) -> Floats:
@@ -158,7 +165,7 @@ class Mixer(Rule[Mixed]):
     def withstood(self, m: int) -> int | None:
         return self.member.withstood(m)
 
-    def observe(self, block: Block, round: Round, verdict: Mixed | None) -> tuple[Gram | Related, None]:
+    def observe(self, block: Block, round: Round, verdict: Mixed | None) -> tuple[Measured, None]:
         assert self.member.measures is not None
         return self.member.measures.of(block.rows), None
 

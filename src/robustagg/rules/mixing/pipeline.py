@@ -18,8 +18,9 @@ from robustagg.protocol import Block, Client, Floats, Round, Verdict
 from robustagg.rules.base import Rule
 from robustagg.rules.component import Component, kind_of
 from robustagg.rules.distance import Combination, DistanceRule
-from robustagg.rules.evidence.gram import Gram, Related
-from robustagg.rules.mixing.base import PreAggregation, composed, extended, say
+from robustagg.rules.evidence.extremes import Extremes
+from robustagg.rules.evidence.gram import Gram
+from robustagg.rules.mixing.base import Measured, PreAggregation, composed, extended, say
 
 CHUNK = 2**23  # values of mixed rows at a time
 
@@ -120,9 +121,13 @@ class Pipeline(Rule[Chained]):
     def __repr__(self) -> str:
         return f"Pipeline({', '.join(map(repr, [*self.mixers, self.last]))})"
 
-    def _what_to_measure(self) -> type[Gram] | type[Related] | None:
+    def _what_to_measure(self) -> type[Measured] | None:
         """The least evidence that decides all matrices."""
         asked = [member.measures for member in self.mixers]
+        if Extremes in asked:
+            if asked[0] is not Extremes or any(asked[1:]):
+                raise errors.measured_rows_must_be_sent([type(member).__name__ for member in self.mixers])
+            return Extremes
         if isinstance(self.last, DistanceRule) or any(asked[1:]):
             return Gram
         return asked[0] if asked else None
@@ -165,7 +170,10 @@ class Pipeline(Rule[Chained]):
 
     def evidence_bytes(self, n: int, d: int, itemsize: int) -> int:
         gram = Gram.nbytes(n) if self._measures is Gram and not isinstance(self.last, DistanceRule) else 0
-        return gram + self.last.evidence_bytes(n, d, itemsize)
+        rows = n
+        for member in self.mixers:
+            rows = member.rows_of(rows)
+        return gram + self.last.evidence_bytes(max(n, rows), d, itemsize)
 
     # --- the three verbs ---
 
@@ -197,7 +205,9 @@ class Pipeline(Rule[Chained]):
 
     def observe(self, block: Block, round: Round, verdict: Chained | None) -> tuple[Any, Any]:
         if verdict is None and self._measures:
-            rows = self.last.rows(block, round) if isinstance(self.last, DistanceRule) else block.rows
+            rows = block.rows[: len(round.kept)]
+            if self._measures is Gram and isinstance(self.last, DistanceRule):
+                rows = self.last.rows(block, round)
             return self._measures.of(rows), None
         if verdict is None:
             verdict = self._mixed(None, round)
@@ -244,11 +254,10 @@ class Pipeline(Rule[Chained]):
             round = member.after(round)
         return round
 
-    def _mixed(self, evidence: Gram | Related | None, round: Round) -> Chained:
+    def _mixed(self, evidence: Measured | None, round: Round) -> Chained:
         """The verdict on how to mix, and the rule's own where it needs no look at the mixed rows."""
         matrix, geometry = composed(self.mixers, evidence, round)
-        if isinstance(self.last, DistanceRule):
-            assert geometry is not None
+        if geometry is not None and isinstance(self.last, DistanceRule):
             return self._verdict(matrix, self.last.judge(geometry, self._after(round)), round)
         if self.last.observes:
             m = matrix.shape[1]

@@ -10,7 +10,7 @@ import numpy as np
 from robustagg.protocol import Floats, Round
 from robustagg.rules.checks import positive, whole
 from robustagg.rules.component import Needs, Withstanding
-from robustagg.rules.evidence.geometry import Geometry, Relation
+from robustagg.rules.evidence.geometry import Geometry, Relation, shortening
 from robustagg.rules.evidence.gram import Related
 from robustagg.rules.mixing.base import PreAggregation
 
@@ -201,4 +201,4 @@ class ARC(Withstanding, PreAggregation):
 
 def clipping(norms: Floats, longest: float) -> Floats:
     """The matrix that scales each row down to a length."""
-    return np.diag(np.divide(longest, norms, out=np.ones_like(norms), where=norms > longest))
+    return np.diag(shortening(norms, longest))

@@ -1,0 +1,35 @@
+#include "common.hpp"
+
+namespace {
+
+py::object sign_sums(const py::sequence& sequence, int threads) {
+    const Input rows(sequence);
+    Vector<std::int32_t> out(rows.d());
+    return checked(out, [&, to = out.mutable_data()] { return ra::kernels().sign_sums(rows.view(), to, threads); });
+}
+
+py::object sign_counts(const py::sequence& sequence, int threads) {
+    const Input rows(sequence);
+    Vector<std::int64_t> out({rows.n(), std::size_t(2)});
+    return checked(out, [&, to = out.mutable_data()] { return ra::kernels().sign_counts(rows.view(), to, threads); });
+}
+
+py::object magnitude_counts(const py::sequence& sequence, const Vector<std::int8_t>& signs, int shift, int bits,
+                            const Vector<std::int64_t>& prefixes, int threads) {
+    const Input rows(sequence);
+    require_vector(signs, rows.d(), py::dtype::of<std::int8_t>(), "signs");
+    require_vector(prefixes, rows.n(), py::dtype::of<std::int64_t>(), "prefixes");
+    if (shift < 0 || bits < 1 || shift + bits > 31) throw py::value_error("a key has 31 bits");
+    Vector<std::int64_t> out({rows.n(), std::size_t(2), std::size_t{1} << bits});
+    return checked(out, [&, s = signs.data(), p = prefixes.data(), to = out.mutable_data()] {
+        return ra::kernels().magnitude_counts(rows.view(), s, shift, bits, p, to, threads);
+    });
+}
+
+}  // namespace
+
+void register_count(py::module_& m) {
+    m.def("sign_sums", &sign_sums);
+    m.def("sign_counts", &sign_counts);
+    m.def("magnitude_counts", &magnitude_counts);
+}

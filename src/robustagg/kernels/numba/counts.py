@@ -1,0 +1,87 @@
+"""The compiled kernels that look at one row after the other: extremes, and counts of signs and magnitudes.
+
+Each kernel works on the columns lo to hi, without the interpreter lock, and returns False when it met a NaN or an
+infinity (and leaves nothing useful then).
+"""
+
+# mypy: disable-error-code="no-untyped-def"
+from __future__ import annotations
+
+import numpy as np
+
+from robustagg.kernels.numba.lanes import LANES, jit, load
+
+PIECE = 1024  # columns at a time
+
+
+@jit
+def extremes(addresses, kind, lo, hi, greatest, least):
+    values = np.empty(PIECE, greatest.dtype)
+    for start in range(lo, hi, PIECE):
+        stop = min(start + PIECE, hi)
+        high, low = greatest[start:stop], least[start:stop]
+        for i in range(len(addresses)):
+            if not load(addresses[i], kind, start, stop, values):
+                return False
+            for k in range(stop - start):
+                high[k] = values[k] if i == 0 or values[k] > high[k] else high[k]
+                low[k] = values[k] if i == 0 or values[k] < low[k] else low[k]
+    return True
+
+
+@jit
+def sign_sums(addresses, kind, lo, hi, like, sums):
+    values = np.empty(PIECE, like.dtype)
+    for start in range(lo, hi, PIECE):
+        stop = min(start + PIECE, hi)
+        out = sums[start:stop]
+        out[:] = 0
+        for i in range(len(addresses)):
+            if not load(addresses[i], kind, start, stop, values):
+                return False
+            for k in range(stop - start):
+                out[k] += np.int32(values[k] > 0) - np.int32(values[k] < 0)
+    return True
+
+
+@jit
+def sign_counts(addresses, kind, lo, hi, like, counts):
+    values = np.empty(PIECE, like.dtype)
+    for i in range(len(addresses)):
+        for start in range(lo, hi, PIECE):
+            if not load(addresses[i], kind, start, min(start + PIECE, hi), values):
+                return False
+            for k in range(PIECE):
+                counts[i, 0] += values[k] > 0
+                counts[i, 1] += values[k] < 0
+    return True
+
+
+@jit
+def magnitude_counts(addresses, kind, lo, hi, like, signs, shift, bits, prefixes, counts):
+    values = np.empty(PIECE, like.dtype)
+    words, upper = values.view(np.uint32), values.itemsize // 4  # the upper half of a float64 comes second
+    for i in range(len(addresses)):
+        for start in range(lo, hi, PIECE):
+            stop = min(start + PIECE, hi)
+            if not load(addresses[i], kind, start, stop, values):
+                return False
+            for k in range(stop - start):
+                key = np.int64(words[k * upper + upper - 1] & np.uint32(0x7FFFFFFF)) >> shift
+                if key >> bits == prefixes[i]:
+                    sign = np.int64(values[k] > 0) - np.int64(values[k] < 0)
+                    counts[i, np.int64(sign == signs[start + k]), key & ((1 << bits) - 1)] += 1
+    return True
+
+
+@jit
+def manhattan(y, limit, sums):
+    """Sums of absolute differences between the rows of y (n, a multiple of LANES), in lanes."""
+    total = np.empty(LANES)
+    for i in range(len(y)):
+        for j in range(i):
+            total[:] = 0
+            for start in range(0, y.shape[1], LANES):
+                for k in range(LANES):
+                    total[k] += min(abs(y[i, start + k] - y[j, start + k]), limit)
+            sums[i, j] = sums[j, i] = total.sum()

@@ -1,0 +1,58 @@
+"""Groups of clients that are alike, found by scikit-learn and SciPy in what a rule has measured of them."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robustagg import errors
+from robustagg.protocol import Floats
+
+
+def _library(module: str) -> Any:
+    """A module of the packages that the extra names."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as missing:
+        raise errors.optional_package("scikit-learn", "cluster") from missing
+
+
+def densest(distances: Floats) -> NDArray[np.bool_]:
+    """(n,) who is in the densest group of more than half of the rows; everyone, where HDBSCAN finds none."""
+    n = len(distances)
+    if n == 1:
+        return np.ones(1, np.bool_)
+    found = _library("sklearn.cluster").HDBSCAN(
+        min_cluster_size=n // 2 + 1, min_samples=1, metric="precomputed", allow_single_cluster=True, copy=True
+    )
+    inside = found.fit(distances).labels_ == 0  # more than half: there is one group at most
+    return np.asarray(inside if inside.any() else np.ones(n, np.bool_))
+
+
+def larger_half(distances: Floats, linkage: str) -> NDArray[np.bool_]:
+    """(n,) who is in the larger of two groups; of two equally large ones, in that of the lesser distances within."""
+    n = len(distances)
+    if n == 1:
+        return np.ones(1, np.bool_)
+    hierarchy = _library("scipy.cluster.hierarchy")
+    tree = hierarchy.linkage(distances[np.triu_indices(n, 1)], linkage)
+    first = hierarchy.fcluster(tree, 2, "maxclust") == 1
+    groups = [group for group in (first, ~first) if group.any()]
+    return min(groups, key=lambda group: (-group.sum(), distances[np.ix_(group, group)].mean()))
+
+
+def shifted(points: Floats) -> NDArray[np.bool_]:
+    """(n,) who is in the largest cluster that mean shift finds; of several as large, in the densest.
+
+    Where half of the points have no distance to each other, clusters are equal points; of several as large, all.
+    """
+    cluster = _library("sklearn.cluster")
+    bandwidth = cluster.estimate_bandwidth(points, quantile=0.5)
+    if not bandwidth > 0:
+        _, which, twins = np.unique(points, axis=0, return_inverse=True, return_counts=True)
+        return np.asarray(twins[which.reshape(-1)] == twins.max())
+    labels = cluster.MeanShift(bandwidth=bandwidth, cluster_all=False).fit(points).labels_
+    return np.asarray(labels == np.bincount(labels[labels >= 0]).argmax())

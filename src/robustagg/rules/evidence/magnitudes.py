@@ -1,0 +1,64 @@
+"""The k-th largest magnitude of each client over a whole model, and who agrees with a sign above it, by counting.
+
+Each reading counts some bits of the magnitudes, from the highest down, among those that share the bits found before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robustagg import kernels
+from robustagg.kernels.interface import Rows
+from robustagg.protocol import Floats
+
+
+@dataclass(frozen=True)
+class Search:
+    """What is known of the k largest magnitudes of each of n clients after some readings."""
+
+    READINGS: ClassVar = ((20, 11), (10, 10), (0, 10))
+    """Lowest bit, and bits, that a reading counts: few enough that the counts of a client fit a cache."""
+
+    prefixes: NDArray[np.int64]
+    """(n,) bits of the k-th largest magnitude that are known."""
+    left: NDArray[np.int64]
+    """(n,) how many of the k share these bits."""
+    agreeing: Floats
+    """(n,) how many of the others agree in sign; after the last reading, of all k: of equal magnitudes their share."""
+    readings: int = 0
+
+    @classmethod
+    def of(cls, n: int, k: int) -> Search:
+        return cls(np.zeros(n, np.int64), np.full(n, k), np.zeros(n))
+
+    @property
+    def done(self) -> bool:
+        return self.readings == len(self.READINGS)
+
+    @classmethod
+    def nbytes(cls, n: int) -> int:
+        """Bytes that the counts of n clients take, what adds them up included."""
+        return 3 * n * (16 << max(bits for _, bits in cls.READINGS))
+
+    def counts(self, rows: Rows, signs: NDArray[np.int8]) -> NDArray[np.int64]:
+        """What the next reading counts in one block. O(nd)."""
+        return kernels.active().magnitude_counts(rows, signs, *self.READINGS[self.readings], self.prefixes)
+
+    def refined(self, counts: NDArray[np.int64]) -> Search:
+        """The search after a reading has given these counts."""
+        everyone = np.arange(len(counts))
+        both = counts.sum(axis=1)
+        reached = both[:, ::-1].cumsum(axis=1)[:, ::-1]  # values from each place up
+        place = np.maximum((reached >= self.left[:, None]).sum(axis=1) - 1, 0)
+        here, above = both[everyone, place], reached[everyone, place] - both[everyone, place]
+        agree = counts[:, 1, ::-1].cumsum(axis=1)[:, ::-1][everyone, place]
+        tied = counts[everyone, 1, place]
+        left, agreeing = self.left - above, self.agreeing + (agree - tied)
+        if self.readings + 1 == len(self.READINGS):
+            agreeing = agreeing + left * tied / np.maximum(here, 1)
+        bits = self.READINGS[self.readings][1]
+        return Search(self.prefixes << bits | place, left, agreeing, self.readings + 1)
