@@ -66,11 +66,15 @@ def test_a_rule_in_a_users_own_file(tmp_path):
 
 def test_the_examples_of_the_guarantees():
     assert doctest.testfile(str(DOCS / "guarantees.md"), module_relative=False).failed == 0
+
+
 @pytest.mark.parametrize("page", EXAMPLES)
 def test_the_examples_of_a_page(page):
     pytest.importorskip("torch", reason="the page's modules are torch's")
     blocks = re.findall(r"```python\n(.*?)```", (DOCS / page).read_text("utf-8"), re.DOTALL)
     exec(compile("\n".join(blocks), page, "exec"), {"__name__": page})
+
+
 def test_the_first_page_works(tmp_path):
     blocks = re.findall(r"```python\n(.*?)```", (DOCS / "start.md").read_text("utf-8"), re.DOTALL)
     assert len(blocks) == 2

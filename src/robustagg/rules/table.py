@@ -71,7 +71,7 @@ class Entry:
     def _some(self) -> Rule[Any]:
         """One of its kind."""
         assert issubclass(self.kind, Rule)
-        return self.kind() if self.kind.needs is None else self.kind(f=0)  # type: ignore[call-arg]
+        return self.kind(**(self.given(1, 0) if self.kind.needs is None else {"f": 0}))
 
     def facts(self) -> dict[str, Any]:
         """What the command line and the documentation say of it, ready for :func:`json.dumps`."""
