@@ -12,12 +12,13 @@ class Bracket {
   public:
     // spread: of the t that hold about half of the rows. The guess may be a slope of the data: off it, lest all ties be
     // met.
-    // narrowest: a bracket in which rounding would decide.
-    Bracket(int n, T guess, T spread, T narrowest)
+    // narrowest: a bracket in which rounding would decide. noise: how far from t it misplaces rows.
+    Bracket(int n, T guess, T spread, T narrowest, T noise)
         : next(guess + spread * T(0.0137)),
           n_(n),
           rate_(T(n) / 2 / spread),
           narrowest_(narrowest),
+          noise_(std::max(noise, narrowest / 4)),
           aim_(T(enough) / 4) {}
     Bracket() = default;
 
@@ -49,6 +50,8 @@ class Bracket {
         return side;
     }
     bool done() const { return done_; }
+    // Whether no row that rounding has misplaced, near an end, could be beyond what was found.
+    bool clears(T found) const { return low + noise_ <= found && found <= high - noise_; }
     void settle() { done_ = true; }
 
   private:
@@ -77,7 +80,7 @@ class Bracket {
     }
 
     int n_ = 0, trials_ = 0;
-    T rate_ = 1, narrowest_ = 0, aim_ = 1, farther_ = 1, low_misfit_ = 0, high_misfit_ = 0;
+    T rate_ = 1, narrowest_ = 0, noise_ = 0, aim_ = 1, farther_ = 1, low_misfit_ = 0, high_misfit_ = 0;
     bool done_ = false;
 };
 

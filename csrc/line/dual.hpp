@@ -121,10 +121,14 @@ class Dual {
         const Vec<T> least = values * part;
         near_ = scale_of_z(unknown, guess, values * (unknown == Unknown::slope ? T(0.03) : T(0.03) / T(n_)));
         order_by(by_merging_ ? &design_.words : nullptr);
+        // So far out few rows lie, and most of their slopes are not to each other.
+        const Vec<T> reach = y_[n_ - 1 - n_ / 8] - y_[n_ / 8];
+        const T roundings = unknown == Unknown::slope ? T(16) : T(64);
+        const Vec<T> noise = (reach * part + abs(guess)) * (roundings * std::numeric_limits<T>::epsilon());
         for (int l = 0; l < lanes<T>; ++l) {
             const T least_spread = std::max(spread[l], std::numeric_limits<T>::min());
-            lane_[l] = Lane(n_, guess[l], std::max(least_spread, least[l] / 256),
-                            std::max(least_spread, least[l] / 16) / 1024);
+            const T narrowest = std::max(least_spread, least[l] / 16) / 1024;
+            lane_[l] = Lane(n_, guess[l], std::max(least_spread, least[l] / 256), narrowest, noise[l]);
             if (settled(l)) lane_[l].settle();
         }
     }
@@ -219,7 +223,7 @@ class Dual {
         for (int l = 0; l < lanes<T>; ++l) count_[l] = known.list_others(l, work_.rows + l * n_);
     }
 
-    // A row may have been misplaced, by rounding, if what is found lies outside the bracket: then all are looked at.
+    // Rows may have been misplaced, by rounding, if what is found lies near an end or outside: then all are looked at.
     T finish(Unknown unknown, int l) const {
         constexpr T infinity = std::numeric_limits<T>::infinity();
         const RowValues<T> values(unknown, design_.gaps, work_.columns + l * (n_ + lanes<T>), work_.finish);
@@ -227,9 +231,9 @@ class Dual {
         const Middle middle(n_);
         int* rows = work_.rows + l * n_;
         const int lower = middle.lower - lane.below, upper = middle.upper - lane.below;
-        if (0 <= lower && upper < count_[l]) {
+        if (0 <= lower && upper < count_[l] && count_[l] < n_) {
             const T found = values.mean_of_ranks(rows, count_[l], lower, upper, lane.low, lane.high);
-            if (lane.low <= found && found <= lane.high) return found;
+            if (lane.clears(found)) return found;
         }
         for (int i = 0; i < n_; ++i) rows[i] = i;
         return values.mean_of_ranks(rows, n_, middle.lower, middle.upper, -infinity, infinity);
