@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from robustagg.studies import load_study
+
 pytest.importorskip("typer", reason="the command line needs the cli extra")
 
 EXAMPLES = ("tensors.md",)
@@ -66,6 +68,21 @@ def test_a_rule_in_a_users_own_file(tmp_path):
 
 def test_the_examples_of_the_guarantees():
     assert doctest.testfile(str(DOCS / "guarantees.md"), module_relative=False).failed == 0
+
+
+def test_the_study_of_the_studies_page(tmp_path):
+    pytest.importorskip("sklearn", reason="studies need the sim extra")
+    text = (DOCS / "studies.md").read_text("utf-8")
+    (file,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "small.toml").write_text(file, "utf-8")
+    programs = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    said = run(tmp_path, "-W", "error", "-c", "\n".join(programs))
+    assert said.count("near the best in") == 2
+
+
+def test_the_studies_of_the_repository_can_be_read():
+    for path in (DOCS.parent / "studies").rglob("*.toml"):
+        load_study(path)
 
 
 @pytest.mark.parametrize("page", EXAMPLES)

@@ -114,7 +114,7 @@ class Federation:
     def _trained(
         self, parameters: Parameters, rule: Rule[Any], adversary: Adversary, number: int
     ) -> tuple[Parameters, dict[str, Any]]:
-        """(n, d) what the clients' training changes in a round, and the server's, where the rule asks for it."""
+        """(n, d) what the clients' training changes in a round, and what else the rule asks for."""
         asked = "server_update" in rule.extras
         samples, efforts = list(self.clients), [1.0] * len(self.clients)
         for client in range(len(samples) - adversary.f, len(samples)):
@@ -124,7 +124,8 @@ class Federation:
         rows = self.model.updates(
             parameters, samples + [self.server] * asked, epochs + [self.settings.epochs] * asked, seeds
         )
-        return rows[: len(samples)], {"server_update": rows[-1]} if asked else {}
+        known = {"server_update": rows[-1], "global_model": parameters}
+        return rows[: len(samples)], {name: known[name] for name in rule.extras if name in known}
 
     def _aggregate(
         self, rule: Rule[Any], rows: Parameters, adversary: Adversary, number: int, served: dict[str, Any]

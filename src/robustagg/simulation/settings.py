@@ -34,7 +34,7 @@ class Settings:
     task : str
         What is learnt: "digits", "mnist:PATH", "topics:FOLDER", "csv:PATH", "images:PATH".
     model : str, optional
-        What learns it, a name of :data:`MODELS`; the task's own where not given.
+        What learns it, a name of ``robustagg.simulation.MODELS``; the task's own where not given.
     attack : str
         "none", or a name of :data:`robustagg.attacks.ATTACKS`.
     payload : str

@@ -55,8 +55,15 @@ class Study:
 
 def key_of(settings: Settings) -> str:
     """A short name for all that matters of a cell: its settings but the rules and the seed."""
-    told = {name: value for name, value in asdict(settings).items() if name not in ("rules", "seed")}
+    told = {name: _plain(value) for name, value in asdict(settings).items() if name not in ("rules", "seed")}
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _plain(value: Any) -> Any:
+    """1 and 1.0 are the same number."""
+    if isinstance(value, dict):
+        return {name: _plain(own) for name, own in value.items()}
+    return float(value) if isinstance(value, int) else value
 
 
 def load_study(path: str | Path, changes: Mapping[str, Any] | None = None) -> Study:
