@@ -87,6 +87,7 @@ class AlignIns(Rule[Verdict]):
     array([1., 2.])
     """
 
+    differences = True
     weighs_samples = True
     linear = True
     extras = frozenset({MODEL})

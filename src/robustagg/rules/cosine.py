@@ -92,6 +92,7 @@ class FLAME(DistanceRule):
     array([2., 1.])
     """
 
+    differences = True
     weighs_samples = True
 
     noise: float = 0.001
@@ -182,6 +183,7 @@ class ClippedClustering(DistanceRule):
     array([2., 1.])
     """
 
+    differences = True
     weighs_samples = True
 
     linkage: str = "average"

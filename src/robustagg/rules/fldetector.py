@@ -99,6 +99,7 @@ class FLDetector(Rule[Verdict]):
     array([0.2, 0.2, 0.2, 0.2, 0.2, 0. ])
     """
 
+    differences = True
     weighs_samples = True
     linear = True
     by_client = True

@@ -77,6 +77,7 @@ class MultiMetrics(Rule[Verdict]):
     array([0.5, 0. , 0.5, 0. , 0. ])
     """
 
+    differences = True
     weighs_samples = True
     linear = True
 

@@ -59,6 +59,7 @@ class RLR(Rule[Verdict]):
     array([1. , 1.5])
     """
 
+    differences = True
     weighs_samples = True
 
     theta: int
@@ -153,6 +154,7 @@ class SignGuard(Rule[Verdict]):
     array([1.333, 1.667])
     """
 
+    differences = True
     weighs_samples = True
     linear = True
 
