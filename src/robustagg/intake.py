@@ -54,7 +54,7 @@ class Intake:
         In place of a policy, what becomes of tensors that do not vote, as for :meth:`robustagg.Rule.aggregate`.
     reference : bool or tree of tensors, optional
         What replies are. False: differences from the global model. True, or the global model: whole parameters. The
-        rule then gets the differences from :attr:`reference`: `like`, or the model given, and from the second round on
+        rule then gets the differences from ``reference``: `like`, or the model given, and from the second round on
         the last update. None: as they are, with a warning if the rule needs differences.
 
     Attributes

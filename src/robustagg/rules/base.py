@@ -150,7 +150,7 @@ class Rule(Component, Generic[V]):
         reference : tree like the updates, optional
             The global model, where updates are whole parameters: the rule sees the differences from it, made piece by
             piece (of halves in float32, of others in their own dtype), and the result is whole parameters again. The
-            rules of which :attr:`differences` holds need it, or updates that are differences.
+            rules of which ``differences`` holds need it, or updates that are differences.
         **extras
             What some rules need besides, see their own documentation; tensors among them are differences always.
             ``certify=True``, of :class:`Reputation`: the result has a certificate.
