@@ -39,6 +39,36 @@ RESIDUAL_UNIT = 2.0**-30
 """What :meth:`Kernels.residual_weights` counts in: sums of whole numbers do not depend on the order of adding up."""
 
 
+class Rescale(NamedTuple):
+    """How columns that span too much are brought in first."""
+
+    value_range: float | None
+    """More than this is too much; None: nothing is."""
+    mode: str
+    """"clip": to the median +- value_range / 2; "paper": the highest loses and the lowest gains a deviation."""
+
+
+class Confidence(NamedTuple):
+    """How a value's confidence is found: the line through its sorted column, and the interval around it."""
+
+    rescale: Rescale
+    intercept: str
+    """Of the line: "separate", "hierarchical" or "median_point"."""
+    interval_width: float
+    scale_floor: float
+    """Added to the scale tau of the residuals."""
+
+
+class Residual(NamedTuple):
+    """The same for residual-based re-weighting, which rescales nothing."""
+
+    intercept: str
+    interval_width: float
+    scale_floor: float
+    leave_smallest: bool
+    """Whether tau is taken of all absolute residuals but the smallest."""
+
+
 class Detection(NamedTuple):
     """What :meth:`Kernels.detect` leaves behind: a bit per value and a number per coordinate."""
 
@@ -134,18 +164,8 @@ class Kernels(Protocol):
         To rounding, of finite numbers. O(n^3).
         """
 
-    def detect(
-        self,
-        rows: Rows,
-        *,
-        value_range: float | None,
-        rescale: str,
-        intercept: str,
-        interval_width: float,
-        confidence_threshold: float,
-        scale_floor: float,
-    ) -> Detection:
-        """Part A of the reputation rule: which values lie off the line. At most O(n^2) per coordinate."""
+    def detect(self, rows: Rows, options: Confidence, threshold: float) -> Detection:
+        """Part A of the reputation rule: which values' confidence is below it. At most O(n^2) per coordinate."""
 
     def rectified_mean(
         self,
@@ -153,21 +173,11 @@ class Kernels(Protocol):
         rejected: NDArray[np.uint8],
         median: Array,
         weights: NDArray[np.float64],
-        *,
-        value_range: float | None,
-        rescale: str,
+        rescale: Rescale,
     ) -> Array:
         """(d,): weighted mean, each rejected value replaced by the median. O(nd)."""
 
-    def rectify(
-        self,
-        rows: Rows,
-        rejected: NDArray[np.uint8],
-        median: Array,
-        *,
-        value_range: float | None,
-        rescale: str,
-    ) -> Array:
+    def rectify(self, rows: Rows, rejected: NDArray[np.uint8], median: Array, rescale: Rescale) -> Array:
         """(n, d): the rescaled values, the rejected ones replaced by the median. O(nd)."""
 
     def repeated_median(self, rows: Rows, intercept: str) -> tuple[Array, Array]:
@@ -176,45 +186,17 @@ class Kernels(Protocol):
     def middle_of_line(self, rows: Rows, intercept: str) -> Array:
         """(d,), in the compute dtype: the value of that line at the middle rank, clamped to the largest number."""
 
-    def confidence(
-        self,
-        rows: Rows,
-        *,
-        value_range: float | None,
-        rescale: str,
-        intercept: str,
-        interval_width: float,
-        scale_floor: float,
-    ) -> Array:
+    def confidence(self, rows: Rows, options: Confidence) -> Array:
         """(n, d): the confidence C of each value, equal values sharing the highest. At most O(n^2) per coordinate."""
 
-    def residual_weights(
-        self,
-        rows: Rows,
-        *,
-        intercept: str,
-        interval_width: float,
-        scale_floor: float,
-        leave_smallest: bool,
-    ) -> NDArray[np.int64]:
+    def residual_weights(self, rows: Rows, options: Residual) -> NDArray[np.int64]:
         """(n,): over all coordinates, the sum of C_i times the sample deviation of the n confidences C.
 
         Each product is rounded to a whole number of RESIDUAL_UNIT; up to 2**33 coordinates. Confidences as in
-        :meth:`confidence` without the rescale; with `leave_smallest` the scale tau is taken of all absolute
-        residuals but the smallest. n < 3: 0. At most O(n^2) per coordinate.
+        :meth:`confidence` without the rescale. n < 3: 0. At most O(n^2) per coordinate.
         """
 
-    def residual_mean(
-        self,
-        rows: Rows,
-        weights: NDArray[np.float64],
-        *,
-        intercept: str,
-        interval_width: float,
-        confidence_threshold: float,
-        scale_floor: float,
-        leave_smallest: bool,
-    ) -> Array:
+    def residual_mean(self, rows: Rows, weights: NDArray[np.float64], options: Residual, threshold: float) -> Array:
         """(d,): weighted mean, each value of a confidence below the threshold replaced by the line's.
 
         Confidences as in :meth:`residual_weights`. The line's value is that at the value's rank; equal values take
