@@ -6,6 +6,9 @@ float64, float16, or uint16 for the bits of bfloat16. float64 is computed in flo
 statistics have the rows' dtype, those of all other primitives this *compute dtype*; see :meth:`Kernels.narrow` for what
 half precision does to them.
 
+A backend may keep rows wherever it likes: others ask a row for its ``size`` and ``dtype``, and leave all else to
+primitives. Beside such rows a primitive takes the host's arrays, such as what a rule remembers, and brings them there.
+
 Callers have checked shapes and parameters. Kernels never write to rows. A NaN or an infinity in a row raises
 :class:`robustagg.errors.NonFinite`. A coordinate's result depends on its own column only, so the bits do not depend
 on the number of threads or on how a model is cut into blocks.
@@ -92,8 +95,14 @@ class Kernels(Protocol):
     def join(self, pieces: Sequence[Array]) -> Array:
         """Neighbouring pieces, of vectors or of matrices' rows, as one."""
 
-    def window(self, rows: Rows, begin: int, first: int, end: int) -> list[Array]:
-        """The coordinates `begin` to `end` of each row, zeros before `first`."""
+    def window(self, rows: Rows, begin: int, end: int, first: int = 0) -> list[Array]:
+        """The coordinates `begin` to `end` of each row, zeros before `first`; of the rows' own memory where it can."""
+
+    def split(self, matrix: Array) -> list[Array]:
+        """The rows of an (m, d) matrix, in its own memory."""
+
+    def stack(self, rows: Rows) -> Array:
+        """(m, d): rows as one matrix."""
 
     def widen(self, row: Array) -> Array:
         """A row of half precision in float32, exactly; others as they are."""

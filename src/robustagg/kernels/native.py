@@ -115,6 +115,7 @@ def middle_of_line(rows: Rows, intercept: str) -> Array:
 
 
 take, join, window, widen = specification.take, specification.join, specification.window, specification.widen
+split, stack = specification.split, specification.stack
 top_eigenpair = _native.top_eigenpair
 beta_reputation = _native.beta_reputation
 decayed_score = _native.decayed_score

@@ -107,11 +107,21 @@ def join(pieces: Sequence[Array]) -> Array:
     return pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis=-1)
 
 
-def window(rows: Rows, begin: int, first: int, end: int) -> list[Array]:
-    cut = [row[begin:end].copy() for row in rows]
-    for row in cut:
-        row[: first - begin] = 0
+def window(rows: Rows, begin: int, end: int, first: int = 0) -> list[Array]:
+    cut = [row[begin:end] for row in rows]
+    if first > begin:
+        cut = [row.copy() for row in cut]
+        for row in cut:
+            row[: first - begin] = 0
     return cut
+
+
+def split(matrix: Array) -> list[Array]:
+    return list(matrix)
+
+
+def stack(rows: Rows) -> Array:
+    return rows[0][None] if len(rows) == 1 else np.stack(rows)
 
 
 def widen(row: Array) -> Array:

@@ -46,7 +46,7 @@ class Products(Sum):
             return cls.sum(terms)
         total = cls.sum(terms[~whole])
         for tile in np.flatnonzero(whole).tolist():
-            part = [row[tile * GRAM_TILE : (tile + 1) * GRAM_TILE] for row in rows]
+            part = kernels.active().window(rows, tile * GRAM_TILE, (tile + 1) * GRAM_TILE)
             sums = Digits.of(again(part, huge[tile].astype(np.uint8)))
             total += cls(sums.shifted(SHIFT * levels(huge[tile].astype(np.int64))))
         return total
@@ -65,7 +65,7 @@ class Gram(Products):
         """The Gram matrix of one block. O(n^2 d)."""
         n, d = len(rows), rows[0].size
         step = GRAM_TILE * max(4, BATCH // (n + 1) ** 2)
-        parts = ([row[start : start + step] for row in rows] for start in range(0, max(d, 1), step))
+        parts = (kernels.active().window(rows, start, start + step) for start in range(0, max(d, 1), step))
         return reduce(add, map(cls._of, parts))
 
     @classmethod

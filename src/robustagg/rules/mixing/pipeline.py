@@ -17,7 +17,7 @@ from robustagg.memory.vectors import Vector
 from robustagg.protocol import Block, Client, Floats, Round, Verdict
 from robustagg.rules.base import Rule
 from robustagg.rules.component import Component, kind_of
-from robustagg.rules.distance import Combination, DistanceRule
+from robustagg.rules.distance import Combination, DistanceRule, weighted_sum
 from robustagg.rules.evidence.gram import Gram, Related
 from robustagg.rules.mixing.base import PreAggregation, composed, extended, say
 
@@ -211,8 +211,7 @@ class Pipeline(Rule[Chained]):
         if self.last.linear:
             own = verdict.own.coefficients if isinstance(verdict.own, Combination) else verdict.own.weights
             rows = block.rows[: verdict.matrix.shape[1] + len(own) - len(verdict.matrix)]
-            whole = own @ extended(verdict.matrix, len(rows))
-            return np.asarray(kernels.active().mix(rows, whole[None])[0])
+            return weighted_sum(rows, own @ extended(verdict.matrix, len(rows)))
         notes = repeat(None) if note is None else note.chunks()
         mixed = zip(chunks(block, verdict.matrix), notes, strict=False)
         return kernels.active().join([self.last.combine(chunk, own, verdict.own) for chunk, own in mixed])
@@ -222,7 +221,8 @@ class Pipeline(Rule[Chained]):
         learnt, at = [], 0
         for chunk in chunks(block, verdict.matrix):
             width = chunk.rows[0].size
-            learnt.append(self.last.learn(chunk, piece[at : at + width], verdict.own))
+            (part,) = kernels.active().window([piece], at, at + width)
+            learnt.append(self.last.learn(chunk, part, verdict.own))
             at += width
         return kernels.active().join(learnt)
 
@@ -297,5 +297,5 @@ def chunks(block: Block, matrix: Floats) -> Iterator[Block]:
     d = block.rows[0].size
     width = max(CHUNK // len(whole) // GRAM_TILE, 1) * GRAM_TILE
     for start in range(0, max(d, 1), width):
-        rows = [row[start : start + width] for row in block.rows]
-        yield Block(list(kernels.active().mix(rows, whole)), block.start + start)
+        rows = kernels.active().window(block.rows, start, start + width)
+        yield Block(kernels.active().split(kernels.active().mix(rows, whole)), block.start + start)
