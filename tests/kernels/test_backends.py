@@ -57,9 +57,3 @@ def test_the_caller_may_tell_numpy_to_raise(backend):
         backend.gram(rows)
         backend.weighted_mean(rows, np.full(3, 1 / 3))
         backend.repeated_median(rows, "separate")
-
-
-def test_every_backend_has_every_primitive(backend):
-    primitives = [name for name in vars(kernels.Kernels) if not name.startswith("_")]
-    assert len(primitives) > 20
-    assert [name for name in primitives if not callable(getattr(backend, name, None))] == []

@@ -116,6 +116,23 @@ def middle_of_line(rows: Rows, intercept: str) -> Array:
 
 take, join, window, widen = specification.take, specification.join, specification.window, specification.widen
 split, stack = specification.split, specification.stack
-top_eigenpair = _native.top_eigenpair
-beta_reputation = _native.beta_reputation
-decayed_score = _native.decayed_score
+
+
+def top_eigenpair(matrix: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+    return _native.top_eigenpair(matrix)
+
+
+def beta_reputation(
+    accepted: NDArray[np.int64],
+    rejected: NDArray[np.int64],
+    positive_weight: float,
+    prior: float,
+    prior_weight: float,
+) -> NDArray[np.float64]:
+    return _native.beta_reputation(accepted, rejected, positive_weight, prior, prior_weight)
+
+
+def decayed_score(
+    rounds: NDArray[np.int64], observed: NDArray[np.float64], now: int, decay: float, window: int
+) -> NDArray[np.float64]:
+    return _native.decayed_score(rounds, observed, now, decay, window)
