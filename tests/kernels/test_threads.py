@@ -65,7 +65,7 @@ def test_same_bits_for_any_number_of_threads(backend):
     strange, long = zoo.menagerie(17, "float32", each=300)[0], zoo.rows_of(17, 70_001)  # worth several threads
 
     def results():
-        counts = backend.detect(strange, DEFAULTS, THRESHOLD).counts
+        counts = backend.detect(strange, DEFAULTS, THRESHOLD).rejections
         products = {"counts": counts, "gram": backend.gram(long), "finite": backend.finite(long)}
         products["measure"] = backend.measure(long, 3)
         return reputation(backend, strange) | averages(backend, long) | products

@@ -47,7 +47,7 @@ def near(value: Any) -> Any:
 
 def far(value: Any) -> Any:
     if isinstance(value, kernels.Detection):
-        return kernels.Detection(Far(value.rejected), Far(value.median), value.counts)
+        return kernels.Detection(Far(value.rejected), Far(value.median), value.rejections)
     return [Far(each) for each in value] if isinstance(value, (list, tuple)) else Far(value)
 
 

@@ -79,7 +79,7 @@ class Detection(NamedTuple):
     """(n, ceil(d / 8)); bit k % 8 (little-endian) of byte k // 8 of row i: coordinate k of client i was rejected."""
     median: Array
     """(d,) median of the rescaled column, the replacement for what was rejected."""
-    counts: NDArray[np.int64]
+    rejections: NDArray[np.int64]
     """(n,) rejected coordinates per client."""
 
 

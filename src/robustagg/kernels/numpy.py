@@ -366,14 +366,14 @@ def detect(rows: Rows, options: Confidence, threshold: float) -> Detection:
     n, d = len(rows), rows[0].size
     rejected = np.zeros((n, -(-d // 8)), np.uint8)
     replacement = np.empty(d, compute_dtype(rows))
-    counts = np.zeros(n, np.int64)
+    rejections = np.zeros(n, np.int64)
     for part, y in blocks(rows):
         y, c = confidence_of(y, options)
         bad = c < threshold  # A.8
         rejected[:, part.start // 8 : -(-part.stop // 8)] = np.packbits(bad, axis=1, bitorder="little")
         replacement[part] = narrow(median_of(y) + 0.0, replacement.dtype)  # a zero is positive
-        counts += bad.sum(axis=1)
-    return Detection(rejected, replacement, counts)
+        rejections += bad.sum(axis=1)
+    return Detection(rejected, replacement, rejections)
 
 
 @quiet

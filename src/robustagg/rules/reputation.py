@@ -172,7 +172,7 @@ class Reputation(Rule[Verdict]):
 
     def observe(self, block: Block, round: Round, verdict: Verdict | None) -> tuple[NDArray[np.int64], Detection]:
         detection = kernels.active().detect(block.rows, self.line, self.confidence_threshold)
-        return detection.counts, detection
+        return detection.rejections, detection
 
     def decide(self, evidence: NDArray[np.int64], round: Round) -> Verdict:
         rejected = round.spread(evidence, round.d)

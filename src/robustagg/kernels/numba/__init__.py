@@ -185,12 +185,12 @@ def detect(rows: Rows, options: Confidence, threshold: float) -> Detection:
     plan, cost = regression_plan(n, middle.dtype)
 
     def part(*columns: Any) -> NDArray[np.int64] | None:
-        counts = np.zeros(n, np.int64)
-        good = detection.detect(*columns, model, float(threshold), plan, bounds, rejected, middle, counts)
-        return counts if good else None
+        rejections = np.zeros(n, np.int64)
+        good = detection.detect(*columns, model, float(threshold), plan, bounds, rejected, middle, rejections)
+        return rejections if good else None
 
     parts = each_part(rows, cost, part)
-    if any(counts is None for counts in parts):
+    if any(rejections is None for rejections in parts):
         raise NonFinite
     middle += 0  # a zero is positive
     return Detection(rejected, middle, np.sum(parts, axis=0, dtype=np.int64))

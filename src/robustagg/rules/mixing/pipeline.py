@@ -43,10 +43,10 @@ class Later:
         return Later(self.evidence + other.evidence, self.verdict)
 
 
-class Notes(tuple[Any, ...]):
+class ChunkNotes(tuple[Any, ...]):
     """The notes of a block's chunks, field after field, as one note; `_make` makes it again of its fields."""
 
-    _make: Callable[[Iterable[Any]], Notes]
+    _make: Callable[[Iterable[Any]], ChunkNotes]
     _one: Callable[[Iterable[Any]], Any]
     _size: int
 
@@ -55,7 +55,7 @@ class Notes(tuple[Any, ...]):
         return (self._one(self[k : k + self._size]) for k in range(0, len(self), self._size))
 
     @classmethod
-    def of(cls, chunks: list[Any]) -> Notes | None:
+    def of(cls, chunks: list[Any]) -> ChunkNotes | None:
         """One note of many; None where the rule leaves none."""
         first = chunks[0]
         if first is None:
@@ -65,7 +65,7 @@ class Notes(tuple[Any, ...]):
         return cls._again(getattr(first, "_make", tuple), len(first), chain.from_iterable(chunks))
 
     @classmethod
-    def _again(cls, make: Callable[[Iterable[Any]], Any], size: int, fields: Iterable[Any]) -> Notes:
+    def _again(cls, make: Callable[[Iterable[Any]], Any], size: int, fields: Iterable[Any]) -> ChunkNotes:
         notes = cls(fields)
         notes._make, notes._one, notes._size = partial(cls._again, make, size), make, size
         return notes
@@ -198,7 +198,7 @@ class Pipeline(Rule[Chained]):
             seen, note = self.last.observe(chunk, self._after(round), verdict.own)
             evidence = seen if evidence is None else evidence + seen
             notes.append(note)
-        return Later(evidence, verdict), Notes.of(notes)
+        return Later(evidence, verdict), ChunkNotes.of(notes)
 
     def decide(self, evidence: Any, round: Round) -> Chained:
         if isinstance(evidence, Later):
