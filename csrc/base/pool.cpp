@@ -13,7 +13,7 @@ namespace ra {
 
 namespace {
 
-constexpr std::size_t line = 64, page = 4096, most_kept = 96 << 20, large_pages_from = 4 << 20;  // bytes
+constexpr std::size_t line = 64, most_kept = 96 << 20;  // bytes
 
 // What stands before a piece of memory.
 struct alignas(line) Piece {
@@ -26,7 +26,8 @@ std::atomic<Piece*> kept[2] = {{nullptr}, {nullptr}};
 Piece* fresh(std::size_t size) {
     void* memory = ::operator new(sizeof(Piece) + size, std::align_val_t{line});
 #if defined(MADV_HUGEPAGE)
-    if (size >= large_pages_from) {
+    constexpr std::size_t page = 4096, worth_large_pages = 4 << 20;
+    if (size >= worth_large_pages) {
         const auto first = reinterpret_cast<std::uintptr_t>(memory), begin = (first + page - 1) / page * page;
         madvise(reinterpret_cast<void*>(begin), first + size - begin, MADV_HUGEPAGE);  // a wish: it may fail
     }
