@@ -36,7 +36,7 @@ def detection(backend: str, rows: list[np.ndarray], intercept: str) -> Callable[
 
     def call() -> kernels.Detection:
         with ra.use_backend(backend):
-            return kernels.active().detect(rows, confidence_threshold=0.1, **line)
+            return kernels.active().detect(rows, line, 0.1)
 
     return call
 
@@ -50,7 +50,7 @@ def check(y: np.ndarray, intercept: str, backend: str) -> None:
     rows, rule = list(y), ra.Reputation(intercept=intercept)
     ours, theirs = (rejected(detection(name, rows, intercept)(), y.shape[1]) for name in (backend, "numpy"))
     with ra.use_backend("numpy"):
-        undecided = np.abs(kernels.active().confidence(rows, **rule.line) - rule.confidence_threshold) < 1e-3
+        undecided = np.abs(kernels.active().confidence(rows, rule.line) - rule.confidence_threshold) < 1e-3
     wrong = (ours != theirs) & ~undecided
     assert not wrong.any(), f"{backend}, {intercept}: {wrong.sum()} wrong decisions"
 

@@ -14,6 +14,7 @@ import numpy as np
 from measure import alternate
 
 from robustagg import kernels
+from robustagg.kernels.interface import Rescale
 
 VALUES = 10**8
 SIZES = (10, 50, 200, 1000)
@@ -34,9 +35,7 @@ def measured(n: int, pool: ThreadPoolExecutor) -> dict[str, float]:
     calls = {
         "reading": reader(y, pool, kernels.num_threads()),
         "weighted mean": lambda: kernel.weighted_mean(rows, weights),
-        "rectified mean": lambda: kernel.rectified_mean(
-            rows, rejected, median, weights, value_range=None, rescale="paper"
-        ),
+        "rectified mean": lambda: kernel.rectified_mean(rows, rejected, median, weights, Rescale(None, "paper")),
         "median": lambda: kernel.median(rows),
         "trimmed mean, f = 1": lambda: kernel.trimmed_mean(rows, 1),
         "trimmed mean, f = n / 4": lambda: kernel.trimmed_mean(rows, n // 4),

@@ -27,6 +27,7 @@ from measure import updates
 
 import robustagg as ra
 from robustagg import kernels
+from robustagg.kernels.interface import Rescale
 
 TABLE = Path(__file__).with_suffix(".json")
 MARGIN = 1.05
@@ -39,13 +40,13 @@ Call = Callable[[list[np.ndarray]], Any]
 
 def detect(intercept: str, rescale: str = "paper", value_range: float | None = 2.0) -> Call:
     line = ra.Reputation(intercept=intercept, rescale=rescale, value_range=value_range).line
-    return lambda rows: kernels.active().detect(rows, confidence_threshold=0.1, **line)
+    return lambda rows: kernels.active().detect(rows, line, 0.1)
 
 
 def rectified_mean(rows: list[np.ndarray]) -> np.ndarray:
     n, d = len(rows), rows[0].size
     rejected, median = np.full((n, -(-d // 8)), 0b00010000, np.uint8), np.zeros(d, np.float32)
-    return kernels.active().rectified_mean(rows, rejected, median, np.full(n, 1 / n), value_range=None, rescale="paper")
+    return kernels.active().rectified_mean(rows, rejected, median, np.full(n, 1 / n), Rescale(None, "paper"))
 
 
 def mix_neighbours(rows: list[np.ndarray]) -> np.ndarray:

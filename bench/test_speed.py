@@ -18,17 +18,16 @@ SIZES = (10, 20, 50, 100, 200, 500, 1000)
 CHECKED = 32  # coordinates of each answer that are compared with the specification
 
 LINE = ra.Reputation().line
-RESCALE = {name: LINE[name] for name in ("value_range", "rescale")}
 
 
 def detection(rows: list[np.ndarray]) -> np.ndarray:
-    return kernels.active().detect(rows, confidence_threshold=0.1, **LINE).median
+    return kernels.active().detect(rows, LINE, 0.1).median
 
 
 def rectified_mean(rows: list[np.ndarray]) -> np.ndarray:
     n, d = len(rows), rows[0].size
     accepted = np.zeros((n, -(-d // 8)), np.uint8)
-    return kernels.active().rectified_mean(rows, accepted, np.zeros(d, rows[0].dtype), np.full(n, 1 / n), **RESCALE)
+    return kernels.active().rectified_mean(rows, accepted, np.zeros(d, rows[0].dtype), np.full(n, 1 / n), LINE.rescale)
 
 
 def median(rows: list[np.ndarray]) -> np.ndarray:

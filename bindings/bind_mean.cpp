@@ -1,6 +1,7 @@
 #include <pybind11/stl.h>
 
 #include "common.hpp"
+#include "options.hpp"
 
 namespace {
 
@@ -36,13 +37,11 @@ py::object weighted_mean(const py::sequence& sequence, const Vector<double>& wei
 }
 
 py::object rectified_mean(const py::sequence& sequence, const Vector<std::uint8_t>& rejected, const py::array& median,
-                          const Vector<double>& weights, std::optional<double> value_range, const std::string& mode,
-                          int threads) {
+                          const Vector<double>& weights, const ra::Rescale& rescale, int threads) {
     const Input rows(sequence);
     const ra::Bits bits = bits_of(rejected, rows);
     require_vector(median, rows.d(), rows.compute_dtype(), "median");
     require_vector(weights, rows.n(), py::dtype::of<double>(), "weights");
-    const ra::Rescale rescale = rescale_of(value_range, mode);
     py::array out = rows.result();
     return checked(out, [&, to = rows.to(out), middle = median.data(), w = weights.data()] {
         return ra::kernels().rectified_mean(rows.view(), bits, middle, w, rescale, to, threads);
@@ -50,11 +49,10 @@ py::object rectified_mean(const py::sequence& sequence, const Vector<std::uint8_
 }
 
 py::object rectify(const py::sequence& sequence, const Vector<std::uint8_t>& rejected, const py::array& median,
-                   std::optional<double> value_range, const std::string& mode, int threads) {
+                   const ra::Rescale& rescale, int threads) {
     const Input rows(sequence);
     const ra::Bits bits = bits_of(rejected, rows);
     require_vector(median, rows.d(), rows.compute_dtype(), "median");
-    const ra::Rescale rescale = rescale_of(value_range, mode);
     py::array out = rows.matrix(rows.n());
     return checked(out, [&, to = out.mutable_data(), middle = median.data()] {
         return ra::kernels().rectify(rows.view(), bits, middle, rescale, to, threads);

@@ -81,23 +81,6 @@ py::dtype Input::compute_dtype() const {
     return dtype_ == ra::DType::f64 ? py::dtype::of<double>() : py::dtype::of<float>();
 }
 
-ra::Rescale rescale_of(std::optional<double> value_range, const std::string& mode) {
-    ra::Rescale rescale;
-    if (mode == "clip")
-        rescale.mode = ra::RescaleMode::clip;
-    else if (mode != "paper")
-        throw py::value_error("unknown rescale");
-    if (value_range) rescale.value_range = *value_range;
-    return rescale;
-}
-
-ra::Intercept intercept_of(const std::string& name) {
-    if (name == "separate") return ra::Intercept::separate;
-    if (name == "hierarchical") return ra::Intercept::hierarchical;
-    if (name == "median_point") return ra::Intercept::median_point;
-    throw py::value_error("unknown intercept");
-}
-
 ra::Bits bits_of(const Vector<std::uint8_t>& rejected, const Input& rows) {
     const std::size_t row_bytes = (rows.d() + 7) / 8;
     if (rejected.ndim() != 2 || static_cast<std::size_t>(rejected.shape(0)) != rows.n() ||

@@ -3,7 +3,6 @@
 
 #include <pybind11/pybind11.h>
 
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -41,9 +40,6 @@ class Input {
     std::size_t d_ = 0;
     ra::DType dtype_ = ra::DType::f32;
 };
-
-ra::Rescale rescale_of(std::optional<double> value_range, const std::string& mode);
-ra::Intercept intercept_of(const std::string& name);
 
 // Bits of the rejected values, checked to have a row per client and a bit per coordinate.
 ra::Bits bits_of(const Vector<std::uint8_t>& rejected, const Input& rows);

@@ -47,6 +47,8 @@ def _imported(tree: ast.AST, known: dict[str, Path]) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name.removeprefix("robustagg.") for alias in node.names if "robustagg." in alias.name)
+        elif isinstance(node, ast.ImportFrom) and node.level:
+            raise ValueError(f"line {node.lineno}: imports are absolute here, so that they can be read")
         elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "robustagg":
             base = (node.module or "").removeprefix("robustagg").removeprefix(".")
             for alias in node.names:

@@ -28,7 +28,7 @@ from robustagg.rules.component import Withstanding
 
 __all__ = ["LAWS", "Claims", "Law", "check_rule"]
 
-Rows: TypeAlias = NDArray[np.float64]
+Matrix: TypeAlias = NDArray[np.float64]
 
 EXACT: dict[str, Any] = {"rtol": 1e-9, "atol": 1e-12}  # float64 in, float64 out, sums in another order
 ITERATED: dict[str, Any] = {"rtol": 1e-5, "atol": 1e-5}  # iterations stop at a relative change
@@ -73,7 +73,7 @@ class Claims:
     scale: bool = True
     identical: bool = True
     selects: bool = False
-    box: Callable[[int, int, Rows], Rows | float] | None = None
+    box: Callable[[int, int, Matrix], Matrix | float] | None = None
     extras: Callable[[NDArray[Any]], Mapping[str, Any]] = field(default=lambda x: {})
 
     def run(self, f: int, x: Any, rule: Rule[Any] | None = None, **arguments: Any) -> Result:
@@ -133,7 +133,7 @@ def check_rule(rule: type[Rule[Any]] | Callable[[int], Rule[Any]], **claims: Any
             raise AssertionError(f"{(law.__doc__ or '').rstrip('.')}: {broken}") from broken
 
 
-def drawn(seed: int, n: int, d: int = 5) -> Rows:
+def drawn(seed: int, n: int, d: int = 5) -> Matrix:
     """Honest updates."""
     return np.random.default_rng([seed, n, d]).normal(size=(n, d))
 

@@ -12,7 +12,6 @@ from robustagg.attacks import ATTACKS
 
 UPDATE_ATTACKS = {name: attack.function for name, attack in ATTACKS.items() if attack.kind == "update"}
 HONEST = np.random.default_rng(7).normal(0.3, 1.0, (7, 40))
-DEFAULTS = {"value_range": 2.0, "rescale": "paper", "interval_width": 2.0, "scale_floor": 1e-7}
 
 
 def squared_distance(a, b):

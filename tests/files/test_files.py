@@ -30,7 +30,7 @@ from updatefiles import (
 import robustagg as ra
 from robustagg import errors
 from robustagg.files import budget, layout
-from robustagg.files.notes import Notes
+from robustagg.files.notes import SpilledNotes
 from robustagg.files.tensors import Tensor
 
 RULES = {
@@ -328,7 +328,7 @@ class Note(NamedTuple):
 def test_notes_come_back_from_disk(tmp_path, memory):
     given = [Note(np.arange(k, dtype=np.uint8), np.full((2, k), k / 3)) for k in (100, 0, 300)]
     given += [None, np.arange(5.0), (np.ones(3), np.zeros((2, 2)))]
-    notes = Notes(memory, tmp_path)
+    notes = SpilledNotes(memory, tmp_path)
     for note in given:
         notes.append(note)
     for _ in range(2):

@@ -10,7 +10,7 @@ import zoo
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from kernel_cases import DEFAULTS, SIZES, THRESHOLD, law, menagerie, weights_of
+from kernel_cases import DEFAULTS, RESCALES, RESIDUALS, SIZES, THRESHOLD, law, menagerie, weights_of
 from numpy.testing import assert_array_equal
 
 from robustagg.kernels import numpy as specification
@@ -91,17 +91,14 @@ def results(backend, rows, note):
     """Every primitive whose result has the rows' dtype."""
     n, weights = len(rows), weights_of(len(rows))
     rejected, median = note
-    line = {"intercept": "separate", "interval_width": 2.0, "scale_floor": 1e-7, "leave_smallest": False}
     return {
         "weighted_mean": backend.weighted_mean(rows, weights),
         "median": backend.median(rows),
         **{f"trimmed_mean {k}": backend.trimmed_mean(rows, k) for k in {0, min(1, (n - 1) // 2), (n - 1) // 2}},
         "mean_around_median": backend.mean_around_median(rows, n // 2 + 1),
         "weighted_median": backend.weighted_median(rows, weights),
-        "rectified_mean": backend.rectified_mean(
-            rows, rejected, median.copy(), weights, value_range=2.0, rescale="paper"
-        ),
-        "residual_mean": backend.residual_mean(rows, weights, confidence_threshold=THRESHOLD, **line),
+        "rectified_mean": backend.rectified_mean(rows, rejected, median.copy(), weights, RESCALES[1]),
+        "residual_mean": backend.residual_mean(rows, weights, RESIDUALS[1], THRESHOLD),
     }
 
 
@@ -110,7 +107,7 @@ def results(backend, rows, note):
 def test_results_are_those_of_the_same_values_in_float32(backend, n, dtype):
     rows, kinds = menagerie(n, dtype)
     singles = list(oracle.widened(rows).astype(np.float32))
-    rejected, median, _ = backend.detect(rows, **DEFAULTS, confidence_threshold=THRESHOLD)
+    rejected, median, _ = backend.detect(rows, DEFAULTS, THRESHOLD)
     found, wide = (results(backend, given, (rejected, median)) for given in (rows, singles))
     for name, values in wide.items():
         expected = backend.narrow(values, rows[0].dtype)

@@ -8,7 +8,7 @@ from itertools import product
 import numpy as np
 import pytest
 import zoo
-from kernel_cases import DEFAULTS, THRESHOLD, menagerie, weights_of
+from kernel_cases import DEFAULTS, RESCALES, THRESHOLD, menagerie, settings, weights_of
 from numpy.testing import assert_array_equal
 
 from robustagg.errors import NonFinite
@@ -19,14 +19,13 @@ from robustagg.kernels import numpy as specification
 def test_unaligned_rows(backend, dtype):
     aligned = zoo.rows_of(5, 70, dtype)
     rows = [np.frombuffer(b"." + row.tobytes(), row.dtype, offset=1) for row in aligned]
-    for primitive in (backend.median, lambda rows: backend.detect(rows, **DEFAULTS, confidence_threshold=0.1).rejected):
+    for primitive in (backend.median, lambda rows: backend.detect(rows, DEFAULTS, THRESHOLD).rejected):
         assert_array_equal(primitive(rows), primitive(aligned))
 
 
 def primitives(backend, n):
     """Every primitive that reads rows and needs finite ones."""
-    detect = {**DEFAULTS, "confidence_threshold": THRESHOLD}
-    rescale = {"value_range": 2.0, "rescale": "paper"}
+    paper, clip = RESCALES[1:]
 
     def note(rows):
         return np.zeros((n, -(-rows[0].size // 8)), np.uint8), np.zeros(rows[0].size, specification.compute_dtype(rows))
@@ -49,12 +48,12 @@ def primitives(backend, n):
         ),
         "trimmed_mean": lambda rows: backend.trimmed_mean(rows, (n - 1) // 2),
         "mean": lambda rows: backend.trimmed_mean(rows, 0),
-        "detect": lambda rows: backend.detect(rows, **detect),
-        "detect, clipped": lambda rows: backend.detect(rows, **{**detect, "rescale": "clip"}),
-        "confidence": lambda rows: backend.confidence(rows, **DEFAULTS),
+        "detect": lambda rows: backend.detect(rows, DEFAULTS, THRESHOLD),
+        "detect, clipped": lambda rows: backend.detect(rows, settings(clip), THRESHOLD),
+        "confidence": lambda rows: backend.confidence(rows, DEFAULTS),
         "repeated_median": lambda rows: backend.repeated_median(rows, "separate"),
-        "rectify": lambda rows: backend.rectify(rows, *note(rows), **rescale),
-        "rectified_mean": lambda rows: backend.rectified_mean(rows, *note(rows), np.full(n, 1 / n), **rescale),
+        "rectify": lambda rows: backend.rectify(rows, *note(rows), paper),
+        "rectified_mean": lambda rows: backend.rectified_mean(rows, *note(rows), np.full(n, 1 / n), paper),
     }
 
 

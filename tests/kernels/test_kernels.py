@@ -50,10 +50,8 @@ def test_specification_of_the_confidence_agrees_with_exact_arithmetic(n, interce
     for kind in (zoo.gaussian, zoo.grid, zoo.sparse, zoo.colluding):
         column = kind(rng, n)
         expected = oracle.exact_confidence(column.tolist(), intercept, 2.0, 1e-7)
-        got = specification.confidence(list(column[:, None]), **settings((None, "paper"), intercept))
-        low, high, _ = oracle.confidence_range(
-            column[:, None], np.dtype(np.float64), **settings((None, "paper"), intercept)
-        )
+        got = specification.confidence(list(column[:, None]), settings(RESCALES[0], intercept))
+        low, high, _ = oracle.confidence_range(column[:, None], np.dtype(np.float64), settings(RESCALES[0], intercept))
         low, high = low - ROUNDED * unit(np.float64), high + ROUNDED * unit(np.float64)
         for confidence in (np.array(expected)[:, None], got):
             assert ((low <= confidence) & (confidence <= high)).all(), kind.__name__
@@ -65,9 +63,7 @@ def test_specification_of_the_rescale_agrees_with_exact_arithmetic(n):
     for kind in zoo.ORDINARY:
         column = kind(rng, n)
         nothing_rejected = np.zeros((n, 1), np.uint8)
-        got = specification.rectify(
-            list(column[:, None]), nothing_rejected, np.zeros(1), value_range=2.0, rescale="paper"
-        )
+        got = specification.rectify(list(column[:, None]), nothing_rejected, np.zeros(1), RESCALES[1])
         near = n * ROUNDED * unit(np.float64) * max(1.0, np.abs(column).max())
         assert_allclose(got[:, 0], oracle.exact_rescale(column.tolist(), 2.0), rtol=0, atol=near)
 
@@ -120,8 +116,8 @@ def test_detection(backend, n, dtype, rescale, intercept):
 def test_where_most_values_are_equal_the_floor_decides(backend, n, dtype):
     """The residuals' median is 0 or nearly so: what is rejected depends on how far the floor reaches."""
     rng, d = np.random.default_rng(n), 500
-    width = DEFAULTS["interval_width"] * np.sqrt(2 / n) / THRESHOLD
-    off = DEFAULTS["scale_floor"] * width * rng.uniform(0.1, 2, (n, d)) * rng.choice([-1.0, 1.0], (n, d))
+    width = DEFAULTS.interval_width * np.sqrt(2 / n) / THRESHOLD
+    off = DEFAULTS.scale_floor * width * rng.uniform(0.1, 2, (n, d)) * rng.choice([-1.0, 1.0], (n, d))
     off[:, ::5] *= 1e6  # far beyond it
     off[rng.random((n, d)) < rng.uniform(0.3, 1, d)] = 0
     level = np.where(np.arange(d) % 2 == 0, 0.0, 2.0**-20)
@@ -135,22 +131,21 @@ def test_where_most_values_are_equal_the_floor_decides(backend, n, dtype):
 @pytest.mark.parametrize("rescale", RESCALES)
 def test_rectification(backend, n, dtype, rescale):
     rows, kinds = menagerie(n, dtype)
-    options = {"value_range": rescale[0], "rescale": rescale[1]}
-    rejected, median, _ = specification.detect(rows, **settings(rescale), confidence_threshold=THRESHOLD)
-    own = backend.detect(rows, **settings(rescale), confidence_threshold=THRESHOLD).median
+    rejected, median, _ = specification.detect(rows, settings(rescale), THRESHOLD)
+    own = backend.detect(rows, settings(rescale), THRESHOLD).median
     y = np.abs(oracle.widened(rows)).max(axis=0)
     near = n * ROUNDED * unit(median.dtype) * (y / 4) + flushed(median.dtype)
     assert_array_equal(kinds[np.abs(own / 4 - median / 4) > near], [])
-    got = backend.rectify(rows, rejected, median, **options)
-    expected = specification.rectify(rows, rejected, median, **options)
+    got = backend.rectify(rows, rejected, median, rescale)
+    expected = specification.rectify(rows, rejected, median, rescale)
     assert got.dtype == median.dtype
     assert got.shape == (n, y.size)
     assert_array_equal(kinds[(np.abs(got / 4 - expected / 4) > near).any(axis=0)], [])
     if dtype in zoo.COMPUTE_DTYPES:
         note = median.copy()
-        mean = backend.rectified_mean(rows, rejected, note, weights_of(n), **options)
+        mean = backend.rectified_mean(rows, rejected, note, weights_of(n), rescale)
         assert_array_equal(note, median)
-        expected = specification.rectified_mean(rows, rejected, median.copy(), weights_of(n), **options)
+        expected = specification.rectified_mean(rows, rejected, median.copy(), weights_of(n), rescale)
         assert_array_equal(kinds[np.abs(mean / 4 - expected / 4) > near], [])
 
 
@@ -159,9 +154,9 @@ def test_rectification(backend, n, dtype, rescale):
 def test_any_length(backend, n, d):
     rows = zoo.rows_of(n, d)
     check_detection(backend, rows, np.full(d, "grid" if d < 64 else "gaussian"), RESCALES[1], "separate")
-    rejected, median, counts = backend.detect(rows, **DEFAULTS, confidence_threshold=THRESHOLD)
-    assert backend.rectify(rows, rejected, median, value_range=2.0, rescale="paper").shape == (n, d)
-    assert backend.rectified_mean(rows, rejected, median, weights_of(n), value_range=2.0, rescale="paper").shape == (d,)
+    rejected, median, counts = backend.detect(rows, DEFAULTS, THRESHOLD)
+    assert backend.rectify(rows, rejected, median, RESCALES[1]).shape == (n, d)
+    assert backend.rectified_mean(rows, rejected, median, weights_of(n), RESCALES[1]).shape == (d,)
     for result in (
         backend.median(rows),
         backend.trimmed_mean(rows, 1),

@@ -15,11 +15,22 @@ def test_values_at_places_and_pieces_joined(backend):
     assert_array_equal(backend.join([np.ones((2, 1)), np.zeros((2, 2))]), [[1, 0, 0], [1, 0, 0]])
 
 
-def test_a_window_is_zero_before_its_first_and_a_copy(backend):
+def test_a_window_is_zero_before_its_first_and_a_copy_then(backend):
     row = np.arange(9, dtype=np.float32)
-    (cut,) = backend.window([row], 2, 4, 7)
+    (cut,) = backend.window([row], 2, 7, 4)
     assert_array_equal(cut, [0, 0, 4, 5, 6])
     assert_array_equal(row, np.arange(9))
+    (cut,) = backend.window([row], 2, 12)
+    assert_array_equal(cut, np.arange(2, 9))
+    assert np.shares_memory(cut, row)
+
+
+def test_rows_as_a_matrix_and_back(backend):
+    matrix = np.arange(6.0).reshape(2, 3)
+    rows = backend.split(matrix)
+    assert_array_equal(rows, matrix)
+    assert_array_equal(backend.stack(rows), matrix)
+    assert_array_equal(backend.stack(rows[:1]), matrix[:1])
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.uint16, np.float32, np.float64])

@@ -13,11 +13,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import zoo
+from kernel_cases import DEFAULTS, THRESHOLD
 
 from robustagg import kernels
-
-OPTIONS = {"value_range": 2.0, "rescale": "paper", "intercept": "separate", "interval_width": 2.0, "scale_floor": 1e-7}
-RESCALE = {"value_range": 2.0, "rescale": "paper"}
 
 
 def everything(backend, rows):
@@ -32,16 +30,16 @@ def weights_of(rows):
 
 def reputation(backend, rows):
     d, weights = rows[0].size, weights_of(rows)
-    rejected, median, _ = backend.detect(rows, **OPTIONS, confidence_threshold=0.1)
+    rejected, median, _ = backend.detect(rows, DEFAULTS, THRESHOLD)
     slope, start = backend.repeated_median(rows, "hierarchical")
     return {
         "rejected": np.unpackbits(rejected, axis=1, count=d, bitorder="little"),
         "median of detection": median,
         "slope": slope,
         "intercept": start,
-        "confidence": backend.confidence(rows, **OPTIONS),
-        "rectify": backend.rectify(rows, rejected, median, **RESCALE),
-        "rectified_mean": backend.rectified_mean(rows, rejected, median.copy(), weights, **RESCALE),
+        "confidence": backend.confidence(rows, DEFAULTS),
+        "rectify": backend.rectify(rows, rejected, median, DEFAULTS.rescale),
+        "rectified_mean": backend.rectified_mean(rows, rejected, median.copy(), weights, DEFAULTS.rescale),
     }
 
 
@@ -69,7 +67,7 @@ def test_same_bits_for_any_number_of_threads(backend):
     strange, long = zoo.menagerie(17, "float32", each=300)[0], zoo.rows_of(17, 70_001)  # worth several threads
 
     def results():
-        counts = backend.detect(strange, **OPTIONS, confidence_threshold=0.1).counts
+        counts = backend.detect(strange, DEFAULTS, THRESHOLD).rejections
         products = {"counts": counts, "gram": backend.gram(long), "finite": backend.finite(long)}
         products["measure"] = backend.measure(long, 3)
         products |= {"manhattan": backend.manhattan(long), "sign_counts": backend.sign_counts(long)}
@@ -111,7 +109,7 @@ def test_interpreter_lock_is_released(backend):
         pytest.skip("NumPy itself decides when it releases the lock")
     kernels.set_num_threads(1)
     rows = zoo.rows_of(50, 5000)
-    backend.detect(rows, **OPTIONS, confidence_threshold=0.1)
+    backend.detect(rows, DEFAULTS, THRESHOLD)
     start, in_calls, seen = threading.Event(), [False], []
 
     def watch():
@@ -126,7 +124,7 @@ def test_interpreter_lock_is_released(backend):
         in_calls[0] = True
         start.set()
         for _ in range(200):
-            backend.detect(rows, **OPTIONS, confidence_threshold=0.1)
+            backend.detect(rows, DEFAULTS, THRESHOLD)
             if seen:
                 break
         in_calls[0] = False
@@ -143,15 +141,16 @@ def test_alive_after_fork(backend):
         import importlib, os, warnings
         import numpy as np
         from robustagg import kernels
+        from robustagg.kernels.interface import Confidence, Rescale
         warnings.simplefilter("ignore", DeprecationWarning)  # Python's own about forks of threaded processes
         backend = importlib.import_module("{backend.__name__}")
         kernels.set_num_threads(2)
         rows = list(np.random.default_rng(0).normal(size=(30, 4000)).astype(np.float32))
-        options = dict({OPTIONS!r}, confidence_threshold=0.1)
-        expected = backend.detect(rows, **options)
+        options = {DEFAULTS!r}, {THRESHOLD!r}
+        expected = backend.detect(rows, *options)
         child = os.fork()
         if child == 0:
-            got = backend.detect(rows, **options)
+            got = backend.detect(rows, *options)
             same = all(a.tobytes() == b.tobytes() for a, b in zip(got, expected))
             os._exit(0 if same else 1)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

@@ -238,7 +238,7 @@ def test_a_nan_client_is_left_out_of_the_mixing():
 def test_notes_do_not_wait_for_the_garbage_collector():
     array = np.ones(3)
     known = weakref.ref(array)
-    notes = pipeline.Notes.of([array, array])
+    notes = pipeline.ChunkNotes.of([array, array])
     assert [note is array for note in notes.chunks()] == [True, True]
     gc.disable()
     try:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from robustagg.ledger import Ledger, Past, RoundRecord, State, book
+from robustagg.ledger import Ledger, Past, RoundRecord, State, reading, writing
 
 
 def past(memory: Ledger) -> Past:
@@ -17,17 +17,17 @@ def past(memory: Ledger) -> Past:
 
 def save(path: Path | str, parameters: Mapping[str, Any], memory: Ledger, record: RoundRecord | None = None) -> None:
     """Save the memory, with the record of its last round."""
-    kept = past(memory)
-    if record is not None and record not in kept.records:
-        kept.add(record)
+    own = past(memory)
+    if record is not None and record not in own.records:
+        own.add(record)
     state = State("Reputation", parameters, memory.round, reputation=memory)
-    with book.saving(path, state, kept):
+    with writing.saving(path, state, own):
         pass
 
 
 def load(path: Path | str) -> tuple[dict[str, Any], Ledger]:
     """Parameters and memory."""
-    state, kept = book.load(path)
+    state, own = reading.load(path)
     assert state.reputation is not None
-    vars(state.reputation)["past"] = kept
+    vars(state.reputation)["past"] = own
     return dict(state.parameters), state.reputation

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from tolerances import LINE, ROUNDED, flushed, unit
 
 from robustagg.kernels import numpy as specification
+from robustagg.kernels.interface import Confidence, Rescale
 
 # --- brute force: exact rational arithmetic, one column, written from the page ----------------------------------------
 
@@ -80,22 +81,16 @@ def line_scale(ranked: NDArray, slope: NDArray, start: NDArray) -> NDArray:
 def confidence_range(
     y: NDArray[np.float64],
     dtype: np.dtype,
-    *,
-    value_range: float | None,
-    rescale: str,
-    intercept: str,
-    interval_width: float,
-    scale_floor: float,
+    options: Confidence,
 ) -> tuple[NDArray, NDArray, NDArray]:
     """(low, high, clear): what a confidence may be, and the columns (d,) of which it can be said."""
     n = len(y)
     raw, e = specification.down_scaled(y)
-    limit = None if value_range is None else np.ldexp(value_range, -e)
-    y = specification.rescaled(raw, limit, rescale)
-    clear = unambiguous(raw, y, limit, rescale, unit(dtype))
+    y = specification.rescaled(raw, e, options.rescale)
+    clear = unambiguous(raw, y, e, options.rescale, unit(dtype))
     order = np.argsort(y, axis=0, kind="stable")
     ranked, moved = (np.take_along_axis(a, order, axis=0) for a in (y, y != raw))
-    slope, start = specification.line(ranked, intercept)
+    slope, start = specification.line(ranked, options.intercept)
     residual = np.abs(ranked - start - slope * np.arange(n)[:, None])
     scale = line_scale(ranked, slope, start)
     own = LINE * unit(np.float64) * np.abs(ranked).max(axis=0)  # the specification does not centre
@@ -103,10 +98,10 @@ def confidence_range(
     least = 4 * n * np.ldexp(flushed(dtype), -e) + own + LINE * unit(dtype) * scale
     error = LINE * unit(dtype) * np.abs(ranked - ranked[(n - 1) // 2]) + least
     spread = 1.4826 * (1 + 5 / (n - 1))
-    tau = spread * specification.median_of(residual) + np.ldexp(scale_floor, -e)
+    tau = spread * specification.median_of(residual) + np.ldexp(options.scale_floor, -e)
     tau_error = spread * least
     x = np.arange(n)[:, None] - (n - 1) / 2
-    bound = interval_width * np.sqrt(2 / n * (1 - 1 / n - x**2 / (x**2).sum()))
+    bound = options.interval_width * np.sqrt(2 / n * (1 - 1 / n - x**2 / (x**2).sum()))
     smallest, largest = bound * np.maximum(tau - tau_error, 0), bound * (tau + tau_error)
     low = shared(ranked, order, smallest / np.maximum(residual + error, smallest))
     high = shared(ranked, order, largest / np.maximum(residual - error, largest))
@@ -123,14 +118,14 @@ def shared(ranked: NDArray, order: NDArray, c: NDArray) -> NDArray:
     return out
 
 
-def unambiguous(raw: NDArray, y: NDArray, limit: NDArray | None, rescale: str, u: float) -> NDArray:
+def unambiguous(raw: NDArray, y: NDArray, e: NDArray, rescale: Rescale, u: float) -> NDArray:
     """Columns whose rescale rounding cannot change: neither whether it happens, nor the order of what it moves."""
-    if limit is None:
+    if rescale.value_range is None:
         return np.ones(y.shape[1], bool)
     near = ROUNDED * u * np.abs(raw).max(axis=0)
-    excess = np.abs(np.ptp(raw, axis=0) - limit)
+    excess = np.abs(np.ptp(raw, axis=0) - np.ldexp(rescale.value_range, -e))
     clear = (excess == 0) | (excess > near)
-    if rescale == "clip":  # what is moved becomes equal, however it is rounded
+    if rescale.mode == "clip":  # what is moved becomes equal, however it is rounded
         return clear
     for i in range(len(y)):
         others = (raw != raw[i]) & (np.abs(y - y[i]) <= near)

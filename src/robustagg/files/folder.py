@@ -52,8 +52,8 @@ class Folder:
         """Where temporary files go."""
         return self.path.absolute().parent
 
-    def sink(self, layout: Layout, kept: Sequence[int], middles: Middles) -> Rows:
-        return Rows(self, layout, kept, middles)
+    def sink(self, layout: Layout, kept: Sequence[int], middles: Middles) -> RowFiles:
+        return RowFiles(self, layout, kept, middles)
 
     def __enter__(self) -> Folder:
         return self
@@ -68,7 +68,7 @@ class Folder:
         return [f"{self._clients[i]}{self.suffix}" for i in kept]
 
 
-class Rows:
+class RowFiles:
     """Takes the pieces of m rows in the order of the cuts. They are in one file before each gets its own."""
 
     def __init__(self, folder: Folder, layout: Layout, kept: Sequence[int], middles: Middles) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 NOTE = 512  # bytes of a note besides its arrays' values
 
 
-class Notes:
+class SpilledNotes:
     """A rule's notes: None, an array, or a (named) tuple of arrays."""
 
     def __init__(self, memory: int, folder: Path) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from robustagg import errors, inputs
 from robustagg.files.budget import Budget
 from robustagg.files.layout import Cut, Destination, Layout, pieces_of
-from robustagg.files.notes import Notes
+from robustagg.files.notes import SpilledNotes
 from robustagg.files.progress import Progress
 from robustagg.files.readers import Reader
 from robustagg.files.seals import Seals
@@ -35,7 +35,7 @@ class Files:
         self._entrants, self._found, self._budget = entrants, found, budget
         self._destination, self._progress = destination, progress
         self._layout = Layout(found.model, budget.width, budget.turning)
-        self._notes: Notes | None = None
+        self._notes: SpilledNotes | None = None
         self._references: list[list[Array] | ModelFile] = []
         self._seals = Seals() if progress.passes > 1 else None
         widest = max((tensor.storage.itemsize for tensor in self._tensors if tensor.counts), default=1)
@@ -96,9 +96,9 @@ class Files:
         ]
         return source
 
-    def notes(self) -> Notes:
+    def notes(self) -> SpilledNotes:
         self._close_notes()
-        self._notes = Notes(self._budget.notes, self._destination.folder)
+        self._notes = SpilledNotes(self._budget.notes, self._destination.folder)
         return self._notes
 
     def sink(self, kept: Sequence[int]) -> Sink:

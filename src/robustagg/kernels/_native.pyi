@@ -3,7 +3,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from robustagg.kernels.interface import Array, Rows
+from robustagg.kernels.interface import Array, Confidence, Rescale, Residual, Rows
 
 compiler: str
 
@@ -35,65 +35,25 @@ def top_eigenpair(matrix: NDArray[np.float64], /) -> tuple[float, NDArray[np.flo
 def mean_around_median(rows: Rows, k: int, threads: int, /) -> Array | None: ...
 def weighted_median(rows: Rows, weights: NDArray[np.float64], half: float, threads: int, /) -> Array | None: ...
 def detect(
-    rows: Rows,
-    value_range: float | None,
-    rescale: str,
-    intercept: str,
-    interval_width: float,
-    confidence_threshold: float,
-    scale_floor: float,
-    threads: int,
-    /,
+    rows: Rows, options: Confidence, threshold: float, threads: int, /
 ) -> tuple[NDArray[np.uint8], Array, NDArray[np.int64]] | None: ...
 def rectified_mean(
     rows: Rows,
     rejected: NDArray[np.uint8],
     median: Array,
     weights: NDArray[np.float64],
-    value_range: float | None,
-    rescale: str,
+    rescale: Rescale,
     threads: int,
     /,
 ) -> Array | None: ...
 def rectify(
-    rows: Rows,
-    rejected: NDArray[np.uint8],
-    median: Array,
-    value_range: float | None,
-    rescale: str,
-    threads: int,
-    /,
+    rows: Rows, rejected: NDArray[np.uint8], median: Array, rescale: Rescale, threads: int, /
 ) -> Array | None: ...
 def repeated_median(rows: Rows, intercept: str, threads: int, /) -> tuple[Array, Array] | None: ...
-def confidence(
-    rows: Rows,
-    value_range: float | None,
-    rescale: str,
-    intercept: str,
-    interval_width: float,
-    scale_floor: float,
-    threads: int,
-    /,
-) -> Array | None: ...
-def residual_weights(
-    rows: Rows,
-    intercept: str,
-    interval_width: float,
-    scale_floor: float,
-    leave_smallest: bool,
-    threads: int,
-    /,
-) -> NDArray[np.int64] | None: ...
+def confidence(rows: Rows, options: Confidence, threads: int, /) -> Array | None: ...
+def residual_weights(rows: Rows, options: Residual, threads: int, /) -> NDArray[np.int64] | None: ...
 def residual_mean(
-    rows: Rows,
-    weights: NDArray[np.float64],
-    intercept: str,
-    interval_width: float,
-    confidence_threshold: float,
-    scale_floor: float,
-    leave_smallest: bool,
-    threads: int,
-    /,
+    rows: Rows, weights: NDArray[np.float64], options: Residual, threshold: float, threads: int, /
 ) -> Array | None: ...
 def beta_reputation(
     accepted: NDArray[np.int64],

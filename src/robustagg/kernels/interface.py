@@ -6,6 +6,9 @@ float64, float16, or uint16 for the bits of bfloat16. float64 is computed in flo
 statistics have the rows' dtype, those of all other primitives this *compute dtype*; see :meth:`Kernels.narrow` for what
 half precision does to them.
 
+A backend may keep rows wherever it likes: others ask a row for its ``size`` and ``dtype``, and leave all else to
+primitives. Beside such rows a primitive takes the host's arrays, such as what a rule remembers, and brings them there.
+
 Callers have checked shapes and parameters. Kernels never write to rows. A NaN or an infinity in a row raises
 :class:`robustagg.errors.NonFinite`. A coordinate's result depends on its own column only, so the bits do not depend
 on the number of threads or on how a model is cut into blocks.
@@ -39,6 +42,36 @@ RESIDUAL_UNIT = 2.0**-30
 """What :meth:`Kernels.residual_weights` counts in: sums of whole numbers do not depend on the order of adding up."""
 
 
+class Rescale(NamedTuple):
+    """How columns that span too much are brought in first."""
+
+    value_range: float | None
+    """More than this is too much; None: nothing is."""
+    mode: str
+    """"clip": to the median +- value_range / 2; "paper": the highest loses and the lowest gains a deviation."""
+
+
+class Confidence(NamedTuple):
+    """How a value's confidence is found: the line through its sorted column, and the interval around it."""
+
+    rescale: Rescale
+    intercept: str
+    """Of the line: "separate", "hierarchical" or "median_point"."""
+    interval_width: float
+    scale_floor: float
+    """Added to the scale tau of the residuals."""
+
+
+class Residual(NamedTuple):
+    """The same for residual-based re-weighting, which rescales nothing."""
+
+    intercept: str
+    interval_width: float
+    scale_floor: float
+    leave_smallest: bool
+    """Whether tau is taken of all absolute residuals but the smallest."""
+
+
 class Detection(NamedTuple):
     """What :meth:`Kernels.detect` leaves behind: a bit per value and a number per coordinate."""
 
@@ -46,7 +79,7 @@ class Detection(NamedTuple):
     """(n, ceil(d / 8)); bit k % 8 (little-endian) of byte k // 8 of row i: coordinate k of client i was rejected."""
     median: Array
     """(d,) median of the rescaled column, the replacement for what was rejected."""
-    counts: NDArray[np.int64]
+    rejections: NDArray[np.int64]
     """(n,) rejected coordinates per client."""
 
 
@@ -62,8 +95,14 @@ class Kernels(Protocol):
     def join(self, pieces: Sequence[Array]) -> Array:
         """Neighbouring pieces, of vectors or of matrices' rows, as one."""
 
-    def window(self, rows: Rows, begin: int, first: int, end: int) -> list[Array]:
-        """The coordinates `begin` to `end` of each row, zeros before `first`."""
+    def window(self, rows: Rows, begin: int, end: int, first: int = 0) -> list[Array]:
+        """The coordinates `begin` to `end` of each row, zeros before `first`; of the rows' own memory where it can."""
+
+    def split(self, matrix: Array) -> list[Array]:
+        """The rows of an (m, d) matrix, in its own memory."""
+
+    def stack(self, rows: Rows) -> Array:
+        """(m, d): rows as one matrix."""
 
     def widen(self, row: Array) -> Array:
         """A row of half precision in float32, exactly; others as they are."""
@@ -160,18 +199,8 @@ class Kernels(Protocol):
         To rounding, of finite numbers. O(n^3).
         """
 
-    def detect(
-        self,
-        rows: Rows,
-        *,
-        value_range: float | None,
-        rescale: str,
-        intercept: str,
-        interval_width: float,
-        confidence_threshold: float,
-        scale_floor: float,
-    ) -> Detection:
-        """Part A of the reputation rule: which values lie off the line. At most O(n^2) per coordinate."""
+    def detect(self, rows: Rows, options: Confidence, threshold: float) -> Detection:
+        """Part A of the reputation rule: which values' confidence is below it. At most O(n^2) per coordinate."""
 
     def rectified_mean(
         self,
@@ -179,21 +208,11 @@ class Kernels(Protocol):
         rejected: NDArray[np.uint8],
         median: Array,
         weights: NDArray[np.float64],
-        *,
-        value_range: float | None,
-        rescale: str,
+        rescale: Rescale,
     ) -> Array:
         """(d,): weighted mean, each rejected value replaced by the median. O(nd)."""
 
-    def rectify(
-        self,
-        rows: Rows,
-        rejected: NDArray[np.uint8],
-        median: Array,
-        *,
-        value_range: float | None,
-        rescale: str,
-    ) -> Array:
+    def rectify(self, rows: Rows, rejected: NDArray[np.uint8], median: Array, rescale: Rescale) -> Array:
         """(n, d): the rescaled values, the rejected ones replaced by the median. O(nd)."""
 
     def repeated_median(self, rows: Rows, intercept: str) -> tuple[Array, Array]:
@@ -202,45 +221,17 @@ class Kernels(Protocol):
     def middle_of_line(self, rows: Rows, intercept: str) -> Array:
         """(d,), in the compute dtype: the value of that line at the middle rank, clamped to the largest number."""
 
-    def confidence(
-        self,
-        rows: Rows,
-        *,
-        value_range: float | None,
-        rescale: str,
-        intercept: str,
-        interval_width: float,
-        scale_floor: float,
-    ) -> Array:
+    def confidence(self, rows: Rows, options: Confidence) -> Array:
         """(n, d): the confidence C of each value, equal values sharing the highest. At most O(n^2) per coordinate."""
 
-    def residual_weights(
-        self,
-        rows: Rows,
-        *,
-        intercept: str,
-        interval_width: float,
-        scale_floor: float,
-        leave_smallest: bool,
-    ) -> NDArray[np.int64]:
+    def residual_weights(self, rows: Rows, options: Residual) -> NDArray[np.int64]:
         """(n,): over all coordinates, the sum of C_i times the sample deviation of the n confidences C.
 
         Each product is rounded to a whole number of RESIDUAL_UNIT; up to 2**33 coordinates. Confidences as in
-        :meth:`confidence` without the rescale; with `leave_smallest` the scale tau is taken of all absolute
-        residuals but the smallest. n < 3: 0. At most O(n^2) per coordinate.
+        :meth:`confidence` without the rescale. n < 3: 0. At most O(n^2) per coordinate.
         """
 
-    def residual_mean(
-        self,
-        rows: Rows,
-        weights: NDArray[np.float64],
-        *,
-        intercept: str,
-        interval_width: float,
-        confidence_threshold: float,
-        scale_floor: float,
-        leave_smallest: bool,
-    ) -> Array:
+    def residual_mean(self, rows: Rows, weights: NDArray[np.float64], options: Residual, threshold: float) -> Array:
         """(d,): weighted mean, each value of a confidence below the threshold replaced by the line's.
 
         Confidences as in :meth:`residual_weights`. The line's value is that at the value's rank; equal values take

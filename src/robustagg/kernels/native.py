@@ -11,7 +11,16 @@ from robustagg import kernels
 from robustagg.errors import NonFinite
 from robustagg.kernels import _native
 from robustagg.kernels import numpy as specification
-from robustagg.kernels.interface import GRAM_LIMIT, GRAM_TILE, Array, Detection, Rows
+from robustagg.kernels.interface import (
+    GRAM_LIMIT,
+    GRAM_TILE,
+    Array,
+    Confidence,
+    Detection,
+    Rescale,
+    Residual,
+    Rows,
+)
 
 SCRATCH = 1
 
@@ -89,21 +98,8 @@ def weighted_median(rows: Rows, weights: NDArray[np.float64]) -> Array:
     return _checked(_native.weighted_median(rows, weights, float(weights.sum()) / 2, kernels.num_threads()))
 
 
-def detect(
-    rows: Rows,
-    *,
-    value_range: float | None,
-    rescale: str,
-    intercept: str,
-    interval_width: float,
-    confidence_threshold: float,
-    scale_floor: float,
-) -> Detection:
-    threads = kernels.num_threads()
-    found = _native.detect(
-        rows, value_range, rescale, intercept, interval_width, confidence_threshold, scale_floor, threads
-    )
-    return Detection(*_checked(found))
+def detect(rows: Rows, options: Confidence, threshold: float) -> Detection:
+    return Detection(*_checked(_native.detect(rows, options, threshold, kernels.num_threads())))
 
 
 def rectified_mean(
@@ -111,61 +107,29 @@ def rectified_mean(
     rejected: NDArray[np.uint8],
     median: Array,
     weights: NDArray[np.float64],
-    *,
-    value_range: float | None,
-    rescale: str,
+    rescale: Rescale,
 ) -> Array:
-    threads = kernels.num_threads()
-    return _checked(_native.rectified_mean(rows, rejected, median, weights, value_range, rescale, threads))
+    return _checked(_native.rectified_mean(rows, rejected, median, weights, rescale, kernels.num_threads()))
 
 
-def rectify(
-    rows: Rows,
-    rejected: NDArray[np.uint8],
-    median: Array,
-    *,
-    value_range: float | None,
-    rescale: str,
-) -> Array:
-    return _checked(_native.rectify(rows, rejected, median, value_range, rescale, kernels.num_threads()))
+def rectify(rows: Rows, rejected: NDArray[np.uint8], median: Array, rescale: Rescale) -> Array:
+    return _checked(_native.rectify(rows, rejected, median, rescale, kernels.num_threads()))
 
 
 def repeated_median(rows: Rows, intercept: str) -> tuple[Array, Array]:
     return _checked(_native.repeated_median(rows, intercept, kernels.num_threads()))
 
 
-def confidence(
-    rows: Rows,
-    *,
-    value_range: float | None,
-    rescale: str,
-    intercept: str,
-    interval_width: float,
-    scale_floor: float,
-) -> Array:
-    threads = kernels.num_threads()
-    return _checked(_native.confidence(rows, value_range, rescale, intercept, interval_width, scale_floor, threads))
+def confidence(rows: Rows, options: Confidence) -> Array:
+    return _checked(_native.confidence(rows, options, kernels.num_threads()))
 
 
-def residual_weights(
-    rows: Rows, *, intercept: str, interval_width: float, scale_floor: float, leave_smallest: bool
-) -> NDArray[np.int64]:
-    threads = kernels.num_threads()
-    return _checked(_native.residual_weights(rows, intercept, interval_width, scale_floor, leave_smallest, threads))
+def residual_weights(rows: Rows, options: Residual) -> NDArray[np.int64]:
+    return _checked(_native.residual_weights(rows, options, kernels.num_threads()))
 
 
-def residual_mean(
-    rows: Rows,
-    weights: NDArray[np.float64],
-    *,
-    intercept: str,
-    interval_width: float,
-    confidence_threshold: float,
-    scale_floor: float,
-    leave_smallest: bool,
-) -> Array:
-    line = intercept, interval_width, confidence_threshold, scale_floor, leave_smallest
-    return _checked(_native.residual_mean(rows, weights, *line, kernels.num_threads()))
+def residual_mean(rows: Rows, weights: NDArray[np.float64], options: Residual, threshold: float) -> Array:
+    return _checked(_native.residual_mean(rows, weights, options, threshold, kernels.num_threads()))
 
 
 def middle_of_line(rows: Rows, intercept: str) -> Array:
@@ -173,6 +137,24 @@ def middle_of_line(rows: Rows, intercept: str) -> Array:
 
 
 take, join, window, widen = specification.take, specification.join, specification.window, specification.widen
-top_eigenpair = _native.top_eigenpair
-beta_reputation = _native.beta_reputation
-decayed_score = _native.decayed_score
+split, stack = specification.split, specification.stack
+
+
+def top_eigenpair(matrix: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+    return _native.top_eigenpair(matrix)
+
+
+def beta_reputation(
+    accepted: NDArray[np.int64],
+    rejected: NDArray[np.int64],
+    positive_weight: float,
+    prior: float,
+    prior_weight: float,
+) -> NDArray[np.float64]:
+    return _native.beta_reputation(accepted, rejected, positive_weight, prior, prior_weight)
+
+
+def decayed_score(
+    rounds: NDArray[np.int64], observed: NDArray[np.float64], now: int, decay: float, window: int
+) -> NDArray[np.float64]:
+    return _native.decayed_score(rounds, observed, now, decay, window)

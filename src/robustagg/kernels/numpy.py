@@ -13,7 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustagg.errors import NonFinite
-from robustagg.kernels.interface import GRAM_LIMIT, GRAM_TILE, RESIDUAL_UNIT, SHRINK, Array, Detection, Rows
+from robustagg.kernels.interface import (
+    GRAM_LIMIT,
+    GRAM_TILE,
+    RESIDUAL_UNIT,
+    SHRINK,
+    Array,
+    Confidence,
+    Detection,
+    Rescale,
+    Residual,
+    Rows,
+)
 
 SCRATCH = 110
 
@@ -96,11 +107,21 @@ def join(pieces: Sequence[Array]) -> Array:
     return pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis=-1)
 
 
-def window(rows: Rows, begin: int, first: int, end: int) -> list[Array]:
-    cut = [row[begin:end].copy() for row in rows]
-    for row in cut:
-        row[: first - begin] = 0
+def window(rows: Rows, begin: int, end: int, first: int = 0) -> list[Array]:
+    cut = [row[begin:end] for row in rows]
+    if first > begin:
+        cut = [row.copy() for row in cut]
+        for row in cut:
+            row[: first - begin] = 0
     return cut
+
+
+def split(matrix: Array) -> list[Array]:
+    return list(matrix)
+
+
+def stack(rows: Rows) -> Array:
+    return rows[0][None] if len(rows) == 1 else np.stack(rows)
 
 
 def widen(row: Array) -> Array:
@@ -317,25 +338,24 @@ def top_eigenpair(matrix: NDArray[np.float64]) -> tuple[float, NDArray[np.float6
 # --- A. detection ---------------------------------------------------------------------------------------------------
 
 
-def rescaled(y: NDArray[np.float64], value_range: NDArray[np.float64] | None, rescale: str) -> NDArray[np.float64]:
-    """A.1: bring the extremes of a column in when it spans more than the value range (one per column)."""
-    if value_range is None or len(y) < 3:
+def rescaled(y: NDArray[np.float64], e: NDArray[np.int32], rescale: Rescale) -> NDArray[np.float64]:
+    """A.1: bring the extremes of a column, scaled down by 2**e, in when it spans more than the value range."""
+    if rescale.value_range is None or len(y) < 3:
         return y
+    value_range = np.ldexp(rescale.value_range, -e)
     lowest, highest = y.min(axis=0), y.max(axis=0)
     wide = highest - lowest > value_range
-    if rescale == "clip":
+    if rescale.mode == "clip":
         middle = median_of(y)
         return np.where(wide, np.clip(y, middle - value_range / 2, middle + value_range / 2), y)
     sigma = y.std(axis=0)
     return np.where(wide & (y == highest), highest - sigma, np.where(wide & (y == lowest), lowest + sigma, y))
 
 
-def rescaled_as_sent(
-    y: NDArray[np.float64], value_range: float | None, rescale: str
-) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+def rescaled_as_sent(y: NDArray[np.float64], rescale: Rescale) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
     """A.1 on columns as they are, and the exponents that the arithmetic after it scales them by."""
     scaled, e = down_scaled(y)
-    moved = rescaled(scaled, None if value_range is None else np.ldexp(value_range, -e), rescale)
+    moved = rescaled(scaled, e, rescale)
     return np.where(moved == scaled, y, up_scaled(moved, e)), e
 
 
@@ -357,21 +377,16 @@ def line(y: NDArray[np.float64], intercept: str) -> tuple[NDArray[np.float64], N
     return slope, median_of(y) - slope * (n - 1) / 2
 
 
-def confidence_of(
-    y: NDArray[np.float64], intercept: str, interval_width: float, scale_floor: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """A.2 to A.7: the confidence of each value of (rescaled) columns, in the clients' order."""
-    return judged(y, intercept, interval_width, scale_floor)[0]
+def confidence_of(y: NDArray[np.float64], options: Confidence) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """A.1 to A.7: the rescaled columns, and the confidence of each value, in the clients' order."""
+    y, e = rescaled_as_sent(y, options.rescale)
+    return y, judged(np.ldexp(y, -e), e, options)[0]
 
 
 def judged(
-    y: NDArray[np.float64],
-    intercept: str,
-    interval_width: float,
-    scale_floor: NDArray[np.float64],
-    leave_smallest: bool = False,
+    y: NDArray[np.float64], e: NDArray[np.int32], options: Confidence | Residual, leave_smallest: bool = False
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The confidence of each value, and the line's value in its place."""
+    """A.2 to A.7 on columns scaled down by 2**e: each value's confidence, and the line's value in its place."""
     n = len(y)
     if n < 3:
         return np.ones_like(y), y
@@ -379,13 +394,13 @@ def judged(
     ranked = np.take_along_axis(y, order, axis=0)
     # A.3, A.4: the line, the residuals and their scale
     x = np.arange(n, dtype=np.float64)[:, None]
-    slope, start = line(ranked, intercept)
+    slope, start = line(ranked, options.intercept)
     residual = np.abs(ranked - start - slope * x)
     counted = np.sort(residual, axis=0)[1:] if leave_smallest else residual
-    tau = 1.4826 * (1 + 5 / (n - 1)) * median_of(counted) + scale_floor
+    tau = 1.4826 * (1 + 5 / (n - 1)) * median_of(counted) + np.ldexp(options.scale_floor, -e)
     # A.5, A.6: leverage and confidence
     leverage = 1 / n + (x - x.mean()) ** 2 / ((x - x.mean()) ** 2).sum()
-    bound = interval_width * np.sqrt(2 / n) * np.sqrt(1 - leverage) * tau
+    bound = options.interval_width * np.sqrt(2 / n) * np.sqrt(1 - leverage) * tau
     ranked_confidence = np.minimum(1.0, np.divide(bound, residual, out=np.ones_like(y), where=residual > bound))
     # A.7: equal values share the highest confidence of their ranks, and the middle of them
     first, last = np.broadcast_to(x, y.shape).copy(), np.broadcast_to(x, y.shape).copy()
@@ -403,44 +418,25 @@ def judged(
 
 
 @quiet
-def detect(
-    rows: Rows,
-    *,
-    value_range: float | None,
-    rescale: str,
-    intercept: str,
-    interval_width: float,
-    confidence_threshold: float,
-    scale_floor: float,
-) -> Detection:
+def detect(rows: Rows, options: Confidence, threshold: float) -> Detection:
     n, d = len(rows), rows[0].size
     rejected = np.zeros((n, -(-d // 8)), np.uint8)
     replacement = np.empty(d, compute_dtype(rows))
-    counts = np.zeros(n, np.int64)
+    rejections = np.zeros(n, np.int64)
     for part, y in blocks(rows):
-        y, e = rescaled_as_sent(y, value_range, rescale)
-        c = confidence_of(np.ldexp(y, -e), intercept, interval_width, np.ldexp(scale_floor, -e))
-        bad = c < confidence_threshold  # A.8
+        y, c = confidence_of(y, options)
+        bad = c < threshold  # A.8
         rejected[:, part.start // 8 : -(-part.stop // 8)] = np.packbits(bad, axis=1, bitorder="little")
         replacement[part] = narrow(median_of(y) + 0.0, replacement.dtype)  # a zero is positive
-        counts += bad.sum(axis=1)
-    return Detection(rejected, replacement, counts)
+        rejections += bad.sum(axis=1)
+    return Detection(rejected, replacement, rejections)
 
 
 @quiet
-def confidence(
-    rows: Rows,
-    *,
-    value_range: float | None,
-    rescale: str,
-    intercept: str,
-    interval_width: float,
-    scale_floor: float,
-) -> Array:
+def confidence(rows: Rows, options: Confidence) -> Array:
     out = np.empty((len(rows), rows[0].size), compute_dtype(rows))
     for part, y in blocks(rows):
-        y, e = rescaled_as_sent(y, value_range, rescale)
-        out[:, part] = confidence_of(np.ldexp(y, -e), intercept, interval_width, np.ldexp(scale_floor, -e))
+        out[:, part] = confidence_of(y, options)[1]
     return out
 
 
@@ -463,16 +459,11 @@ def middle_of_line(rows: Rows, intercept: str) -> Array:
 
 
 def rectified(
-    part: slice,
-    y: NDArray[np.float64],
-    rejected: NDArray[np.uint8],
-    median: Array,
-    value_range: float | None,
-    rescale: str,
+    part: slice, y: NDArray[np.float64], rejected: NDArray[np.uint8], median: Array, rescale: Rescale
 ) -> NDArray[np.float64]:
     bits = rejected[:, part.start // 8 : -(-part.stop // 8)]
     bad = np.unpackbits(bits, axis=1, count=y.shape[1], bitorder="little").view(bool)
-    return np.where(bad, median[part], rescaled_as_sent(y, value_range, rescale)[0])
+    return np.where(bad, median[part], rescaled_as_sent(y, rescale)[0])
 
 
 @quiet
@@ -481,29 +472,20 @@ def rectified_mean(
     rejected: NDArray[np.uint8],
     median: Array,
     weights: NDArray[np.float64],
-    *,
-    value_range: float | None,
-    rescale: str,
+    rescale: Rescale,
 ) -> Array:
     out = np.empty(rows[0].size, compute_dtype(rows))
     for part, y in blocks(rows):
-        y = rectified(part, y, rejected, median, value_range, rescale)
+        y = rectified(part, y, rejected, median, rescale)
         out[part] = narrow(mean_of(y, weights), out.dtype)
     return narrow(out, rows[0].dtype)
 
 
 @quiet
-def rectify(
-    rows: Rows,
-    rejected: NDArray[np.uint8],
-    median: Array,
-    *,
-    value_range: float | None,
-    rescale: str,
-) -> Array:
+def rectify(rows: Rows, rejected: NDArray[np.uint8], median: Array, rescale: Rescale) -> Array:
     out = np.empty((len(rows), rows[0].size), compute_dtype(rows))
     for part, y in blocks(rows):
-        out[:, part] = narrow(rectified(part, y, rejected, median, value_range, rescale), out.dtype)
+        out[:, part] = narrow(rectified(part, y, rejected, median, rescale), out.dtype)
     return out
 
 
@@ -511,36 +493,24 @@ def rectify(
 
 
 @quiet
-def residual_weights(
-    rows: Rows, *, intercept: str, interval_width: float, scale_floor: float, leave_smallest: bool
-) -> NDArray[np.int64]:
+def residual_weights(rows: Rows, options: Residual) -> NDArray[np.int64]:
     total = np.zeros(len(rows), np.int64)
     for _, y in blocks(rows):
-        y, e = down_scaled(y)
-        c = judged(y, intercept, interval_width, np.ldexp(scale_floor, -e), leave_smallest)[0]
+        c = judged(*down_scaled(y), options, options.leave_smallest)[0]
         if len(rows) >= 3:
             total += np.rint(c * c.std(axis=0, ddof=1) / RESIDUAL_UNIT).astype(np.int64).sum(axis=1)
     return total
 
 
 @quiet
-def residual_mean(
-    rows: Rows,
-    weights: NDArray[np.float64],
-    *,
-    intercept: str,
-    interval_width: float,
-    confidence_threshold: float,
-    scale_floor: float,
-    leave_smallest: bool,
-) -> Array:
+def residual_mean(rows: Rows, weights: NDArray[np.float64], options: Residual, threshold: float) -> Array:
     out = np.empty(rows[0].size, compute_dtype(rows))
     largest = np.finfo(out.dtype).max
     for part, y in blocks(rows):
         scaled, e = down_scaled(y)
-        c, fitted = judged(scaled, intercept, interval_width, np.ldexp(scale_floor, -e), leave_smallest)
-        kept = np.where(c < confidence_threshold, np.clip(up_scaled(fitted, e), -largest, largest), y)
-        out[part] = narrow(mean_of(kept, weights), out.dtype)
+        c, fitted = judged(scaled, e, options, options.leave_smallest)
+        corrected = np.where(c < threshold, np.clip(up_scaled(fitted, e), -largest, largest), y)
+        out[part] = narrow(mean_of(corrected, weights), out.dtype)
     return narrow(out, rows[0].dtype)
 
 

@@ -119,7 +119,12 @@ def combined(block: Block, verdict: Verdict) -> Array:
     if not isinstance(verdict, Combination):
         chosen = np.flatnonzero(verdict.weights)
         return kernels.active().weighted_mean([block.rows[i] for i in chosen.tolist()], verdict.weights[chosen])
-    return np.asarray(kernels.active().mix(block.rows, verdict.coefficients[None])[0])
+    return weighted_sum(block.rows, verdict.coefficients)
+
+
+def weighted_sum(rows: Rows, coefficients: Floats) -> Array:
+    """The coefficients times the rows, in the compute dtype."""
+    return kernels.active().split(kernels.active().mix(rows, coefficients[None]))[0]
 
 
 def selection(chosen: NDArray[np.integer], why: Sequence[str], round: Round) -> Verdict:

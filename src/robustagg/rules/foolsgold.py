@@ -186,7 +186,7 @@ def within(rows: Rows, first: int, end: int) -> list[Array]:
     """The coordinates from `first` to `end`, and zeros before them from where a tile of the Gram matrix begins."""
     first, end = max(first, 0), max(end, first, 0)
     begin = first // GRAM_TILE * GRAM_TILE
-    return kernels.active().window(rows, begin, first, end)
+    return kernels.active().window(rows, begin, end, first)
 
 
 def _span(features: Any) -> list[int]:

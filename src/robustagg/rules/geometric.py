@@ -215,7 +215,7 @@ class CenteredClipping(DistanceRule):
         return combined(block, verdict)
 
     def learn(self, block: Block, piece: Array, verdict: Verdict) -> Array:
-        return piece[None]
+        return kernels.active().stack([piece])
 
     def _with_center(self, block: Block) -> Rows:
         """The rows, and the previous result in their dtype, as it was sent."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustagg import errors, kernels, ledger
-from robustagg.kernels.interface import Array, Detection
+from robustagg.kernels.interface import Array, Confidence, Detection, Rescale
 from robustagg.memory import states
 from robustagg.memory.vectors import Vector
 from robustagg.protocol import Block, Client, Floats, Round, Standing, Verdict
@@ -166,10 +166,10 @@ class Reputation(Rule[Verdict]):
         return True
 
     @property
-    def line(self) -> dict[str, Any]:
-        """The parameters of the regression and its residuals."""
-        names = ("value_range", "rescale", "intercept", "interval_width", "scale_floor")
-        return {name: getattr(self, name) for name in names}
+    def line(self) -> Confidence:
+        """Which line, and which values lie off it, as the kernels are told."""
+        rescale = Rescale(self.value_range, self.rescale)
+        return Confidence(rescale, self.intercept, self.interval_width, self.scale_floor)
 
     # --- the three verbs ---
 
@@ -178,10 +178,10 @@ class Reputation(Rule[Verdict]):
         yes_or_no(CERTIFY, round.extras.get(CERTIFY, False))
 
     def observe(self, block: Block, round: Round, verdict: Verdict | None) -> tuple[Judged, Detection]:
-        found = kernels.active().detect(block.rows, confidence_threshold=self.confidence_threshold, **self.line)
+        found = kernels.active().detect(block.rows, self.line, self.confidence_threshold)
         certify = round.extras.get(CERTIFY, False)
-        deviations = Deviations.of(block.rows, found, self.value_range, self.rescale) if certify else None
-        return Judged(found.counts, deviations), found
+        deviations = Deviations.of(block.rows, found, self.line.rescale) if certify else None
+        return Judged(found.rejections, deviations), found
 
     def decide(self, evidence: Judged, round: Round) -> Verdict:
         rejected = round.spread(evidence.rejected, round.d)
@@ -202,7 +202,7 @@ class Reputation(Rule[Verdict]):
 
     def combine(self, block: Block, note: Detection, verdict: Verdict) -> Array:
         return kernels.active().rectified_mean(
-            block.rows, note.rejected, note.median, verdict.weights, value_range=self.value_range, rescale=self.rescale
+            block.rows, note.rejected, note.median, verdict.weights, self.line.rescale
         )
 
     def commit(self, verdict: Verdict, round: Round, vectors: Mapping[Client, Vector]) -> None:

@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustagg import kernels
-from robustagg.kernels.interface import Array
+from robustagg.kernels.interface import Array, Residual
 from robustagg.protocol import Block, Round, Verdict
 from robustagg.rules.base import Rule, shares
 from robustagg.rules.checks import not_negative, one_of, positive, share
 
 VARIANTS = {
-    "authors": {"intercept": "median_point", "leave_smallest": True},
-    "paper": {"intercept": "separate", "leave_smallest": False},
+    "authors": ("median_point", True),
+    "paper": ("separate", False),
 }
 
 
@@ -84,18 +84,17 @@ class ResidualReweighting(Rule[Verdict]):
         one_of("variant", self.variant, VARIANTS)
 
     @property
-    def _line(self) -> dict[str, Any]:
-        """The parameters of the regression and its residuals."""
-        return {"interval_width": self.interval_width, "scale_floor": self.scale_floor, **VARIANTS[self.variant]}
+    def _line(self) -> Residual:
+        """Which line, and which values lie off it, as the kernels are told."""
+        intercept, leave_smallest = VARIANTS[self.variant]
+        return Residual(intercept, self.interval_width, self.scale_floor, leave_smallest)
 
     def observe(self, block: Block, round: Round, verdict: Verdict | None) -> tuple[NDArray[np.int64], None]:
-        return kernels.active().residual_weights(block.rows, **self._line), None
+        return kernels.active().residual_weights(block.rows, self._line), None
 
     def decide(self, evidence: NDArray[np.int64], round: Round) -> Verdict:
         fit = evidence / max(evidence.max(), 1)
         return Verdict(shares(fit**2, round.counts()), [f"confidence {part:.3f} of the highest" for part in fit])
 
     def combine(self, block: Block, note: Any, verdict: Verdict) -> Array:
-        return kernels.active().residual_mean(
-            block.rows, verdict.weights, confidence_threshold=self.confidence_threshold, **self._line
-        )
+        return kernels.active().residual_mean(block.rows, verdict.weights, self._line, self.confidence_threshold)

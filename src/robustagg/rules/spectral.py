@@ -192,13 +192,13 @@ class DnC(Withstanding, Rule[Verdict]):
 
     def decide(self, evidence: Sample, round: Round) -> Verdict:
         n = len(round.kept)
-        kept = np.zeros(n, np.int64)
+        votes = np.zeros(n, np.int64)
         for pieces in evidence.columns:
             rows = [kernels.active().join(row) for row in zip(*pieces, strict=True)]
             geometry = Gram.of(rows).geometry()
-            kept[smallest(outlying(geometry), n - self.dropped(n))] += 1
-        why = [f"kept by {count} of {self.iterations} draws" for count in kept.tolist()]
-        return selection(np.flatnonzero(kept == kept.max()), why, round)
+            votes[smallest(outlying(geometry), n - self.dropped(n))] += 1
+        why = [f"kept by {count} of {self.iterations} draws" for count in votes.tolist()]
+        return selection(np.flatnonzero(votes == votes.max()), why, round)
 
     def combine(self, block: Block, note: Any, verdict: Verdict) -> Array:
         return combined(block, verdict)

@@ -82,7 +82,7 @@ def confidence(
         rescale=rescale,
         scale_floor=scale_floor,
     )
-    return kernels.active().confidence(inputs.flat(updates).rows, **rule.line)
+    return kernels.active().confidence(inputs.flat(updates).rows, rule.line)
 
 
 def rectify(
@@ -128,6 +128,6 @@ def rectify(
     )
     rows = inputs.flat(updates).rows
     kernel = kernels.active()
-    note = kernel.detect(rows, confidence_threshold=confidence_threshold, **rule.line)
+    note = kernel.detect(rows, rule.line, rule.confidence_threshold)
     rejected = np.unpackbits(note.rejected, axis=1, count=rows[0].size, bitorder="little").view(np.bool_)
-    return kernel.rectify(rows, note.rejected, note.median, value_range=value_range, rescale=rescale), rejected
+    return kernel.rectify(rows, note.rejected, note.median, rule.line.rescale), rejected

@@ -8,7 +8,7 @@ import numpy as np
 import oracle
 import pytest
 import zoo
-from kernel_cases import menagerie
+from kernel_cases import RESCALES, menagerie
 from numpy.testing import assert_allclose, assert_array_equal
 
 from robustagg.errors import NonFinite
@@ -73,7 +73,7 @@ def test_means_and_medians_have_the_same_bits_under_every_instruction_set(native
     before, results = native._native.isa(), []
     for isa in native._native.usable_isas():
         native._native.set_isa(isa)
-        mean = native.rectified_mean(rows, rejected, note.copy(), weights, value_range=2.0, rescale="paper")
+        mean = native.rectified_mean(rows, rejected, note.copy(), weights, RESCALES[1])
         trimmed = [native.trimmed_mean(rows, k) for k in range((n + 1) // 2)]
         results.append([native.median(rows), mean, native.weighted_mean(rows, weights), *trimmed])
     native._native.set_isa(before)

@@ -64,10 +64,10 @@ def test_the_filter_decides_what_the_exact_rule_would(native, n, dtype):
     rows = [np.concatenate(both) for both in zip(close, menagerie(n, dtype, 40)[0], strict=True)]
     thresholds = (0.1, 0.5, 1.0)
     for rescale, intercept, threshold, floor in product(RESCALES, INTERCEPTS, thresholds, (0.0, 1e-7, 1e-2)):
-        options = {**settings(rescale, intercept), "scale_floor": floor, "confidence_threshold": threshold}
-        got = native.detect(rows, **options)
+        options = settings(rescale, intercept)._replace(scale_floor=floor)
+        got = native.detect(rows, options, threshold)
         native._native.force_path(PATHS["networks"])
-        exact = native.detect(rows, **options)
+        exact = native.detect(rows, options, threshold)
         native._native.force_path(0)
         for ours, expected in zip(got, exact, strict=True):
             assert_array_equal(ours, expected)

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from kernel_cases import RESCALES
 from numpy.testing import assert_array_equal
 
 MEBIBYTE = 2**20
@@ -34,7 +35,7 @@ def test_results_too_large_for_a_cache_have_the_same_bits(native, n):
         part = [row[a:b] for row in rows]
         median = native.median(part)
         bits = np.ascontiguousarray(rejected[:, a // 8 : -(-b // 8)])
-        mean = native.rectified_mean(part, bits, median.copy(), weights, value_range=2.0, rescale="paper")
+        mean = native.rectified_mean(part, bits, median.copy(), weights, RESCALES[1])
         return [median, mean, native.weighted_mean(part, weights), native.trimmed_mean(part, 1)]
 
     assert address(native.median(rows)) % LINE == 0

@@ -14,7 +14,16 @@ from numpy.typing import NDArray
 
 from robustagg.errors import NonFinite
 from robustagg.kernels import numpy as specification
-from robustagg.kernels.interface import GRAM_LIMIT, GRAM_TILE, Array, Detection, Rows
+from robustagg.kernels.interface import (
+    GRAM_LIMIT,
+    GRAM_TILE,
+    Array,
+    Confidence,
+    Detection,
+    Rescale,
+    Residual,
+    Rows,
+)
 from robustagg.kernels.numba import averages, counts, detection, lanes, networks, registers, residual
 from robustagg.kernels.numba.regression import CLIP, HIERARCHICAL, MEDIAN_POINT, NO_RESCALE, PAPER, SEPARATE
 from robustagg.kernels.numba.threads import KINDS, each_part, each_tile, sweep
@@ -25,6 +34,8 @@ from robustagg.kernels.numpy import (  # BLAS and LAPACK do the second half
     gram,
     join,
     measure,
+    split,
+    stack,
     take,
     top_eigenpair,
     widen,
@@ -55,6 +66,8 @@ __all__ = [
     "residual_weights",
     "sign_counts",
     "sign_sums",
+    "split",
+    "stack",
     "take",
     "top_eigenpair",
     "trimmed_mean",
@@ -80,8 +93,18 @@ def regression_plan(n: int, dtype: np.dtype[Any]) -> tuple[tuple[registers.Code,
     return plan, n * (n + len(plan[0][0]))
 
 
-def rescale_code(rescale: str, value_range: float | None) -> tuple[int, float]:
-    return (NO_RESCALE, 0.0) if value_range is None else (RESCALES[rescale], float(value_range))
+def rescale_code(rescale: Rescale, n: int) -> tuple[int, float]:
+    if rescale.value_range is None or n < 3:
+        return NO_RESCALE, 0.0
+    return RESCALES[rescale.mode], float(rescale.value_range)
+
+
+def line_model(options: Confidence | Residual, n: int) -> tuple[Any, ...]:
+    """Numbers that say which line, and what lies too far from it."""
+    floor = float(options.scale_floor)
+    if isinstance(options, Residual):
+        return INTERCEPTS[options.intercept], floor, int(options.leave_smallest)
+    return *rescale_code(options.rescale, n), INTERCEPTS[options.intercept], floor
 
 
 def confidence_bounds(n: int, interval_width: float) -> NDArray[np.float64]:
@@ -220,71 +243,45 @@ def middle_of_line(rows: Rows, intercept: str) -> Array:
     return specification.middle_of(*repeated_median(rows, intercept), len(rows))
 
 
-def detect(
-    rows: Rows,
-    *,
-    value_range: float | None,
-    rescale: str,
-    intercept: str,
-    interval_width: float,
-    confidence_threshold: float,
-    scale_floor: float,
-) -> Detection:
+def detect(rows: Rows, options: Confidence, threshold: float) -> Detection:
     n, d = len(rows), rows[0].size
     rejected = np.zeros((n, -(-d // 8)), np.uint8)
     if n < 3:
         mean = mix(rows, np.full((1, n), 1 / n))[0]  # the median, too
         return Detection(rejected, mean, np.zeros(n, np.int64))
     middle = np.empty(d, compute_dtype(rows))
-    model = (*rescale_code(rescale, value_range), INTERCEPTS[intercept], float(scale_floor))
+    model, bounds = line_model(options, n), confidence_bounds(n, options.interval_width)
     plan, cost = regression_plan(n, middle.dtype)
-    bounds = confidence_bounds(n, interval_width)
 
     def part(*columns: Any) -> NDArray[np.int64] | None:
-        counts = np.zeros(n, np.int64)
-        good = detection.detect(*columns, model, confidence_threshold, plan, bounds, rejected, middle, counts)
-        return counts if good else None
+        rejections = np.zeros(n, np.int64)
+        good = detection.detect(*columns, model, float(threshold), plan, bounds, rejected, middle, rejections)
+        return rejections if good else None
 
     parts = each_part(rows, cost, part)
-    if any(counts is None for counts in parts):
+    if any(rejections is None for rejections in parts):
         raise NonFinite
     middle += 0  # a zero is positive
     return Detection(rejected, middle, np.sum(parts, axis=0, dtype=np.int64))
 
 
-def confidence(
-    rows: Rows,
-    *,
-    value_range: float | None,
-    rescale: str,
-    intercept: str,
-    interval_width: float,
-    scale_floor: float,
-) -> Array:
+def confidence(rows: Rows, options: Confidence) -> Array:
     n = len(rows)
     out = np.ones((n, rows[0].size), compute_dtype(rows))
     if n < 3:
         if not finite(rows).all():
             raise NonFinite
         return out
-    model = (*rescale_code(rescale, value_range), INTERCEPTS[intercept], float(scale_floor))
+    model, bounds = line_model(options, n), confidence_bounds(n, options.interval_width)
     plan, cost = regression_plan(n, out.dtype)
-    sweep(rows, cost, detection.confidence, model, plan, confidence_bounds(n, interval_width), out)
+    sweep(rows, cost, detection.confidence, model, plan, bounds, out)
     return out
 
 
-def rectify(
-    rows: Rows,
-    rejected: NDArray[np.uint8],
-    median: Array,
-    *,
-    value_range: float | None,
-    rescale: str,
-) -> Array:
+def rectify(rows: Rows, rejected: NDArray[np.uint8], median: Array, rescale: Rescale) -> Array:
     n = len(rows)
     out = np.empty((n, rows[0].size), compute_dtype(rows))
-    code = rescale_code(rescale, value_range if n >= 3 else None)
-    sweep(rows, 8 * n, detection.rectify, rejected, median, *code, out)
+    sweep(rows, 8 * n, detection.rectify, rejected, median, *rescale_code(rescale, n), out)
     return out
 
 
@@ -293,26 +290,21 @@ def rectified_mean(
     rejected: NDArray[np.uint8],
     median: Array,
     weights: NDArray[np.float64],
-    *,
-    value_range: float | None,
-    rescale: str,
+    rescale: Rescale,
 ) -> Array:
+    n = len(rows)
     out = np.empty(rows[0].size, compute_dtype(rows))
-    code = rescale_code(rescale, value_range if len(rows) >= 3 else None)
-    sweep(rows, 8 * len(rows), detection.rectified_mean, rejected, median, weights, *code, out)
+    sweep(rows, 8 * n, detection.rectified_mean, rejected, median, weights, *rescale_code(rescale, n), out)
     return narrow(out, rows[0].dtype)
 
 
-def residual_weights(
-    rows: Rows, *, intercept: str, interval_width: float, scale_floor: float, leave_smallest: bool
-) -> NDArray[np.int64]:
+def residual_weights(rows: Rows, options: Residual) -> NDArray[np.int64]:
     n, like = len(rows), np.empty(0, compute_dtype(rows))
     if n < 3:
         median(rows)  # raises where a value is not finite
         return np.zeros(n, np.int64)
-    model = INTERCEPTS[intercept], float(scale_floor), int(leave_smallest)
+    model, bounds = line_model(options, n), confidence_bounds(n, options.interval_width)
     plan, cost = regression_plan(n, like.dtype)
-    bounds = confidence_bounds(n, interval_width)
 
     def part(*columns: Any) -> NDArray[np.int64] | None:
         total = np.zeros(n, np.int64)
@@ -324,22 +316,12 @@ def residual_weights(
     return np.asarray(np.sum(parts, axis=0, dtype=np.int64))
 
 
-def residual_mean(
-    rows: Rows,
-    weights: NDArray[np.float64],
-    *,
-    intercept: str,
-    interval_width: float,
-    confidence_threshold: float,
-    scale_floor: float,
-    leave_smallest: bool,
-) -> Array:
+def residual_mean(rows: Rows, weights: NDArray[np.float64], options: Residual, threshold: float) -> Array:
     n = len(rows)
     if n < 3:
         return weighted_mean(rows, weights)
     out = np.empty(rows[0].size, compute_dtype(rows))
-    model = INTERCEPTS[intercept], float(scale_floor), int(leave_smallest)
+    model, bounds = line_model(options, n), confidence_bounds(n, options.interval_width)
     plan, cost = regression_plan(n, out.dtype)
-    bounds = confidence_bounds(n, interval_width)
-    sweep(rows, cost, residual.residual_mean, weights, model, float(confidence_threshold), plan, bounds, out)
+    sweep(rows, cost, residual.residual_mean, weights, model, float(threshold), plan, bounds, out)
     return narrow(out, rows[0].dtype)

@@ -40,7 +40,7 @@ def repeated_median(addresses, kind, lo, hi, intercept, networks, slope, start):
 
 
 @jit
-def detect(addresses, kind, lo, hi, model, threshold, networks, bounds, rejected, median, counts):
+def detect(addresses, kind, lo, hi, model, threshold, networks, bounds, rejected, median, rejections):
     n = len(addresses)
     tile = new_tile(n, hi - lo, median)
     groups, lanes = new_groups(4, n, median), new_groups(1, 6, median)[0]
@@ -53,7 +53,7 @@ def detect(addresses, kind, lo, hi, model, threshold, networks, bounds, rejected
             y = tile[(first - begin) // LANES]
             confidence_of(y, model, networks, bounds, groups, lanes)
             mark(y, groups[0], groups[2], threshold, bad)
-            pack(bad, first // 8, rejected, counts)
+            pack(bad, first // 8, rejected, rejections)
             for k in range(min(LANES, stop - first)):
                 median[first + k] = lanes[0, k]
     return True
@@ -74,13 +74,13 @@ def mark(y, ranked, confidence, threshold, bad):
 
 
 @jit
-def pack(bad, byte, rejected, counts):
+def pack(bad, byte, rejected, rejections):
     """Write the bits of a group and count them, eight lanes at a time."""
     words = bad.view(np.uint64)
     for i in range(len(bad)):
         for b in range(min(LANES // 8, rejected.shape[1] - byte)):
             rejected[i, byte + b] = words[i, b] * np.uint64(0x0102040810204080) >> np.uint64(56)
-            counts[i] += words[i, b] * np.uint64(0x0101010101010101) >> np.uint64(56)
+            rejections[i] += words[i, b] * np.uint64(0x0101010101010101) >> np.uint64(56)
 
 
 @jit

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustagg import kernels
-from robustagg.kernels.interface import GRAM_TILE, Detection, Rows
+from robustagg.kernels.interface import GRAM_TILE, Detection, Rescale, Rows
 from robustagg.protocol import Certificate, Floats, Round
 from robustagg.rules.evidence.gram import Related
 
@@ -28,20 +28,18 @@ class Deviations:
     """(n,)."""
 
     @classmethod
-    def of(cls, rows: Rows, found: Detection, value_range: float | None, rescale: str) -> Deviations:
+    def of(cls, rows: Rows, found: Detection, rescale: Rescale) -> Deviations:
         """Those of one block. O(nd)."""
         d = rows[0].size
         step = max(CHUNK // len(rows) // GRAM_TILE, 1) * GRAM_TILE
         parts = (slice(start, min(start + step, d)) for start in range(0, max(d, 1), step))
-        return reduce(add, (cls._of(rows, found, part, value_range, rescale) for part in parts))
+        return reduce(add, (cls._of(rows, found, part, rescale) for part in parts))
 
     @classmethod
-    def _of(cls, rows: Rows, found: Detection, part: slice, value_range: float | None, rescale: str) -> Deviations:
+    def _of(cls, rows: Rows, found: Detection, part: slice, rescale: Rescale) -> Deviations:
         bits = np.ascontiguousarray(found.rejected[:, part.start // 8 : -(-part.stop // 8)])
         median = found.median[part]
-        kept = kernels.active().rectify(
-            [row[part] for row in rows], bits, median, value_range=value_range, rescale=rescale
-        )
+        kept = kernels.active().rectify(kernels.active().window(rows, part.start, part.stop), bits, median, rescale)
         return cls(Related.of([*kept, median], len(rows)), _farthest(list(kept), median))
 
     def __add__(self, other: Deviations) -> Deviations:

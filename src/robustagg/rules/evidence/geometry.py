@@ -118,8 +118,8 @@ class Geometry:
 
     def part(self, rows: NDArray[np.integer] | list[int]) -> Geometry:
         """The geometry of some of the rows."""
-        kept = np.append(rows, self.n)
-        return Geometry(self.products[np.ix_(kept, kept)], self.unit)
+        chosen = np.append(rows, self.n)
+        return Geometry(self.products[np.ix_(chosen, chosen)], self.unit)
 
     def mixed(self, matrix: Floats) -> Geometry:
         """The geometry of the (m, n) matrix times the rows."""
@@ -151,8 +151,8 @@ def blurred(values: Floats) -> Floats:
 
 def product(matrix: Floats, rows: Floats) -> Floats:
     """The matrix times the rows; row by row where it has few entries, O(n^2) instead of O(n^3)."""
-    counts = np.count_nonzero(matrix, axis=1)
-    if counts.max() > FEW:
+    entries = np.count_nonzero(matrix, axis=1)
+    if entries.max() > FEW:
         return np.asarray(matrix @ rows)
     result = np.zeros((len(matrix), rows.shape[1]))
     for part in parts(len(matrix)):

@@ -46,7 +46,7 @@ class Products(Sum):
             return cls.sum(terms)
         total = cls.sum(terms[~whole])
         for tile in np.flatnonzero(whole).tolist():
-            part = [row[tile * GRAM_TILE : (tile + 1) * GRAM_TILE] for row in rows]
+            part = kernels.active().window(rows, tile * GRAM_TILE, (tile + 1) * GRAM_TILE)
             sums = Digits.of(again(part, huge[tile].astype(np.uint8)))
             total += cls(sums.shifted(SHIFT * levels(huge[tile].astype(np.int64))))
         return total
@@ -117,7 +117,7 @@ def batches(rows: Rows) -> Iterator[Rows]:
     """The rows in pieces of whole tiles, so that a kernel does not return more than a few matrices at a time."""
     n, d = len(rows), rows[0].size
     step = GRAM_TILE * max(4, BATCH // (n + 1) ** 2)
-    return ([row[start : start + step] for row in rows] for start in range(0, max(d, 1), step))
+    return (kernels.active().window(rows, start, start + step) for start in range(0, max(d, 1), step))
 
 
 def hidden(squares: Floats) -> bool:

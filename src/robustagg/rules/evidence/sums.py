@@ -38,16 +38,16 @@ class Digits:
     @classmethod
     def of(cls, terms: Floats) -> Digits:
         """The sum of (t, m, k) matrices, t > 0."""
-        counts = np.abs(terms)
-        exponent = np.frexp(np.maximum(counts.max(axis=0), FINEST))[1]
+        whole = np.abs(terms)
+        exponent = np.frexp(np.maximum(whole.max(axis=0), FINEST))[1]
         level = np.maximum(-(-exponent // BITS), LOWEST)
         digits, rest = np.empty((DIGITS, *level.shape)), terms.copy()
         unit = np.ldexp(1.0, BITS * level)
         for k in range(DIGITS):
             unit *= 2.0**-BITS
-            np.trunc(np.multiply(rest, 1 / unit, out=counts), out=counts)
-            digits[k] = counts.sum(axis=0)
-            rest -= np.multiply(counts, unit, out=counts)
+            np.trunc(np.multiply(rest, 1 / unit, out=whole), out=whole)
+            digits[k] = whole.sum(axis=0)
+            rest -= np.multiply(whole, unit, out=whole)
         return cls(digits, level)
 
     def __add__(self, other: Digits) -> Digits:

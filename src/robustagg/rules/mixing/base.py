@@ -215,13 +215,14 @@ class ApartSink:
     def result(self) -> Any:
         if self.whole:
             return self.updates.leaves[0].like(kernels.active().join(self.pieces))
-        return [self._update(row) for row in range(len(self.pieces[0]))]
+        apart = map(kernels.active().split, self.pieces)
+        return [self._update(pieces) for pieces in zip(*apart, strict=True)]
 
     def publish(self) -> None:
         """The caller gets the result as it is."""
 
-    def _update(self, row: int) -> Any:
+    def _update(self, pieces: Iterable[Array]) -> Any:
         sink = self.updates.sink(self.kept)
-        for piece in self.pieces:
-            sink.add(piece[row])
+        for piece in pieces:
+            sink.add(piece)
         return sink.result()

@@ -17,7 +17,7 @@ from robustagg.memory.vectors import Vector
 from robustagg.protocol import Block, Client, Floats, Round, Verdict
 from robustagg.rules.base import Rule
 from robustagg.rules.component import Component, kind_of
-from robustagg.rules.distance import Combination, DistanceRule
+from robustagg.rules.distance import Combination, DistanceRule, weighted_sum
 from robustagg.rules.evidence.extremes import Extremes
 from robustagg.rules.evidence.gram import Gram
 from robustagg.rules.mixing.base import Measured, PreAggregation, composed, extended, say
@@ -44,10 +44,10 @@ class Later:
         return Later(self.evidence + other.evidence, self.verdict)
 
 
-class Notes(tuple[Any, ...]):
+class ChunkNotes(tuple[Any, ...]):
     """The notes of a block's chunks, field after field, as one note; `_make` makes it again of its fields."""
 
-    _make: Callable[[Iterable[Any]], Notes]
+    _make: Callable[[Iterable[Any]], ChunkNotes]
     _one: Callable[[Iterable[Any]], Any]
     _size: int
 
@@ -56,7 +56,7 @@ class Notes(tuple[Any, ...]):
         return (self._one(self[k : k + self._size]) for k in range(0, len(self), self._size))
 
     @classmethod
-    def of(cls, chunks: list[Any]) -> Notes | None:
+    def of(cls, chunks: list[Any]) -> ChunkNotes | None:
         """One note of many; None where the rule leaves none."""
         first = chunks[0]
         if first is None:
@@ -66,7 +66,7 @@ class Notes(tuple[Any, ...]):
         return cls._again(getattr(first, "_make", tuple), len(first), chain.from_iterable(chunks))
 
     @classmethod
-    def _again(cls, make: Callable[[Iterable[Any]], Any], size: int, fields: Iterable[Any]) -> Notes:
+    def _again(cls, make: Callable[[Iterable[Any]], Any], size: int, fields: Iterable[Any]) -> ChunkNotes:
         notes = cls(fields)
         notes._make, notes._one, notes._size = partial(cls._again, make, size), make, size
         return notes
@@ -216,7 +216,7 @@ class Pipeline(Rule[Chained]):
             seen, note = self.last.observe(chunk, self._after(round), verdict.own)
             evidence = seen if evidence is None else evidence + seen
             notes.append(note)
-        return Later(evidence, verdict), Notes.of(notes)
+        return Later(evidence, verdict), ChunkNotes.of(notes)
 
     def decide(self, evidence: Any, round: Round) -> Chained:
         if isinstance(evidence, Later):
@@ -229,8 +229,7 @@ class Pipeline(Rule[Chained]):
         if self.last.linear:
             own = verdict.own.coefficients if isinstance(verdict.own, Combination) else verdict.own.weights
             rows = block.rows[: verdict.matrix.shape[1] + len(own) - len(verdict.matrix)]
-            whole = own @ extended(verdict.matrix, len(rows))
-            return np.asarray(kernels.active().mix(rows, whole[None])[0])
+            return weighted_sum(rows, own @ extended(verdict.matrix, len(rows)))
         notes = repeat(None) if note is None else note.chunks()
         mixed = zip(chunks(block, verdict.matrix), notes, strict=False)
         return kernels.active().join([self.last.combine(chunk, own, verdict.own) for chunk, own in mixed])
@@ -240,7 +239,8 @@ class Pipeline(Rule[Chained]):
         learnt, at = [], 0
         for chunk in chunks(block, verdict.matrix):
             width = chunk.rows[0].size
-            learnt.append(self.last.learn(chunk, piece[at : at + width], verdict.own))
+            (part,) = kernels.active().window([piece], at, at + width)
+            learnt.append(self.last.learn(chunk, part, verdict.own))
             at += width
         return kernels.active().join(learnt)
 
@@ -323,5 +323,5 @@ def chunks(block: Block, matrix: Floats) -> Iterator[Block]:
     d = block.rows[0].size
     width = max(CHUNK // len(whole) // GRAM_TILE, 1) * GRAM_TILE
     for start in range(0, max(d, 1), width):
-        rows = [row[start : start + width] for row in block.rows]
-        yield Block(list(kernels.active().mix(rows, whole)), block.start + start)
+        rows = kernels.active().window(block.rows, start, start + width)
+        yield Block(kernels.active().split(kernels.active().mix(rows, whole)), block.start + start)

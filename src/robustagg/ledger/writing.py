@@ -11,52 +11,20 @@ import json
 import os
 import secrets
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from robustagg import errors
 from robustagg.ledger import database
-from robustagg.ledger.database import AnyPath, Table, client_of, stored
-from robustagg.ledger.pieces import read_vectors, write_vectors
-from robustagg.ledger.reputation import Ledger, checked_round
+from robustagg.ledger.database import AnyPath, Table, stored
+from robustagg.ledger.pieces import write_vectors
+from robustagg.ledger.reading import LEDGER, State, archive_stamp, is_archive, parameters_of, rule_of, stamp_of
 from robustagg.ledger.trail import Past, take_over, write_record
-from robustagg.memory import states
 from robustagg.memory.publish import Draft
-from robustagg.memory.vectors import Vector
-from robustagg.names import Client
-
-REPUTATION = "Reputation"  # the rule of every file of version 1
-LEDGER = "ledger"  # in a rule's own memory: how it remembers reputations
 
 _REMEMBER = """INSERT INTO clients VALUES (?, ?, ?, ?) ON CONFLICT (row)
     DO UPDATE SET last_round = excluded.last_round, memory = excluded.memory"""
-
-
-@dataclass
-class State:
-    """What a file holds of a rule."""
-
-    rule: str
-    """Its label."""
-    parameters: Mapping[str, Any]
-    """Ready for JSON."""
-    round: int | None
-    own: dict[str, Any] = field(default_factory=dict)
-    """What only this kind of rule remembers, small and ready for JSON."""
-    vectors: Mapping[Client, Vector] = field(default_factory=dict)
-    reputation: Ledger | None = None
-
-    def whole(self) -> dict[str, Any]:
-        """All of it but the parameters; of version 0.1, as it was."""
-        vectors = {"vectors": self.vectors} if self.vectors else {}
-        memory = {} if self.reputation is None else {LEDGER: self.reputation}
-        return {"rule": self.rule, "round": self.round, **self.own, **vectors, **memory}
-
-
-# --- saving ---------------------------------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -86,16 +54,12 @@ def saving(path: AnyPath, state: State, past: Past) -> Iterator[None]:
     """
     if not os.path.lexists(path):
         way = _created(path, state, past)
-    elif _is_archive(path):
+    elif is_archive(path):
         way = _replaced(path, state, past)
     else:
         way = _updated(path, state, past)
     with way:
         yield
-
-
-def _is_archive(path: AnyPath) -> bool:
-    return os.path.isfile(path) and states.is_archive(path)
 
 
 @contextmanager
@@ -152,12 +116,6 @@ def _alone(path: AnyPath) -> Iterator[None]:
         yield
 
 
-def archive_stamp(path: AnyPath) -> str:
-    """What a file of version 0.1 has for a stamp."""
-    found = os.stat(path)
-    return f"{found.st_dev}-{found.st_ino}-{found.st_size}-{found.st_mtime_ns}"
-
-
 def _write_new(path: Path, state: State, past: Past) -> str:
     with database.opened(path, "rwc") as connection, database.told(path):
         connection.execute("PRAGMA journal_mode = OFF")  # a draft that fails is thrown away
@@ -210,14 +168,14 @@ def _identity(path: AnyPath) -> tuple[int, int] | None:
 
 def _continued(table: Table, state: State, past: Past) -> tuple[str, int | None]:
     """The file's stamp and last round, once it is found to be an earlier state of this memory."""
-    rule, theirs = _rule(table)[0], _parameters(table)
+    rule, theirs = rule_of(table)[0], parameters_of(table)
     if rule != state.rule:
         raise errors.other_rule(state.rule, rule)
     ours = json.loads(json.dumps(dict(state.parameters)))
     pairs = [(name, value, ours.get(name, "absent")) for name, value in sorted(theirs.items())]
     if differences := [pair for pair in pairs if pair[1] != pair[2]]:
         raise errors.other_parameters(differences)
-    stamp, last = _stamp(table)
+    stamp, last = stamp_of(table)
     if stamp not in past.stamps:
         raise errors.ledger_written_since(table.path, last, state.round)
     return stamp, last
@@ -251,101 +209,3 @@ def _write(connection: sqlite3.Connection, state: State, past: Past, last: int |
         if last is None or record.round > last:
             write_record(connection, record)
     return stamp
-
-
-# --- loading --------------------------------------------------------------------------------------------------------
-
-
-def load(path: AnyPath) -> tuple[State, Past]:
-    """What a file holds of a rule, of whatever version it is.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    InvalidLedger
-        If it is not a ledger, is damaged or of a newer version; a ValueError.
-    OSError
-        If it cannot be read.
-    """
-    if _is_archive(path):
-        stamp = archive_stamp(path)
-        own = states.read(path)
-        return State(own.pop("rule"), own.pop("parameters"), own.pop("round"), own), Past({stamp})
-    with database.reading(path) as table:
-        try:
-            rule, own = _rule(table)
-            parameters = _parameters(table)
-            stamp, round = _stamp(table)
-            vectors = read_vectors(table) if table.version > 1 else {}
-            state = State(rule, parameters, round, own, vectors)
-            state.reputation = _reputation(table, state)
-        except states.FAULTS as fault:
-            raise _fault(path, fault) from fault
-    return state, Past({stamp})
-
-
-def _fault(path: AnyPath, fault: BaseException) -> BaseException:
-    """InvalidLedger, whatever was found to be wrong; SQLite's own faults are told elsewhere."""
-    return fault if isinstance(fault, errors.InvalidLedger) else errors.damaged_ledger(path, fault)
-
-
-def summary(path: AnyPath) -> dict[str, Any]:
-    """What a ledger is of: rule, parameters, last round, and how many clients it knows."""
-    with database.reading(path) as table:
-        count = "SELECT count(*) FROM (SELECT client FROM clients UNION SELECT DISTINCT client FROM "
-        count += f"{'observations' if table.version == 1 else 'trail'})"
-        try:
-            ((clients,),) = table.rows(count)
-            (_, round), (rule, own) = _stamp(table), _rule(table)
-            told = {"rule": rule, "parameters": _parameters(table), "round": round, "clients": clients}
-            return {**told, "policy": own.get("policy")}
-        except states.FAULTS as fault:
-            raise _fault(path, fault) from fault
-
-
-def _rule(table: Table) -> tuple[str, dict[str, Any]]:
-    """Label, and the kind's own memory."""
-    if table.version == 1:
-        return REPUTATION, {}
-    for label, own in table.rows("SELECT label, own FROM rule"):
-        known = json.loads(own)
-        if isinstance(label, str) and isinstance(known, dict):
-            return label, known
-    raise errors.damaged_ledger(table.path, "it names no rule")
-
-
-def _parameters(table: Table) -> dict[str, Any]:
-    """The parameters, at least one: every rule has some."""
-    try:
-        found = {name: json.loads(value) for name, value in table.rows("SELECT name, value FROM parameters")}
-    except states.FAULTS as fault:
-        raise _fault(table.path, fault) from fault
-    if not found:
-        raise errors.damaged_ledger(table.path, "its parameters are missing")
-    return found
-
-
-def _stamp(table: Table) -> tuple[str, int | None]:
-    """The file's stamp, and its last round."""
-    for stamp, round in table.rows("SELECT stamp, round FROM state"):
-        if isinstance(stamp, str):
-            return stamp, None if round is None else checked_round(round)
-    raise errors.damaged_ledger(table.path, "its state is missing")
-
-
-def _reputation(table: Table, state: State) -> Ledger | None:
-    """The memory of reputations, where the rule has one, in the order of its rows."""
-    meant = state.parameters if table.version == 1 else state.own.pop(LEDGER, None)
-    if meant is None:
-        return None
-    clients: list[Client] = []
-    packed: list[bytes] = []
-    for row, client, memory in table.rows("SELECT row, client, memory FROM clients ORDER BY row"):
-        if row != len(clients):
-            raise errors.damaged_ledger(table.path, f"client {len(clients)} is missing")
-        clients.append(client_of(client))
-        packed.append(memory)
-    memory = Ledger(meant["decay"], meant["window"], meant.get("newcomer"))
-    memory.unpack(state.round, clients, packed)
-    return memory

@@ -1,0 +1,99 @@
+"""Attacks and simulations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+
+def honest_shape(shape: tuple[int, ...]) -> ValueError:
+    return ValueError(f"the honest rows must be two-dimensional (clients, coordinates), got shape {shape}")
+
+
+def too_few_honest(rows: int, needed: int) -> ValueError:
+    return ValueError(f"this attack needs at least {needed} honest rows, got {rows}")
+
+
+def goal_shape(shape: tuple[int, ...], d: int) -> ValueError:
+    return ValueError(f"goal must be one value per coordinate, shape ({d},), got {shape}")
+
+
+def poisoned_shape(shape: tuple[int, ...], d: int) -> ValueError:
+    return ValueError(f"the poisoned rows must have shape (attackers, {d}), as the honest ones, got {shape}")
+
+
+def nobody_honest(clients: int, f: int) -> ValueError:
+    return ValueError(f"{f} attackers of {clients} clients leave nobody honest to learn from")
+
+
+def unknown_option(attack: str, option: str, known: Sequence[str]) -> ValueError:
+    return ValueError(f"attack {attack!r} has no option {option!r}; it has {', '.join(known) or 'none'}")
+
+
+def one_class(count: int) -> ValueError:
+    return ValueError(f"there must be two classes at least to tell apart, got {count}")
+
+
+def samples_and_labels(x: tuple[int, ...], y: tuple[int, ...]) -> ValueError:
+    return ValueError(f"there must be as many labels as samples, (samples,) and (samples, ...), got {y} and {x}")
+
+
+def samples_not_finite(sample: int) -> ValueError:
+    return ValueError(f"sample {sample} holds a value that is NaN or infinite")
+
+
+def clients_without_samples(clients: int, alpha: float, draws: int) -> ValueError:
+    return ValueError(
+        f"in {draws} unbalanced draws with alpha = {alpha:g} one of {clients} clients got no sample each time: "
+        "take fewer clients or a larger alpha"
+    )
+
+
+def no_data(path: object) -> ValueError:
+    return ValueError(f"there are no data at {path}")
+
+
+def not_an_archive(path: object) -> ValueError:
+    return ValueError(f"{path} is neither a folder nor a zip or tar archive")
+
+
+def arrays_missing(path: object, needed: Iterable[str], found: Iterable[str]) -> ValueError:
+    return ValueError(f"{path} must hold the arrays {', '.join(needed)}, it holds {', '.join(found) or 'none'}")
+
+
+def not_newsgroups(path: object, missing: Sequence[str]) -> ValueError:
+    return ValueError(
+        f"{path} does not hold 20 Newsgroups as 20news-bydate-train/GROUP/ID and 20news-bydate-test/GROUP/ID: "
+        f"there is no {', '.join(missing) or 'test set'}"
+    )
+
+
+def ragged_table(path: object, line: int, cells: int, columns: int) -> ValueError:
+    return ValueError(f"{path}, row {line}: {cells} cells under a header of {columns} columns")
+
+
+def small_table(path: object, rows: int, columns: int) -> ValueError:
+    return ValueError(f"{path} must have a header, two columns and 8 rows at least, it has {columns} and {rows}")
+
+
+def no_images(path: object, suffixes: Iterable[str]) -> ValueError:
+    return ValueError(f"{path} holds no images ({', '.join(suffixes)}) in a folder or archive per class")
+
+
+def bad_study(source: object, fault: str) -> ValueError:
+    return ValueError(f"{source}: {fault}")
+
+
+def study_exists(path: object) -> FileExistsError:
+    return FileExistsError(f"{path} holds results already: go on with --resume (resume=True), or name another folder")
+
+
+def no_study(folder: object) -> ValueError:
+    return ValueError(f"there are no results of a study in {folder}")
+
+
+def nothing_to_compare(folder: object) -> ValueError:
+    return ValueError(f"no training of the study in {folder} has succeeded yet: there is nothing to compare")
+
+
+def no_image_task(model: str, task: str) -> ValueError:
+    return ValueError(f"the model {model!r} learns images, and the samples of {task!r} are none")
