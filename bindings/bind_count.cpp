@@ -2,10 +2,12 @@
 
 namespace {
 
-py::object sign_sums(const py::sequence& sequence, int threads) {
+py::object majority(const py::sequence& sequence, std::int32_t least, int threads) {
     const Input rows(sequence);
-    Vector<std::int32_t> out(rows.d());
-    return checked(out, [&, to = out.mutable_data()] { return ra::kernels().sign_sums(rows.view(), to, threads); });
+    if (least < 1) throw py::value_error("a majority is of one client at least");
+    Vector<std::int8_t> out(rows.d());
+    return checked(out,
+                   [&, to = out.mutable_data()] { return ra::kernels().majority(rows.view(), least, to, threads); });
 }
 
 py::object sign_counts(const py::sequence& sequence, int threads) {
@@ -29,7 +31,7 @@ py::object magnitude_counts(const py::sequence& sequence, const Vector<std::int8
 }  // namespace
 
 void register_count(py::module_& m) {
-    m.def("sign_sums", &sign_sums);
+    m.def("majority", &majority);
     m.def("sign_counts", &sign_counts);
     m.def("magnitude_counts", &magnitude_counts);
 }

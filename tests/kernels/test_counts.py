@@ -22,9 +22,12 @@ def test_extremes_and_signs(backend, n, dtype):
         greatest, least = backend.extremes(rows)
         assert greatest.dtype == least.dtype == rows[0].dtype
         assert_array_equal(oracle.widened([greatest, least]), [y.max(axis=0), y.min(axis=0)])
-        sums, counts = backend.sign_sums(rows), backend.sign_counts(rows)
-        assert (sums.dtype, counts.dtype) == (np.int32, np.int64)
-        assert_array_equal(sums, np.sign(y).sum(axis=0))
+        for least in (1, 2, n):
+            signs, sums = backend.majority(rows, least), np.sign(y).sum(axis=0)
+            assert signs.dtype == np.int8
+            assert_array_equal(signs, np.where(np.abs(sums) >= least, np.sign(sums), 0))
+        counts = backend.sign_counts(rows)
+        assert counts.dtype == np.int64
         assert_array_equal(counts, np.stack([(y > 0).sum(axis=1), (y < 0).sum(axis=1)], axis=1))
 
 

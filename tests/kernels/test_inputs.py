@@ -41,7 +41,7 @@ def primitives(backend, n):
         "measure from a row": lambda rows: backend.measure(rows, 0),
         "manhattan": backend.manhattan,
         "extremes": backend.extremes,
-        "sign_sums": backend.sign_sums,
+        "majority": lambda rows: backend.majority(rows, 1),
         "sign_counts": backend.sign_counts,
         "magnitude_counts": lambda rows: backend.magnitude_counts(
             rows, np.zeros(rows[0].size, np.int8), 20, 11, np.zeros(n, np.int64)

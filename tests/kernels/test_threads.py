@@ -53,7 +53,7 @@ def averages(backend, rows):
         "mean_around_median": backend.mean_around_median(rows, n // 2 + 1),
         "weighted_median": backend.weighted_median(rows, weights),
         "extremes": np.stack(backend.extremes(rows)),
-        "sign_sums": backend.sign_sums(rows),
+        "majority": backend.majority(rows, 2),
     }
 
 

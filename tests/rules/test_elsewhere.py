@@ -16,7 +16,15 @@ from robustagg.kernels.interface import GRAM_TILE
 from robustagg.rules.mixing.base import Mixer
 
 N, D = 11, GRAM_TILE + 70
-NUMBERS = {"finite", "gram", "measure", "residual_weights"}  # per client, or per pair: what rules compute with
+NUMBERS = {
+    "finite",
+    "gram",
+    "manhattan",
+    "magnitude_counts",
+    "measure",
+    "residual_weights",
+    "sign_counts",
+}  # per client, or per pair: what rules compute with
 
 
 @dataclass(frozen=True, eq=False)

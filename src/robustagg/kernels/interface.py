@@ -170,8 +170,14 @@ class Kernels(Protocol):
     def extremes(self, rows: Rows) -> tuple[Array, Array]:
         """((d,), (d,)): coordinate-wise the greatest and the least value, in the rows' dtype. O(nd)."""
 
-    def sign_sums(self, rows: Rows) -> NDArray[np.int32]:
-        """(d,): how many more values of the coordinate are positive than negative. O(nd)."""
+    def majority(self, rows: Rows, least: int) -> NDArray[np.int8]:
+        """(d,): 1 where at least `least` more values are positive than negative, -1 where negative, else 0. O(nd)."""
+
+    def flip(self, values: Array, signs: NDArray[np.int8]) -> Array:
+        """(d,): the values, of the other sign where `signs` has a zero. O(d)."""
+
+    def offset(self, values: Array, by: NDArray[np.float64]) -> Array:
+        """(d,): the sum of both, clamped to the largest number of the values' dtype. O(d)."""
 
     def sign_counts(self, rows: Rows) -> NDArray[np.int64]:
         """(n, 2): how many values of the row are positive, and negative. O(nd)."""

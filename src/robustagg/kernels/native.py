@@ -72,8 +72,8 @@ def extremes(rows: Rows) -> tuple[Array, Array]:
     return _checked(_native.extremes(rows, kernels.num_threads()))
 
 
-def sign_sums(rows: Rows) -> NDArray[np.int32]:
-    return _checked(_native.sign_sums(rows, kernels.num_threads()))
+def majority(rows: Rows, least: int) -> NDArray[np.int8]:
+    return _checked(_native.majority(rows, least, kernels.num_threads()))
 
 
 def sign_counts(rows: Rows) -> NDArray[np.int64]:
@@ -137,7 +137,7 @@ def middle_of_line(rows: Rows, intercept: str) -> Array:
 
 
 take, join, window, widen = specification.take, specification.join, specification.window, specification.widen
-split, stack = specification.split, specification.stack
+split, stack, flip, offset = specification.split, specification.stack, specification.flip, specification.offset
 
 
 def top_eigenpair(matrix: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:

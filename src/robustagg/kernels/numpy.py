@@ -236,11 +236,21 @@ def extremes(rows: Rows) -> tuple[Array, Array]:
 
 
 @quiet
-def sign_sums(rows: Rows) -> NDArray[np.int32]:
-    out = np.empty(rows[0].size, np.int32)
+def majority(rows: Rows, least: int) -> NDArray[np.int8]:
+    out = np.empty(rows[0].size, np.int8)
     for part, y in blocks(rows):
-        out[part] = np.sign(y).sum(axis=0)
+        sums = np.sign(y).sum(axis=0)
+        out[part] = (sums >= least).astype(np.int8) - (sums <= -least)
     return out
+
+
+def flip(values: Array, signs: NDArray[np.int8]) -> Array:
+    return np.where(signs, values, -values)
+
+
+def offset(values: Array, by: NDArray[np.float64]) -> Array:
+    largest = np.finfo(values.dtype).max
+    return np.clip(values + by, -largest, largest).astype(values.dtype)
 
 
 @quiet

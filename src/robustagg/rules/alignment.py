@@ -126,7 +126,7 @@ class AlignIns(Rule[Verdict]):
             related, search = verdict.related, verdict.search
         else:
             related, search = Related.of(block.rows, m), Search.of(m, self.largest(round.d))
-        signs = np.sign(kernels.active().sign_sums(rows)).astype(np.int8)
+        signs = kernels.active().majority(rows, 1)
         return Aligned(related, search, search.counts(rows, signs)), None
 
     def decide(self, evidence: Aligned, round: Round) -> Verdict:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from robustagg import errors
+from robustagg import errors, kernels
 from robustagg.kernels.interface import GRAM_TILE, Array
 from robustagg.memory import states
 from robustagg.memory.vectors import Vector
@@ -122,9 +122,8 @@ class FLAME(DistanceRule):
         if not self.noise:
             return piece
         assert isinstance(verdict, Noisy)
-        largest = np.finfo(piece.dtype).max
-        noisy = piece + verdict.deviation * normal(verdict.seed, block.start, block.start + piece.size)
-        return np.clip(noisy, -largest, largest).astype(piece.dtype)
+        noise = verdict.deviation * normal(verdict.seed, block.start, block.start + piece.size)
+        return kernels.active().offset(piece, noise)
 
 
 def normal(seed: tuple[int, int], start: int, stop: int) -> Floats:

@@ -152,7 +152,8 @@ class FLDetector(Rule[Verdict]):
 
     def learn(self, block: Block, piece: Array, verdict: Verdict) -> Array:
         assert isinstance(verdict, Detected)
-        return np.stack([piece, *map(kernels.active().widen, block.rows[: len(verdict.clients)])])
+        kernel = kernels.active()
+        return kernel.stack([piece, *map(kernel.widen, block.rows[: len(verdict.clients)])])
 
     def commit(self, verdict: Verdict, round: Round, vectors: Mapping[Client, Vector]) -> None:
         assert isinstance(verdict, Detected)

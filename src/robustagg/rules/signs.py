@@ -14,7 +14,7 @@ from robustagg.kernels.interface import Array, Rows
 from robustagg.protocol import Block, Floats, Round, Verdict
 from robustagg.rules.base import Rule, shares
 from robustagg.rules.checks import not_negative, one_of, positive, share, whole
-from robustagg.rules.distance import clipped, combined, scaled, selection, shortened
+from robustagg.rules.distance import clipped, combined, scaled, selection, shortened, weighted_sum
 from robustagg.rules.evidence.clusters import shifted
 from robustagg.rules.evidence.gram import Related
 
@@ -89,9 +89,8 @@ class RLR(Rule[Verdict]):
 
     def combine(self, block: Block, note: Any, verdict: Verdict) -> Array:
         kernel = kernels.active()
-        mean = kernel.mix(block.rows, self.server_lr * verdict.weights[None])[0]
-        agreed = np.abs(kernel.sign_sums(block.rows)) >= min(self.theta, len(block.rows))
-        return np.asarray(np.where(agreed, mean, -mean))
+        mean = weighted_sum(block.rows, self.server_lr * verdict.weights)
+        return kernel.flip(mean, kernel.majority(block.rows, min(self.theta, len(block.rows))))
 
 
 @dataclass(frozen=True)
@@ -190,7 +189,7 @@ class SignGuard(Rule[Verdict]):
 
     def observe(self, block: Block, round: Round, verdict: Verdict | None) -> tuple[Signs, None]:
         first, end = np.clip(np.array(round.prepared) - block.start, 0, block.rows[0].size).tolist()
-        drawn = [row[first:end] for row in block.rows]
+        drawn = kernels.active().window(block.rows, first, end)
         rows = self._with_last(block)
         related = Related.of(rows, len(block.rows) if len(rows) > len(block.rows) else None)
         return Signs(related, kernels.active().sign_counts(drawn)), None
@@ -227,7 +226,7 @@ class SignGuard(Rule[Verdict]):
         return combined(block, verdict)
 
     def learn(self, block: Block, piece: Array, verdict: Verdict) -> Array:
-        return piece[None]
+        return kernels.active().stack([piece])
 
     def _with_last(self, block: Block) -> Rows:
         """The rows, and the last result, where it is asked for."""

@@ -31,9 +31,11 @@ from robustagg.kernels.numpy import (  # BLAS and LAPACK do the second half
     beta_reputation,
     compute_dtype,
     decayed_score,
+    flip,
     gram,
     join,
     measure,
+    offset,
     split,
     stack,
     take,
@@ -49,9 +51,11 @@ __all__ = [
     "detect",
     "extremes",
     "finite",
+    "flip",
     "gram",
     "join",
     "magnitude_counts",
+    "majority",
     "manhattan",
     "mean_around_median",
     "measure",
@@ -59,13 +63,13 @@ __all__ = [
     "middle_of_line",
     "mix",
     "narrow",
+    "offset",
     "rectified_mean",
     "rectify",
     "repeated_median",
     "residual_mean",
     "residual_weights",
     "sign_counts",
-    "sign_sums",
     "split",
     "stack",
     "take",
@@ -167,10 +171,10 @@ def extremes(rows: Rows) -> tuple[Array, Array]:
     return narrow(greatest, rows[0].dtype), narrow(least, rows[0].dtype)
 
 
-def sign_sums(rows: Rows) -> NDArray[np.int32]:
-    sums = np.empty(rows[0].size, np.int32)
-    sweep(rows, 4 * len(rows), counts.sign_sums, np.empty(0, compute_dtype(rows)), sums)
-    return sums
+def majority(rows: Rows, least: int) -> NDArray[np.int8]:
+    signs = np.empty(rows[0].size, np.int8)
+    sweep(rows, 4 * len(rows), counts.majority, np.empty(0, compute_dtype(rows)), least, signs)
+    return signs
 
 
 def sign_counts(rows: Rows) -> NDArray[np.int64]:

@@ -30,17 +30,19 @@ def extremes(addresses, kind, lo, hi, greatest, least):
 
 
 @jit
-def sign_sums(addresses, kind, lo, hi, like, sums):
+def majority(addresses, kind, lo, hi, like, least, signs):
     values = np.empty(PIECE, like.dtype)
+    sums = np.empty(PIECE, np.int32)
     for start in range(lo, hi, PIECE):
         stop = min(start + PIECE, hi)
-        out = sums[start:stop]
-        out[:] = 0
+        sums[:] = 0
         for i in range(len(addresses)):
             if not load(addresses[i], kind, start, stop, values):
                 return False
             for k in range(stop - start):
-                out[k] += np.int32(values[k] > 0) - np.int32(values[k] < 0)
+                sums[k] += np.int32(values[k] > 0) - np.int32(values[k] < 0)
+        for k in range(stop - start):
+            signs[start + k] = np.int8(sums[k] >= least) - np.int8(sums[k] <= -least)
     return True
 
 
