@@ -352,7 +352,7 @@ def test_pieces_fit_tiles_and_cover_the_model():
         assert all(len({tensors[k].dtype for k, _, _ in pieces}) == 1 for pieces in cut)
         whole = [piece for pieces in cut for piece in pieces]
         covered = [(k, i) for k, start, stop in whole for i in range(start, stop)]
-        assert covered == [(k, i) for k, t in enumerate(tensors) if t.counts for i in range(t.size)]
+        assert covered == [(k, i) for k, t in enumerate(tensors) if t.votes for i in range(t.size)]
 
 
 @pytest.mark.parametrize(

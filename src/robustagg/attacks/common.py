@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from robustagg import errors
 
-Rows: TypeAlias = NDArray[Any]
+Matrix: TypeAlias = NDArray[Any]
 Floats: TypeAlias = NDArray[np.float64]
 
 
@@ -25,7 +25,7 @@ def honest_rows(honest: Any, f: int, at_least: int = 1) -> Floats:
     return rows.astype(np.float64)
 
 
-def sent(malicious: Floats, honest: Any, f: int) -> Rows:
+def sent(malicious: Floats, honest: Any, f: int) -> Matrix:
     """What f attackers send, in the dtype of the honest rows: one row for all of them, or f rows.
 
     A finite value beyond the dtype's range becomes the largest that it holds.

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from robustagg import errors
-from robustagg.attacks.common import Rows, honest_rows, sent
+from robustagg.attacks.common import Matrix, honest_rows, sent
 
 
-def sign_flip(honest: Any, f: int, *, scale: float = 1.0) -> Rows:
+def sign_flip(honest: Any, f: int, *, scale: float = 1.0) -> Matrix:
     r"""Each attacker sends an honest update with its sign flipped: row j is :math:`-\mathrm{scale}\cdot x_{j \bmod m}`.
 
     Parameters
@@ -48,7 +48,7 @@ def sign_flip(honest: Any, f: int, *, scale: float = 1.0) -> Rows:
     return sent(-scale * x[np.arange(f) % len(x)], honest, f)
 
 
-def gaussian(honest: Any, f: int, *, std: float = 1.0, seed: int = 0) -> Rows:
+def gaussian(honest: Any, f: int, *, std: float = 1.0, seed: int = 0) -> Matrix:
     r"""Each attacker sends noise: :math:`\mathcal N(0, \mathrm{std}^2)` in every coordinate.
 
     Parameters
@@ -81,7 +81,7 @@ def gaussian(honest: Any, f: int, *, std: float = 1.0, seed: int = 0) -> Rows:
     return sent(np.random.default_rng(seed).normal(0, std, (f, x.shape[1])), honest, f)
 
 
-def constant(honest: Any, f: int, *, value: float = 1.0) -> Rows:
+def constant(honest: Any, f: int, *, value: float = 1.0) -> Matrix:
     """Every attacker sends `value` in every coordinate.
 
     Parameters
@@ -112,7 +112,7 @@ def constant(honest: Any, f: int, *, value: float = 1.0) -> Rows:
     return sent(np.full(honest_rows(honest, f).shape[1], float(value)), honest, f)
 
 
-def nan(honest: Any, f: int) -> Rows:
+def nan(honest: Any, f: int) -> Matrix:
     """Every attacker sends NaN, which a mean passes on to everybody.
 
     Parameters
@@ -140,7 +140,7 @@ def nan(honest: Any, f: int) -> Rows:
     return constant(honest, f, value=float("nan"))
 
 
-def infinity(honest: Any, f: int) -> Rows:
+def infinity(honest: Any, f: int) -> Matrix:
     """Every attacker sends plus infinity.
 
     Parameters
@@ -164,7 +164,7 @@ def infinity(honest: Any, f: int) -> Rows:
     return constant(honest, f, value=float("inf"))
 
 
-def scaling(honest: Any, f: int, *, goal: Any = None) -> Rows:
+def scaling(honest: Any, f: int, *, goal: Any = None) -> Matrix:
     r"""Model replacement: every attacker sends what makes the plain mean of all n = m + f rows the attackers' goal.
 
     .. math:: \bigl(n\,g - \textstyle\sum_i x_i\bigr) / f

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from robustagg import errors
-from robustagg.attacks.common import Floats, Rows, honest_rows, sent
+from robustagg.attacks.common import Floats, Matrix, honest_rows, sent
 
 
-def clipped(honest: Any, poisoned: Any, *, z: float = 3.0) -> Rows:
+def clipped(honest: Any, poisoned: Any, *, z: float = 3.0) -> Matrix:
     r"""Clip the poisoned updates to the crowd: each coordinate to :math:`\mu \pm z\,\sigma` of the honest rows.
 
     Parameters
@@ -46,7 +46,7 @@ def clipped(honest: Any, poisoned: Any, *, z: float = 3.0) -> Rows:
     return sent(np.clip(rows, mean - z * spread, mean + z * spread), honest, len(rows))
 
 
-def diversified(honest: Any, poisoned: Any, *, noise: float = 1.0, seed: int = 0) -> Rows:
+def diversified(honest: Any, poisoned: Any, *, noise: float = 1.0, seed: int = 0) -> Matrix:
     """Each colluder hides behind noise of its own, which cancels in their sum, and has the length of an honest update.
 
     The poisoned rows are shortened to the median honest norm, noise of `noise` times that norm is added, and the sums

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from robustagg import errors
-from robustagg.attacks.common import Rows, honest_rows, sent
+from robustagg.attacks.common import Matrix, honest_rows, sent
 
 
-def ipm(honest: Any, f: int, *, epsilon: float = 0.5) -> Rows:
+def ipm(honest: Any, f: int, *, epsilon: float = 0.5) -> Matrix:
     r"""Inner product manipulation (Empire): every attacker sends :math:`-\varepsilon\,\bar x` of the honest mean.
 
     A small epsilon stays near the honest rows, yet turns the aggregate's inner product with the true mean negative
@@ -65,7 +65,7 @@ def alie_z(n: int, f: int) -> float:
     return NormalDist().inv_cdf(share)
 
 
-def alie(honest: Any, f: int, *, z: float | None = None) -> Rows:
+def alie(honest: Any, f: int, *, z: float | None = None) -> Matrix:
     r"""A little is enough: every attacker sends :math:`\bar x - z\,\sigma`, coordinate by coordinate.
 
     Parameters
@@ -100,7 +100,7 @@ def alie(honest: Any, f: int, *, z: float | None = None) -> Rows:
     return sent(x.mean(axis=0) - z * x.std(axis=0), honest, f)
 
 
-def mimic(honest: Any, f: int, *, target: int | None = None) -> Rows:
+def mimic(honest: Any, f: int, *, target: int | None = None) -> Matrix:
     r"""Every attacker copies one honest client, so that a robust rule takes that client for the consensus.
 
     Parameters
@@ -139,7 +139,7 @@ def mimic(honest: Any, f: int, *, target: int | None = None) -> Rows:
     return sent(x[target], honest, f)
 
 
-def poisoned_fl(honest: Any, f: int, *, previous: Any = None, strength: float = 8.0, seed: int = 0) -> Rows:
+def poisoned_fl(honest: Any, f: int, *, previous: Any = None, strength: float = 8.0, seed: int = 0) -> Matrix:
     r"""Multi-round consistency: all attackers push along the same random signs s in every round, and so add up.
 
     .. math:: \mathrm{strength}\cdot\lVert g\rVert\cdot s / \sqrt d

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from robustagg import errors
-from robustagg.attacks.common import Floats, Rows, honest_rows, sent
+from robustagg.attacks.common import Floats, Matrix, honest_rows, sent
 
 DIRECTIONS = ("std", "unit", "sign")
 
 
-def min_max(honest: Any, f: int, *, direction: str = "std") -> Rows:
+def min_max(honest: Any, f: int, *, direction: str = "std") -> Matrix:
     r"""The farthest update that is no farther from any honest one than two honest ones are from each other.
 
     Every attacker sends :math:`\bar x + \gamma p` with the largest :math:`\gamma` such that
@@ -54,7 +54,7 @@ def min_max(honest: Any, f: int, *, direction: str = "std") -> Rows:
     return sent(mean + gamma * p, honest, f)
 
 
-def min_sum(honest: Any, f: int, *, direction: str = "std") -> Rows:
+def min_sum(honest: Any, f: int, *, direction: str = "std") -> Matrix:
     r"""The farthest update whose squared distances to the honest ones sum to no more than an honest one's.
 
     Every attacker sends :math:`\bar x + \gamma p` with the largest :math:`\gamma` such that
@@ -93,7 +93,7 @@ def min_sum(honest: Any, f: int, *, direction: str = "std") -> Rows:
     return sent(mean + gamma * p, honest, f)
 
 
-def fang_median(honest: Any, f: int, *, b: float = 2.0, seed: int = 0) -> Rows:
+def fang_median(honest: Any, f: int, *, b: float = 2.0, seed: int = 0) -> Matrix:
     r"""Against median and trimmed mean: values just beyond the honest extreme that lies opposite to the true direction.
 
     Where the honest mean is negative, uniform in [max, b max] (or [max, max / b] for a negative max); where it is
@@ -136,7 +136,7 @@ def fang_median(honest: Any, f: int, *, b: float = 2.0, seed: int = 0) -> Rows:
     return sent(extreme + np.random.default_rng(seed).uniform(size=(f, x.shape[1])) * (beyond - extreme), honest, f)
 
 
-def fang_krum(honest: Any, f: int, *, threshold: float = 1e-5) -> Rows:
+def fang_krum(honest: Any, f: int, *, threshold: float = 1e-5) -> Matrix:
     r"""Against Krum: the farthest step against the true direction that Krum still selects.
 
     Every attacker sends :math:`-\lambda\,\mathrm{sign}(\bar x)`; lambda starts at the paper's upper bound and is

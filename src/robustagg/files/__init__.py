@@ -220,10 +220,10 @@ def _run(
         found = survey(entrants, opener)
         if entrants.reference is not None:
             reference = model_file(entrants.reference, opener, found.tensors)
-    if found.tensors and not any(tensor.counts for tensor in found.tensors):
+    if found.tensors and not any(tensor.votes for tensor in found.tensors):
         raise errors.only_integers(entrants.clients[min(found.files)], found.tensors[0].dtype)
     found = found.under(policy)
-    voting = [tensor for tensor in found.tensors if tensor.counts]
+    voting = [tensor for tensor in found.tensors if tensor.votes]
     itemsize = max((tensor.storage.itemsize for tensor in voting), default=1)
     n = len(found.files)
     evidence = rule.evidence_bytes(n, sum(tensor.size for tensor in voting), itemsize)

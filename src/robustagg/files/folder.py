@@ -112,7 +112,7 @@ class RowFiles:
         """The lower medians of the integer tensors, which all files share."""
         disk, end, found = Disk.nameless(self._folder.folder), 0, {}
         for k, tensor in enumerate(self._layout.tensors):
-            if not tensor.counts:
+            if not tensor.votes:
                 found[k], at = Stored(disk, end, tensor.size, tensor.storage), 0
                 for values in self._middles(k):
                     found[k].write(at, values)

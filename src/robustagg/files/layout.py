@@ -26,7 +26,7 @@ Middles: TypeAlias = Callable[[int], Iterator[Array]]
 
 def cuts(tensors: Sequence[Tensor], width: int) -> Iterator[Cut]:
     """The pieces of the tensors that vote, block by block."""
-    for run in blocks.runs([tensor.storage if tensor.counts else None for tensor in tensors]):
+    for run in blocks.runs([tensor.storage if tensor.votes else None for tensor in tensors]):
         for pieces in blocks.cuts([(k, tensors[k].size) for k in run], width):
             yield np.array(pieces, np.int64)
 
@@ -53,12 +53,12 @@ class Layout:
 
     @property
     def d(self) -> int:
-        return sum(tensor.size for tensor in self.tensors if tensor.counts)
+        return sum(tensor.size for tensor in self.tensors if tensor.votes)
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """What holds a coordinate of any tensor."""
-        double = any(tensor.dtype == "float64" for tensor in self.tensors if tensor.counts)
+        double = any(tensor.dtype == "float64" for tensor in self.tensors if tensor.votes)
         return np.dtype(np.float64 if double else np.float32)
 
     def cuts(self) -> Iterator[Cut]:

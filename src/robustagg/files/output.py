@@ -95,7 +95,7 @@ class Output:
         for k, tensor in enumerate(self._layout.tensors):
             if tensor.size == 0:
                 self._writer.begin(k)
-            elif not tensor.counts:
+            elif not tensor.votes:
                 at = 0
                 for values in self._middles(k):
                     self._put(k, at, values)

@@ -12,7 +12,7 @@ class Progress:
 
     def __init__(self, callback: Callable[[int, int], None] | None, found: Survey, passes: int) -> None:
         self._callback, self.passes = callback, passes
-        self._votes = sum(tensor.nbytes for tensor in found.tensors if tensor.counts)
+        self._votes = sum(tensor.nbytes for tensor in found.tensors if tensor.votes)
         self._rest = sum(tensor.nbytes for tensor in found.tensors) - self._votes
         equal = sum(tensor.nbytes for tensor in found.tensors if tensor.action == "equal")  # read once more, before
         self._done, self._total = 0, len(found.files) * (passes * self._votes + self._rest + equal)

@@ -38,7 +38,7 @@ class Files:
         self._notes: SpilledNotes | None = None
         self._references: list[list[Array] | ModelFile] = []
         self._seals = Seals() if progress.passes > 1 else None
-        widest = max((tensor.storage.itemsize for tensor in self._tensors if tensor.counts), default=1)
+        widest = max((tensor.storage.itemsize for tensor in self._tensors if tensor.votes), default=1)
         self._buffer = np.empty((len(found.files), budget.width * widest), np.uint8)
 
     def __enter__(self) -> Files:
@@ -84,7 +84,7 @@ class Files:
     def with_references(self, trees: Mapping[str, Any]) -> Files:
         """The source with further rows in every block, one of each named tree."""
         leaves = [
-            inputs.Leaf((t.name,), [], t.shape, t.dtype, t.storage, lambda flat: flat, None if t.counts else "median")
+            inputs.Leaf((t.name,), [], t.shape, t.dtype, t.storage, lambda flat: flat, None if t.votes else "median")
             for t in self._tensors
         ]
         source = copy.copy(self)

@@ -54,7 +54,7 @@ class Survey(NamedTuple):
 
     def under(self, policy: Policy) -> Survey:
         """With what becomes of each tensor."""
-        told = [Described((tensor.name,), tensor.counts, tensor.shape) for tensor in self.tensors]
+        told = [Described((tensor.name,), tensor.votes, tensor.shape) for tensor in self.tensors]
         tensors = (replace(t, action=action) for t, action in zip(self.tensors, policy.actions(told), strict=True))
         return self._replace(model=self.model._replace(tensors=tuple(tensors)))
 

@@ -57,7 +57,7 @@ class Tensor:
         return self.size * self.storage.itemsize
 
     @property
-    def counts(self) -> bool:
+    def votes(self) -> bool:
         """Whether it takes part in the vote."""
         return self.action is None and self.dtype in FLOATING
 

@@ -44,7 +44,7 @@ class Leaf:
     """Rows that belong to no client."""
 
     @property
-    def counts(self) -> bool:
+    def votes(self) -> bool:
         """Whether the leaf takes part in the vote."""
         return self.action is None and self.twin is None
 
@@ -113,11 +113,11 @@ def narrowed(values: Array, dtype: np.dtype[Any]) -> Array:
 
 def matched(leaves: Sequence[Leaf], name: str, tree: Any, reference: Client, policy: Policy = PLAIN) -> list[Array]:
     """A tree's rows in the order of the leaves, of those that vote; raises where it differs from them."""
-    wanted = {leaf.path: leaf for leaf in leaves if leaf.counts or leaf.action == FACTOR}
+    wanted = {leaf.path: leaf for leaf in leaves if leaf.votes or leaf.action == FACTOR}
     others = {leaf.path for leaf in leaves} - wanted.keys()
     sent = {path: value for path, kind, value in trees.walk(policy.stripped(tree)) if not kind}
     missing = [path for path in wanted if path not in sent]
     extra = [path for path in sent if path not in wanted and path not in others]
     if missing or extra:
         raise errors.other_structure(name, missing, extra, reference)
-    return [leaf.among(name, sent, reference) if leaf.counts else np.empty(0, leaf.storage) for leaf in leaves]
+    return [leaf.among(name, sent, reference) if leaf.votes else np.empty(0, leaf.storage) for leaf in leaves]

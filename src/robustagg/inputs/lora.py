@@ -142,7 +142,7 @@ def _unit(columns: Array) -> Array:
 
 def paired(leaves: Sequence[Leaf], policy: Policy) -> list[Leaf]:
     """The leaves, the product in place of each factor A and nothing in place of its B."""
-    at = {policy.name(leaf.path): k for k, leaf in enumerate(leaves) if leaf.counts}
+    at = {policy.name(leaf.path): k for k, leaf in enumerate(leaves) if leaf.votes}
     found = list(leaves)
     pairs = [(k, at.get(_A.sub(r"\1lora_\2B", name))) for name, k in at.items() if _A.search(name)]
     if not pairs:

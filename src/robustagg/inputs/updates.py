@@ -38,7 +38,7 @@ class Updates:
 
     @property
     def d(self) -> int:
-        return sum(leaf.size for leaf in self.leaves if leaf.counts)
+        return sum(leaf.size for leaf in self.leaves if leaf.votes)
 
     @cached_property
     def cuts(self) -> list[list[Piece]]:
@@ -46,7 +46,7 @@ class Updates:
         if len(self.leaves) == 1:  # the common case, which is to take no time
             return [[(0, 0, self.d)]] if self.d else []
         found: list[list[Piece]] = []
-        for run in runs([leaf.storage if leaf.counts else None for leaf in self.leaves]):
+        for run in runs([leaf.storage if leaf.votes else None for leaf in self.leaves]):
             tile = len(self.clients) * self.leaves[run[0]].storage.itemsize * GRAM_TILE
             width = max(min(PACKED, PACKED_BYTES // tile * GRAM_TILE), GRAM_TILE)
             found.extend(cuts([(k, self.leaves[k].size) for k in run], width, alone=PACKED))
@@ -115,7 +115,7 @@ class Assembly:
         for k, leaf in enumerate(self.updates.leaves):
             if leaf.twin is not None:
                 whole[leaf.path] = whole[self.updates.leaves[leaf.twin].path]
-            elif leaf.counts:
+            elif leaf.votes:
                 whole |= leaf.placed(joined(voted[k]), self.kept)
             elif leaf.action != FACTOR:
                 whole[leaf.path] = leaf.settled(self.kept)

@@ -16,7 +16,7 @@ from robustagg.studies.regret import Regret, Situation, regrets, situations
 from robustagg.studies.store import Store
 from robustagg.studies.study import Study, study
 
-RULES: tuple[Spec, ...] = (
+CANDIDATES: tuple[Spec, ...] = (
     "reputation",
     "mean",
     "median",
@@ -85,7 +85,7 @@ class Recommendation:
 
 def recommend(
     *,
-    rules: Sequence[Spec] = RULES,
+    rules: Sequence[Spec] = CANDIDATES,
     seeds: int = SEEDS,
     minutes: float = MINUTES,
     jobs: int = 1,

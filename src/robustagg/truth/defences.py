@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from robustagg import errors
 from robustagg.kernels import truth as kernels
 from robustagg.truth.claims import Claims
-from robustagg.truth.estimators import Estimator, Method, positions
+from robustagg.truth.estimators import Estimator, Method
+from robustagg.truth.estimators.base import positions
 from robustagg.truth.results import Result
 
 

@@ -14,7 +14,8 @@ from robustagg import errors, kernels, ledger
 from robustagg.kernels import truth as truth_kernels
 from robustagg.kernels.interface_truth import ABSOLUTE, MEDIAN, Reals, Scale
 from robustagg.truth.claims import Claims
-from robustagg.truth.estimators import Estimator, check_iteration
+from robustagg.truth.estimators import Estimator
+from robustagg.truth.estimators.base import check_iteration
 from robustagg.truth.results import Result
 
 LABEL = "truth.Reputation"  # in ledgers

@@ -16,7 +16,7 @@ from robustagg.rules.checks import not_negative, number, one_of
 from robustagg.rules.evidence.extremes import Extremes
 from robustagg.rules.mixing.base import PreAggregation
 
-RULES = ("median", "trimmed-mean")
+ROBUST_MEANS = ("median", "trimmed-mean")
 
 
 def copies(share: float, n: int) -> int:
@@ -135,7 +135,7 @@ class FoundationFL(Rule[Copied]):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        one_of("rule", self.rule, RULES)
+        one_of("rule", self.rule, ROBUST_MEANS)
         self.share = not_negative("share", self.share)
         self.beta = number("beta", self.beta, "at least 0 and below 0.5", lambda v: 0 <= v < 0.5)
 

@@ -14,7 +14,8 @@ from robustagg.truth.attacks.crude import extreme_values, random_values
 from robustagg.truth.attacks.gradients import Local, gradient, has_gradient
 from robustagg.truth.attacks.plan import Plan, Scene, plan
 from robustagg.truth.claims import Claims, build
-from robustagg.truth.estimators import CRH, GTM, Estimator, Method, positions
+from robustagg.truth.estimators import CRH, GTM, Estimator, Method
+from robustagg.truth.estimators.base import positions
 
 Progress = Callable[[int, float], None]
 

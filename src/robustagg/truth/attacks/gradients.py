@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustagg.kernels.interface_truth import Reals
-from robustagg.truth.estimators import CRH, GTM, Method, fsum
+from robustagg.truth.estimators import CRH, GTM, Method
+from robustagg.truth.estimators.base import fsum
 
 
 class Local(NamedTuple):
