@@ -29,7 +29,7 @@ def honest(seed, n, d, kind="dense"):
 
 def rescaled(x, rule):
     """The columns that are detected on, of which the replacement is the median."""
-    return specification.rescaled_as_sent(np.asarray(x, np.float64), rule.value_range, rule.rescale)[0]
+    return specification.rescaled_as_sent(np.asarray(x, np.float64), rule.line.rescale)[0]
 
 
 def assert_holds(x, result, rule):
