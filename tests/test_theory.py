@@ -74,7 +74,7 @@ def test_one_client_can_be_further_outside_than_its_share_of_the_interval():
     slope, start = ra.repeated_median(x)
     x[-1, 0] = start[0] + slope[0] * (n - 1)
     x[np.arange(n - 1), np.arange(1, n)] = 1  # each of the others is rejected once, at a coordinate of its own
-    result = ra.Reputation(**options).aggregate(x)
+    result = ra.Reputation(**options, normalize="minmax").aggregate(x)
     assert result.weights[-1] == 1
     interval = 2 * np.sqrt(2 / n) * (1.4826 * (1 + 5 / (n - 1)) * r + 1e-7)
     assert interval < result.update[0] - r < theory.outside(n=n, f=1, spread=r, **options)

@@ -109,6 +109,13 @@ def test_gaussian():
     assert not np.array_equal(*rows)
 
 
+def test_sacrifice_spends_its_last_row_alone():
+    rows = attacks.sacrifice(HONEST, HONEST[:3] + 1, factor=50)
+    np.testing.assert_array_equal(rows[:2], HONEST[:2] + 1)
+    assert np.linalg.norm(rows[2]) == pytest.approx(50 * np.median(np.linalg.norm(HONEST, axis=1)))
+    assert attacks.sacrifice(HONEST, HONEST[:0]).shape == (0, HONEST.shape[1])
+
+
 def test_mimic_copies_the_client_farthest_along_the_main_direction():
     centred = HONEST - HONEST.mean(axis=0)
     direction = np.linalg.svd(centred)[2][0]
@@ -262,7 +269,7 @@ def test_figure_12_comes_out_where_the_attackers_do_not_agree():
 
     At most half of the values of a coordinate can be rejected, the median of their residuals being the measure of all.
     """
-    rule, d = ra.Reputation(), 800
+    rule, d = ra.Reputation(normalize="minmax"), 800
     for number in range(1, 11):
         rows = np.random.default_rng(number).normal(0, 1e-9, (10, d))  # below the scale floor: no honest outliers
         for attacker in range(2, 10):

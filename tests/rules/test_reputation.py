@@ -110,8 +110,8 @@ def test_rejected_values_become_the_median_of_their_rescaled_coordinate():
     assert rectified.T.tolist() == [[0.0, 0.1, 0.2, 0.3, 0.2]]
 
 
-def test_weights_are_the_min_max_normalised_scores(rng):
-    result = ra.Reputation().aggregate(rng.normal(size=(8, 400)))
+def test_as_published_weights_are_the_min_max_normalised_scores(rng):
+    result = ra.Reputation.as_published().aggregate(rng.normal(size=(8, 400)))
     lowest, highest = result.reputation.min(), result.reputation.max()
     rho = (result.reputation - lowest) / (highest - lowest)
     np.testing.assert_allclose(result.weights, rho / rho.sum(), rtol=1e-15)
@@ -120,6 +120,38 @@ def test_weights_are_the_min_max_normalised_scores(rng):
 def test_sum_normalisation_gives_everyone_a_say(rng):
     result = ra.Reputation(normalize="sum").aggregate(rng.normal(size=(8, 400)))
     np.testing.assert_allclose(result.weights, result.reputation / result.reputation.sum(), rtol=1e-15)
+
+
+def test_the_median_client_and_the_better_ones_have_a_full_and_equal_say(rng):
+    for n in (1, 2, 3, 8, 25):
+        result = ra.Reputation().aggregate(rng.normal(size=(n, 400)))
+        above = result.reputation - np.median(result.reputation)
+        share = np.clip(1 + above / max(1.4826 * np.median(abs(above)), 0.005), 0, 1)
+        np.testing.assert_allclose(result.weights, share / share.sum(), rtol=1e-12)
+        assert (result.weights == result.weights.max()).sum() >= n / 2
+
+
+def test_near_equal_clients_weigh_nearly_the_same(rng):
+    """Stretched between the least and the most reputable, one of them would weigh nothing and one nearly half."""
+    for _ in range(20):
+        weights = ra.Reputation().aggregate(rng.normal(size=(5, 20_000))).weights
+        assert weights.max() < 0.3
+        assert weights.min() > 0.05
+
+
+def test_a_sacrifice_lifts_nobody(rng):
+    """A client that is far worse than the attackers does not make them look like anybody."""
+    updates = rng.normal(0, 0.01, (10, 2000))
+    updates[7:, :100] = 1
+    share = {}
+    for normalize in ("median", "minmax"):
+        rule = ra.Reputation(normalize=normalize)
+        alone = rule.aggregate(updates).weights[7:].sum()
+        beside = ra.Reputation(normalize=normalize).aggregate([*updates, np.full(2000, 1e6)]).weights[7:10].sum()
+        share[normalize] = alone, beside
+    assert share["median"] == (0, 0)
+    assert share["minmax"][0] < 0.01
+    assert share["minmax"][1] > 0.25
 
 
 def test_equal_scores_give_equal_weights():

@@ -229,7 +229,7 @@ def final(attack, rule, rounds, **options):
 @pytest.mark.skipif(not (DATA / "newsgroups20").is_dir(), reason=NO_DATA)
 def test_the_published_rule_on_topics():
     """The pilot's figures; a quarter of the attackers' samples has the trigger."""
-    published = "reputation(rescale=paper)"
+    published = "reputation(rescale=paper, normalize=minmax)"
     assert final("backdoor", published, 30, share=0.25) < 0.05
     assert final("backdoor", "mean", 15, share=0.25) > 0.7
     assert final("label-flip", published, 45) < 0.45

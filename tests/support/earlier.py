@@ -12,8 +12,11 @@ BIG = {"window": (2**63 - 1, "2", 2, "osaka ☃"), "sums": (-(2**63), "-1", -1, 
 CLIENTS = ("ada", "bob", "cem", "dan", "eve")
 
 RULES: dict[str, tuple[str, Any]] = {
-    "reputation-window": ("sqlite", lambda: ra.Reputation(window=3, rescale="paper", decay=0.25)),
-    "reputation-sums": ("sqlite", lambda: ra.Reputation(window=None, rescale="clip", value_range=None)),
+    "reputation-window": ("sqlite", lambda: ra.Reputation(window=3, rescale="paper", decay=0.25, normalize="minmax")),
+    "reputation-sums": (
+        "sqlite",
+        lambda: ra.Reputation(window=None, rescale="clip", value_range=None, normalize="minmax"),
+    ),
     "foolsgold": ("npz", lambda: ra.FoolsGold(kappa=1.5)),
     "foolsgold-files": ("npz", lambda: ra.FoolsGold(features=(3, 30))),
     "clipping": ("npz", lambda: ra.CenteredClipping(tau=2.0)),

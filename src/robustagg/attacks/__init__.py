@@ -16,7 +16,7 @@ from typing import Any
 
 from robustagg.attacks.crude import constant, gaussian, infinity, nan, scaling, sign_flip
 from robustagg.attacks.data import Trigger, backdoor, corner, frequent_words, label_flip
-from robustagg.attacks.disguised import clipped, diversified
+from robustagg.attacks.disguised import clipped, diversified, sacrifice
 from robustagg.attacks.hidden import alie, alie_z, ipm, mimic, poisoned_fl
 from robustagg.attacks.optimized import fang_krum, fang_median, min_max, min_sum
 from robustagg.attacks.rounds import late, looping, on_off, sample_count_inflation, sleeper, whitewashing
@@ -47,6 +47,7 @@ __all__ = [
     "nan",
     "on_off",
     "poisoned_fl",
+    "sacrifice",
     "sample_count_inflation",
     "scaling",
     "sign_flip",
@@ -90,6 +91,7 @@ ATTACKS: dict[str, Attack] = {
     "infinity": Attack(infinity, "update", "folklore"),
     "clipped": Attack(clipped, "disguise", "Baruch 2019"),
     "diversified": Attack(diversified, "disguise", "Fung 2020"),
+    "sacrifice": Attack(sacrifice, "disguise", "folklore"),
     "on-off": Attack(on_off, "schedule", "Sun 2008"),
     "sleeper": Attack(sleeper, "schedule", "Sun 2008"),
     "looping": Attack(looping, "schedule", "Chu 2023"),

@@ -91,6 +91,41 @@ def diversified(honest: Any, poisoned: Any, *, noise: float = 1.0, seed: int = 0
     return sent(_long(_long(rows, length) + _long(drawn, noise * length), length), honest, len(rows))
 
 
+def sacrifice(honest: Any, poisoned: Any, *, factor: float = 100.0, seed: int = 0) -> Matrix:
+    """The last attacker makes itself as suspect as can be, beside which the others look like anybody.
+
+    It sends noise of `factor` times the median honest norm; where weights are stretched between the least and the most
+    trusted client, all others are at the upper end then.
+
+    Parameters
+    ----------
+    honest : (m, d) array
+        What the honest clients send.
+    poisoned : (f, d) array
+        What the attackers have trained; all but the last row is sent as it is.
+    factor : float
+        Length of the noise, in honest norms.
+    seed : int
+        Of the noise.
+
+    Returns
+    -------
+    (f, d) array
+        What the attackers send, in the dtype of `honest`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from robustagg.attacks import sacrifice
+    >>> np.linalg.norm(sacrifice(np.ones((3, 4)), np.full((2, 4), 5.0)), axis=1)
+    array([ 10., 200.])
+    """
+    x, rows = _both(honest, poisoned)
+    noise = np.random.default_rng(seed).normal(size=(min(len(rows), 1), rows.shape[1]))
+    length = factor * float(np.median(np.linalg.norm(x, axis=1)))
+    return sent(np.concatenate([rows[:-1], _long(noise, length)]), honest, len(rows))
+
+
 def _both(honest: Any, poisoned: Any) -> tuple[Floats, Floats]:
     x, rows = honest_rows(honest, 0), np.asarray(poisoned, np.float64)
     if rows.ndim != 2 or rows.shape[1] != x.shape[1]:

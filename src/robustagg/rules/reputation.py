@@ -20,7 +20,9 @@ from robustagg.rules.evidence.deviation import Deviations, Judged
 
 INTERCEPTS = ("separate", "hierarchical", "median_point")
 RESCALES = ("clip", "paper")
-NORMALIZATIONS = ("minmax", "sum")
+NORMALIZATIONS = ("median", "minmax", "sum")
+TO_SIGMA = 1.4826  # standard deviations in a median absolute deviation
+LEAST_SPREAD = 0.005  # of reputations, lest near-equal ones differ
 PUBLISHED = {
     "value_range": 2.0,
     "interval_width": 2.0,
@@ -49,8 +51,8 @@ class Reputation(Rule[Verdict]):
 
     is replaced by the median. Per client, the counts of accepted and rejected coordinates are an observation
     :math:`R = (\kappa P + Wa) / (\kappa P + (1-\kappa) Q + W)` of a Beta reputation; the score is the observations'
-    mean, decayed with age. The update is the mean of the rectified updates, weighted by the min-max normalised
-    scores.
+    mean, decayed with age. The update is the mean of the rectified updates, weighted by the scores as `normalize`
+    says.
 
     Parameters
     ----------
@@ -78,8 +80,11 @@ class Reputation(Rule[Verdict]):
         the lowest gains a standard deviation, which lets a single client move the result anywhere.
     scale_floor : float
         Added to the residual scale tau: differences below it are not outliers.
-    normalize : {"minmax", "sum"}
-        Whether the least reputable client gets no weight, or each its score.
+    normalize : {"median", "minmax", "sum"}
+        What a reputation weighs. "median": full from the median up, nothing one robust deviation (1.4826 times the
+        median distance from it, .005 at least) below, a share in between; so at least half of the clients have an
+        equal say. "minmax", as published: the least reputable gets nothing, whoever it is, and beside a single
+        client that is far worse all others look alike. "sum": each its score.
     nonfinite : {"reject", "raise"}
         What becomes of a client whose update holds a NaN or an infinity: left out with the worst possible
         observation, or an error.
@@ -92,8 +97,7 @@ class Reputation(Rule[Verdict]):
     Notes
     -----
     What it promises: it stops crude and over-trained attackers among clients with similar data. It measures
-    extremeness, not malice; quiet attackers near the centre evade it, and with ``normalize="minmax"`` the least
-    reputable client has weight 0 be it honest. The share of values rejected on clean Gaussian data grows with the
+    extremeness, not malice: quiet attackers near the centre evade it. The share of values rejected on clean Gaussian data grows with the
     number of clients (0.3 % at 10, 10 % at 100); `interval_width` scaled with its square root keeps it level.
 
     What f <= floor(n / 2) - 1 clients can do, whatever they send: each coordinate of the result lies between the
@@ -136,7 +140,7 @@ class Reputation(Rule[Verdict]):
     intercept: str = "separate"
     rescale: str = "clip"
     scale_floor: float = 1e-7
-    normalize: str = "minmax"
+    normalize: str = "median"
     newcomer: float | None = None
 
     def __post_init__(self) -> None:
@@ -213,9 +217,13 @@ class Reputation(Rule[Verdict]):
         """C.1: the scores as weights."""
         if self.normalize == "sum":
             return reputation
-        above = reputation - reputation.min()
-        most = above.max()
-        return above / most if most > 0 else np.ones_like(reputation)
+        if self.normalize == "minmax":
+            above = reputation - reputation.min()
+            most = above.max()
+            return above / most if most > 0 else np.ones_like(reputation)
+        above = reputation - np.median(reputation)
+        spread = max(TO_SIGMA * float(np.median(np.abs(above))), LEAST_SPREAD)
+        return np.asarray(np.clip(1 + above / spread, 0, 1))
 
     def _check_parameters(self) -> None:
         if self.value_range is not None:

@@ -1,4 +1,4 @@
-"""Rules as one line of text: ``nnm(f=2) + reputation(positive_weight=0.2, rescale=paper)``."""
+"""Rules as one line of text: ``nnm(f=2) + reputation(positive_weight=0.2, normalize=minmax)``."""
 
 from __future__ import annotations
 
