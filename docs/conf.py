@@ -11,9 +11,13 @@ from typing import Any
 from docutils.nodes import SkipNode
 from docutils.utils.math.latex2mathml import tex2mathml
 
+from robustagg import Withstanding
+
 project = "robustagg"
 author = copyright = "the robustagg authors"
 version = release = version_of("robustagg")
+
+HOSTS = ["appfl", "fedbiomed", "fedlab", "fedml", "flwr", "fluke", "nvflare", "omegaconf", "openfl", "pfl", "torch"]
 
 extensions = [
     "myst_parser",
@@ -43,14 +47,13 @@ myst_heading_anchors = 3
 autodoc_typehints = "none"  # the docstrings say it, with shapes and units
 autodoc_member_order = "bysource"
 autodoc_inherit_docstrings = False  # a verb without words of its own is described where it is inherited from
-autodoc_mock_imports = ["appfl", "fedbiomed", "fedlab", "fedml", "flwr", "fluke", "nvflare", "omegaconf", "openfl", "pfl", "torch"]
-autosummary_ignore_module_all = False
+autodoc_mock_imports = HOSTS
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
 
 # What other projects document (the build needs no network), and bases whose methods are shown where they are inherited.
 nitpick_ignore_regex = [
-    ("py:.*", r"(json|collections|scipy|fnmatch|flwr|nvflare|fedlab|fedml|fluke|appfl|openfl|pfl)(\..*)?"),
+    ("py:.*", rf"({'|'.join(['collections', 'fnmatch', 'json', 'scipy', *HOSTS])})(\..*)?"),
     ("py:class", r"robustagg\.rules\.evidence\..*"),
 ]
 
@@ -80,7 +83,8 @@ def public_classes() -> dict[type, str]:
 def public_bases(app: Any, name: str, kind: type, options: Any, bases: list[Any]) -> None:
     """Of a class's bases the nearest that has a page."""
     pages = public_classes()
-    bases[:] = [f":class:`~{pages[base]}`" for base in kind.__mro__[1:] if base in pages and "Withstanding" not in pages[base]][:1]
+    near = [pages[base] for base in kind.__mro__[1:] if base in pages and base is not Withstanding]
+    bases[:] = [f":class:`~{name}`" for name in near[:1]]
 
 
 def setup(app: Any) -> None:
