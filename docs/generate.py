@@ -36,18 +36,28 @@ the same bits; or before a rule, `Pipeline(NNM(f=2), Krum(f=2))`. In a pipeline 
 and where the rule ends in a weighted mean they do not exist at all.
 """
 
+SOURCES = """
+## Where they come from
+"""
+
 
 def rules() -> str:
     """docs/rules.md."""
-    return "\n".join([HEAD, *table(RULES), MIDDLE, *table(PREAGGREGATIONS), ""])
+    return "\n".join([HEAD, *table(RULES), MIDDLE, *table(PREAGGREGATIONS), SOURCES, *sources(), ""])
 
 
 def table(entries: tuple[Entry, ...]) -> list[str]:
     """Markdown, without the columns in which nothing stands."""
     facts = [entry.facts() for entry in entries]
-    header = [name for name in facts[0] if name != "name" and any(cell(fact[name]) for fact in facts)]
+    header = [name for name in facts[0] if name not in ("name", "source") and any(cell(fact[name]) for fact in facts)]
     lines = [[cell(fact[name]) for name in header] for fact in facts]
     return ["| " + " | ".join(line) + " |" for line in [header, ["---"] * len(header), *lines]]
+
+
+def sources() -> list[str]:
+    """Who has published what, a line each."""
+    known = [entry for entry in (*RULES, *PREAGGREGATIONS) if entry.source]
+    return [f"- {entry.kind.__name__}: {entry.source}" for entry in known]
 
 
 def cell(value: object) -> str:

@@ -131,12 +131,12 @@ def median_rate(
 
     With probability 1 - `failure`, in all rounds together,
 
-    .. math:: \frac{1}{\sqrt m}\sqrt{\sum_k \sigma_k^2\,\Phi^{-1}\bigl(\tfrac12 + b_k\bigr)^2}, \qquad
-        b_k = \tfrac12 - \varrho + 0.4748\,\frac{\gamma_k}{\sqrt m},
+    .. math:: \frac{1}{\sqrt m}\sqrt{\sum_k \sigma_k^2\,\Phi^{-1}\bigl(\tfrac{1}{2} + b_k\bigr)^2}, \qquad
+        b_k = \tfrac{1}{2} - \varrho + 0.4748\,\frac{\gamma_k}{\sqrt m},
 
     with the largest :math:`\varrho` such that of n - f honest values, each of which exceeds a number with probability
     :math:`\varrho`, at least :math:`\lceil n/2 \rceil - f` do with probability at most p / (2 d T). By Hoeffding's
-    inequality :math:`\tfrac12 - \varrho \le \frac{f}{2(n-f)} + \sqrt{\frac{\ln(2 d T / p)}{2(n-f)}}`.
+    inequality :math:`\tfrac{1}{2} - \varrho \le \frac{f}{2(n-f)} + \sqrt{\frac{\ln(2 d T / p)}{2(n-f)}}`.
 
     Parameters
     ----------

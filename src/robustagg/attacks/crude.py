@@ -167,7 +167,7 @@ def infinity(honest: Any, f: int) -> Matrix:
 def scaling(honest: Any, f: int, *, goal: Any = None) -> Matrix:
     r"""Model replacement: every attacker sends what makes the plain mean of all n = m + f rows the attackers' goal.
 
-    .. math:: \bigl(n\,g - \textstyle\sum_i x_i\bigr) / f
+    .. math:: \bigl(n\,g - {\textstyle\sum_i x_i}\bigr) / f
 
     Parameters
     ----------

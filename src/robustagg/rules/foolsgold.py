@@ -67,8 +67,9 @@ class FoolsGold(Rule[Likened]):
 
     Histories are kept by client id: d numbers for each client that ever took part, twice as many during a round. They
     are arrays in memory; after a round over files they are in a file without a name in the folder of the round's `out`,
-    of which nothing is left when the process ends, however it does. What outlives the process is what :meth:`save` has
-    written; :meth:`load` leaves such histories in the file it reads, so that neither needs memory for them.
+    of which nothing is left when the process ends, however it does. What outlives the process is what
+    :meth:`Rule.save` has written; :meth:`Rule.load` leaves such histories in the file it reads, so that neither needs
+    memory for them.
 
     References
     ----------

@@ -97,8 +97,9 @@ class Reputation(Rule[Verdict]):
     Notes
     -----
     What it promises: it stops crude and over-trained attackers among clients with similar data. It measures
-    extremeness, not malice: quiet attackers near the centre evade it. The share of values rejected on clean Gaussian data grows with the
-    number of clients (0.3 % at 10, 10 % at 100); `interval_width` scaled with its square root keeps it level.
+    extremeness, not malice: quiet attackers near the centre evade it. The share of values rejected on clean Gaussian
+    data grows with the number of clients (0.3 % at 10, 10 % at 100); `interval_width` scaled with its square root
+    keeps it level.
 
     What f <= floor(n / 2) - 1 clients can do, whatever they send: each coordinate of the result lies between the
     others' least and greatest value, or outside by at most a multiple of what these are apart,

@@ -28,7 +28,7 @@ class Dropped(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Claims:
-    """What workers answered, item by item; made by :meth:`of`.
+    """What workers answered, item by item; made by :meth:`Claims.of`.
 
     Attributes
     ----------

@@ -31,7 +31,7 @@ def random(
 
     Parameters
     ----------
-    claims : Claims, or what :meth:`Claims.of` takes
+    claims : Claims, or what :meth:`robustagg.truth.Claims.of` takes
         Of the honest workers.
     method : ignored
         So that all attacks are called alike.
