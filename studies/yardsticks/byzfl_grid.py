@@ -1,7 +1,8 @@
 """Cells of ByzFL's heat maps on MNIST: its own training with its rule, with ours in its place, and with Flower's rules.
 
 ``python studies/yardsticks/byzfl_grid.py MNIST.npz [--cells 0:1,0:3,0.33:1,0.33:3] [--model fc_mnist|cnn_mnist]
-[--steps 800] [--out FILE.json]`` in an environment with byzfl 0.0.11 (``--no-deps``), torch 2.13.0 and flwr 1.42.0.
+[--steps 800] [--sides ByzFL,ours] [--out FILE.json]`` in an environment with byzfl 0.0.11 (``--no-deps``), torch 2.13.0
+and flwr 1.42.0.
 
 A cell is SIMILARITY:f: 10 honest clients, f attackers, distributed SGD with ByzFL's own clients, data distribution and
 server (rate .1, momentum .9, weight decay .0001, batches of 25, seed 0); its number is the accuracy under the worst of
@@ -60,33 +61,39 @@ class Side:
     distances: bool = True
 
 
-def sides(f: int) -> dict[str, Side]:
+SIDES = ("ByzFL", "ours", "FedMedian", "FedTrimmedAvg", "MultiKrum")
+
+
+def sides(f: int, chosen: list[str]) -> dict[str, Side]:
     """Clipping, NNM and the geometric median as ByzFL and we have it, and what Flower has."""
-    members = (byzfl.Clipping(c=2.0), byzfl.NNM(f=f), byzfl.GeometricMedian(nu=0.1, T=3))
-
-    def peer(rows: Floats) -> Floats:
-        vectors = torch.from_numpy(rows.copy())
-        for member in members:
-            vectors = member(vectors)
-        return vectors.numpy()
-
-    n = HONEST + f
     median = ra.GeometricMedian(nu=0.1, max_iter=3, tol=0, variant="byzfl")
     ours = ra.Pipeline(ra.NormClipping(2.0), ra.NNM(f=f), median)
-    found = {"ByzFL": Side(peer, ours), "ours": Side(ours)}
-    if importlib.util.find_spec("flwr"):
+    found = {"ByzFL": Side(peer(f), ours), "ours": Side(ours)}
+    if set(chosen) - set(found):
         from flwr.serverapp import strategy
 
         logging.getLogger("flwr").setLevel(logging.WARNING)
+        n = HONEST + f
         trimmed, krum = {"beta": (f + 0.5) / n}, {"num_malicious_nodes": f, "num_nodes_to_select": n - f - 2}
         found |= {
-            "Flower FedMedian": Side(flower(strategy.FedMedian()), ra.Median(), distances=False),
-            "Flower FedTrimmedAvg": Side(
-                flower(strategy.FedTrimmedAvg(**trimmed)), ra.TrimmedMean(f=f), distances=False
-            ),
-            "Flower MultiKrum": Side(flower(strategy.MultiKrum(**krum)), ra.MultiKrum(f=f)),
+            "FedMedian": Side(flower(strategy.FedMedian()), ra.Median(), distances=False),
+            "FedTrimmedAvg": Side(flower(strategy.FedTrimmedAvg(**trimmed)), ra.TrimmedMean(f=f), distances=False),
+            "MultiKrum": Side(flower(strategy.MultiKrum(**krum)), ra.MultiKrum(f=f)),
         }
-    return found
+    return {name: found[name] for name in chosen}
+
+
+def peer(f: int) -> Rule:
+    """ByzFL's clipping, NNM and geometric median."""
+    members = (byzfl.Clipping(c=2.0), byzfl.NNM(f=f), byzfl.GeometricMedian(nu=0.1, T=3))
+
+    def call(rows: Floats) -> Floats:
+        vectors = torch.from_numpy(rows.copy())
+        for member in members:
+            vectors = member(vectors)
+        return np.asarray(vectors.numpy())
+
+    return call
 
 
 def flower(strategy: Any) -> Rule:
@@ -212,13 +219,14 @@ def main() -> None:
     parser.add_argument("--cells", default="0:1,0:3,0.33:1,0.33:3")
     parser.add_argument("--model", default="cnn_mnist", choices=("cnn_mnist", "fc_mnist"))
     parser.add_argument("--steps", type=int, default=800)
+    parser.add_argument("--sides", default=",".join(SIDES))
     parser.add_argument("--out", type=Path)
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     found: list[dict[str, Any]] = []
     for cell in chosen.cells.split(","):
         similarity, f = float(cell.split(":")[0]), int(cell.split(":")[1])
-        for name, side in sides(f).items():
+        for name, side in sides(f, chosen.sides.split(",")).items():
             for attack in ATTACKS:
                 start = time.perf_counter()
                 accuracy, apart = run(side, attack, f, chosen.steps, *training(chosen.mnist, similarity, chosen.model))
