@@ -27,11 +27,12 @@ class Quantity(NamedTuple):
     """What is drawn, in percent."""
 
     title: str
-    unit: str
     final: str
     """Its name in the result of a training."""
     of_round: Callable[[Mapping[str, Any], int], float | None]
     """Its value in the record of a round, given how many clients attack."""
+    whole: bool = True
+    """Whether the axis goes from 0 to 100; else from the least to the greatest that there is."""
 
 
 def _weight(record: Mapping[str, Any], f: int) -> float | None:
@@ -39,9 +40,9 @@ def _weight(record: Mapping[str, Any], f: int) -> float | None:
 
 
 QUANTITIES = {
-    "accuracy": Quantity("accuracy", "correct test samples", "accuracy", lambda record, _: record["accuracy"]),
-    "success": Quantity("attack success", "targeted test samples", "success", lambda record, _: record["success"]),
-    "attackers-weight": Quantity("attackers' weight", "of the whole weight", "attacker_share", _weight),
+    "accuracy": Quantity("accuracy", "accuracy", lambda record, _: record["accuracy"], whole=False),
+    "success": Quantity("attack success", "success", lambda record, _: record["success"]),
+    "attackers-weight": Quantity("attackers' weight", "attacker_share", _weight),
 }
 
 Panels: TypeAlias = dict[str, dict[str, "Line"]]
@@ -170,11 +171,13 @@ def _drawn(panels: Mapping[str, Panels], name: str) -> Any:
     wide = 2 if len(columns) < 3 else 4
     size = (max(5.6, 0.6 + 2.6 * len(columns)), 0.7 + 2.2 * len(panels) + 0.2 * ceil(len(rules) / wide))
     figure = blank(size, dpi=100)
-    grid = figure.subplots(len(panels), len(columns), squeeze=False, sharex="all", sharey="all")
+    grid = figure.subplots(len(panels), len(columns), squeeze=False, sharex="all", sharey="row")
     for row, (quantity, own) in zip(grid, panels.items(), strict=True):
         for axes, column in zip(row, columns, strict=True):
             _panel(axes, own.get(column, {}), looks, "" if name == ROUNDS else "o")
             quiet(axes, "", f"{QUANTITIES[quantity].title} [%]" if axes is row[0] else "")
+            if QUANTITIES[quantity].whole:
+                axes.set_ylim(-2, 102)
     for axes, column in zip(grid[0], columns, strict=True):
         axes.set_title(column, fontsize=9, color=INK)
     for axes in grid[-1]:
@@ -193,6 +196,5 @@ def _panel(axes: Any, lines: Mapping[str, Line], looks: Mapping[str, Mapping[str
         mean, low, high = (function(values * 100, axis=0) for function in (np.nanmean, np.nanmin, np.nanmax))
         axes.plot(x, mean, label=rule, marker=marker, markersize=3, **looks[rule])
         axes.fill_between(x, low, high, color=looks[rule]["color"], alpha=0.12, lw=0)
-    axes.set_ylim(-2, 102)
     if not lines:
         axes.text(0.5, 0.5, "nobody attacks", transform=axes.transAxes, ha="center", color="#999999", fontsize=9)
