@@ -106,7 +106,7 @@ def draw_scenarios(scenarios: Sequence[Scenario], out: str | Path) -> Path:
     ImportError
         If matplotlib is not installed.
     """
-    figure = blank((0.4 + 4.2 * len(scenarios), 3.6), dpi=100)
+    figure = blank((0.4 + 4.2 * len(scenarios), 4.2), dpi=100)
     for axes, scenario in zip(figure.subplots(1, len(scenarios), squeeze=False)[0], scenarios, strict=True):
         scores = scenario.reputations()
         names = [client.name for client in scenario.clients]
@@ -114,7 +114,8 @@ def draw_scenarios(scenarios: Sequence[Scenario], out: str | Path) -> Path:
             axes.plot(range(1, scenario.rounds + 1), line, label=name, **look)
         dress(axes, scenario.title, "reputation", scenario.rounds)
         axes.set_ylim(-0.02, 1.02)
-        axes.legend(loc="best", frameon=False, fontsize=8, labelcolor=INK)
+        below = {"loc": "upper left", "bbox_to_anchor": (-0.02, -0.17), "ncols": 2}
+        axes.legend(**below, frameon=False, fontsize=8, labelcolor=INK)
     path = Path(out)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
