@@ -181,6 +181,7 @@ def _drawn(panels: Mapping[str, Panels], name: str) -> Any:
     for axes, column in zip(grid[0], columns, strict=True):
         axes.set_title(column, fontsize=9, color=INK)
     for axes in grid[-1]:
+        axes.xaxis.get_major_locator().set_params(integer=name == ROUNDS)
         axes.set_xlabel("round" if name == ROUNDS else name.replace("_", " "), color=INK)
     known = {
         label: handle for axes in grid.flat for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
