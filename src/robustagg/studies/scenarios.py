@@ -42,7 +42,16 @@ class Client:
 
 @dataclass(frozen=True)
 class Scenario:
-    """Clients side by side, none of whom knows of the others."""
+    """Clients side by side, none of whom knows of the others.
+
+    Examples
+    --------
+    >>> import robustagg as ra
+    >>> from robustagg.studies.scenarios import Client, Scenario
+    >>> clients = (Client(name="honest", parameters=20), Client(name="from 2 on", parameters=20, since=2))
+    >>> Scenario("two rounds", 2, clients, ra.Reputation()).reputations().round(4).tolist()
+    [[0.875, 0.875], [0.875, 0.3692]]
+    """
 
     title: str
     rounds: int
