@@ -50,7 +50,7 @@ class Scenario:
     >>> from robustagg.studies.scenarios import Client, Scenario
     >>> clients = (Client(name="honest", parameters=20), Client(name="from 2 on", parameters=20, since=2))
     >>> Scenario("two rounds", 2, clients, ra.Reputation()).reputations().round(4).tolist()
-    [[0.875, 0.875], [0.875, 0.3692]]
+    [[0.875, 0.875], [0.875, 0.3693]]
     """
 
     title: str
