@@ -72,7 +72,8 @@ def heat_map(found: Sequence[Situation], quantity: str, path: Path) -> Path:
     rules = list(dict.fromkeys(rule for cell in found for rule in cell.figures))
     widths = [len(cells) for _, cells in panels]
     longest = max(len(column) for _, cells in panels for column in cells)
-    size = (2.8 + 0.5 * len(panels) + 0.62 * sum(widths), 1.6 + 0.34 * len(rules) + 0.07 * longest)
+    left = max(2.8, 1.3 + 0.08 * max(map(len, rules)))
+    size = (left + 0.5 * len(panels) + 0.62 * sum(widths), 1.6 + 0.34 * len(rules) + 0.07 * longest)
     figure = blank(size)
     axes = figure.subplots(1, len(panels), squeeze=False, sharey=True, width_ratios=widths)[0]
     figure.suptitle(title, fontsize=12, fontweight="bold", color=INK, x=0.01, ha="left")

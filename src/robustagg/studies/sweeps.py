@@ -118,6 +118,7 @@ def _plain(name: str) -> str:
 
 
 def _panels(found: Sequence[Situation], name: str, quantity: Quantity) -> Panels:
+    """Columns in which the number varies."""
     beside = [own for own in varied([cell.settings for cell in found]) if _plain(own) != name]
     pieces: dict[str, dict[str, list[Line]]] = defaultdict(lambda: defaultdict(list))
     for cell in found:
@@ -126,7 +127,9 @@ def _panels(found: Sequence[Situation], name: str, quantity: Quantity) -> Panels
             at = np.arange(1.0, 1 + values.shape[1]) if name == ROUNDS else np.array([x], np.float64)
             if np.isfinite(values).any() and np.isfinite(at).all():
                 pieces[named(cell.settings, beside)][rule].append(Line(at, values))
-    return {column: {rule: _joined(own) for rule, own in rules.items()} for column, rules in pieces.items()}
+    lines = {column: {rule: _joined(own) for rule, own in rules.items()} for column, rules in pieces.items()}
+    varying = {column: own for column, own in lines.items() if any(len(line.x) > 1 for line in own.values())}
+    return varying or lines
 
 
 def _told(cell: Situation, name: str) -> Iterator[tuple[str, Figures, float | None]]:
