@@ -59,6 +59,9 @@ def test_what_is_not_varied_or_not_known_is_told(store, tmp_path):
         studies.over(store, "alpha")
     with pytest.raises(ValueError, match="the quantity must be one of 'accuracy'"):
         studies.over(store, quantities=["loss"])
+    aimless = studies.study({"rounds": 1, "epochs": 1, "seeds": 1, "rules": ["mean"], "attack": "none"})
+    with pytest.raises(ValueError, match="has success or attackers-weight"):
+        studies.over(studies.run_grid(aimless, tmp_path / "aimless"), quantities=["success", "attackers-weight"])
     robustagg(
         "grid", "show", store.folder, "--curves", "0", "--over", "attackers", "--of", "success", "--out", tmp_path
     )

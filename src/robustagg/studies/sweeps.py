@@ -81,7 +81,7 @@ def over(
     Raises
     ------
     ValueError
-        If there is no such quantity, or the study varies no such number.
+        If there is no such quantity or none of it in the study, or the study varies no such number.
     ImportError
         If matplotlib is not installed.
     """
@@ -91,10 +91,13 @@ def over(
     found = situations(store)
     if name not in (ROUNDS, *_numbers(found)):
         raise errors.not_one_of("what is varied", name, [ROUNDS, *_numbers(found)])
-    panels = {quantity: _panels(found, name, QUANTITIES[quantity]) for quantity in quantities}
+    drawn = {quantity: _panels(found, name, QUANTITIES[quantity]) for quantity in quantities}
+    panels = {quantity: own for quantity, own in drawn.items() if own}
+    if not panels:
+        raise errors.nothing_to_draw(store.folder, quantities)
     path = Path(out or store.folder / f"over-{name}.png")
     path.parent.mkdir(parents=True, exist_ok=True)
-    _drawn({quantity: own for quantity, own in panels.items() if own}, name).savefig(path)
+    _drawn(panels, name).savefig(path)
     return path
 
 
