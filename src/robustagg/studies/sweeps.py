@@ -204,4 +204,4 @@ def _panel(axes: Any, lines: Mapping[str, Line], looks: Mapping[str, Mapping[str
         axes.plot(x, mean, label=rule, marker=marker, markersize=3, **looks[rule])
         axes.fill_between(x, low, high, color=looks[rule]["color"], alpha=0.12, lw=0)
     if not lines:
-        axes.text(0.5, 0.5, "nobody attacks", transform=axes.transAxes, ha="center", color="#999999", fontsize=9)
+        axes.text(0.5, 0.5, "no value", transform=axes.transAxes, ha="center", color="#999999", fontsize=9)
