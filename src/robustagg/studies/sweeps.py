@@ -20,6 +20,7 @@ from robustagg.studies.regret import Figures, Situation, named, setting, situati
 from robustagg.studies.store import Row, Store
 
 ROUNDS = "rounds"
+LEAST = 4.0  # points that an axis spans: smaller differences are chance, and must not look large
 NOBODY = {"color": "#999999", "linestyle": (0, (1, 1)), "linewidth": 1.4}  # the run without attackers
 
 
@@ -184,6 +185,9 @@ def _drawn(panels: Mapping[str, Panels], name: str) -> Any:
             quiet(axes, "", f"{QUANTITIES[quantity].title} [%]" if axes is row[0] else "")
             if QUANTITIES[quantity].whole:
                 axes.set_ylim(-2, 102)
+        low, high = row[0].get_ylim()
+        if high - low < LEAST:
+            row[0].set_ylim((low + high - LEAST) / 2, (low + high + LEAST) / 2)
     for axes, column in zip(grid[0], columns, strict=True):
         axes.set_title(column, fontsize=9, color=INK)
     for axes in grid[-1]:
