@@ -33,6 +33,8 @@ app = typer.Typer(
 )
 
 StudyFile: TypeAlias = Annotated[Path, typer.Argument(help="A TOML file, see docs/studies.md.", show_default=False)]
+ScenarioFile: TypeAlias = Annotated[Path, typer.Argument(help="A TOML file, see docs/studies.md.", show_default=False)]
+Picture: TypeAlias = Annotated[Path, typer.Option("--out", "-o", **arguments.DRAWN)]
 Folder: TypeAlias = Annotated[Path, typer.Argument(help="The folder of a study's results.", show_default=False)]
 Out: TypeAlias = Annotated[Path, typer.Option("--out", "-o", help="The folder of the results.", show_default=False)]
 Jobs: TypeAlias = Annotated[int, typer.Option("--jobs", "-j", min=1, help="Trainings at a time, each in a process.")]
@@ -43,6 +45,18 @@ Changes: TypeAlias = Annotated[
 Curves: TypeAlias = Annotated[int, typer.Option("--curves", min=0, help="Of how many cells curves are drawn.")]
 Pictures: TypeAlias = Annotated[
     Path | None, typer.Option("--out", "-o", help="The folder of the pictures; the study's own by default.")
+]
+Over: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--over", help="One picture more, over this number: rounds, or a setting or an option that is varied."
+    ),
+]
+Of: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--of", help="What it is of: accuracy, success, attackers-weight; repeatable. [default: the first two]"
+    ),
 ]
 Task: TypeAlias = Annotated[str, typer.Option("--task", "-t", help=f"What is learnt: {', '.join(simulation.TASKS)}.")]
 Clients: TypeAlias = Annotated[int, typer.Option("--clients", "-n", help="How many clients.")]
@@ -76,12 +90,37 @@ def run(
 
 
 @app.command()
-def show(folder: Folder, out: Pictures = None, curves: Curves = 12, as_json: screen.Json = False) -> None:
+def show(
+    folder: Folder,
+    out: Pictures = None,
+    curves: Curves = 12,
+    over: Over = None,
+    of: Of = None,
+    as_json: screen.Json = False,
+) -> None:
     """Each rule's regret against the best rule of every cell, heat maps and curves."""
     arguments.needed("matplotlib", "matplotlib")
     store = studies.Store(folder)
     studies.situations(store)
-    _regrets(store, as_json, [str(path) for path in studies.show(store, out, curves)])
+    paths = []
+    if over is not None:
+        paths.append(studies.over(store, over, of or ("accuracy", "success"), (out or folder) / f"over-{over}.png"))
+    paths += studies.show(store, out, curves)
+    _regrets(store, as_json, list(map(str, paths)))
+
+
+@app.command()
+def scenario(file: ScenarioFile, out: Picture = Path("reputations.png"), as_json: screen.Json = False) -> None:
+    """Reputations without training: what the ledger makes of clients that attack in the rounds that a file names."""
+    with arguments.usage():
+        found = studies.load_scenarios(file)
+    arguments.needed("matplotlib", "matplotlib")
+    studies.draw_scenarios(found, out)
+    if as_json:
+        screen.say_json({"panels": list(map(_panel, found)), "picture": str(out)})
+        return
+    screen.table(("panel", "client", "highest", "lowest", "last"), (row for panel in found for row in _course(panel)))
+    screen.say("", f"Picture: {out}")
 
 
 def recommend(
@@ -122,6 +161,18 @@ def recommend(
 
 
 HEADER = ("rule", "worst regret", "mean regret", "cells near the best", "worst at")
+
+
+def _panel(scenario: studies.Scenario) -> dict[str, Any]:
+    """A scenario, ready for JSON."""
+    lines = scenario.reputations().T.tolist()
+    clients = [{**vars(client), "reputation": line} for client, line in zip(scenario.clients, lines, strict=True)]
+    return {"title": scenario.title, "clients": clients}
+
+
+def _course(scenario: studies.Scenario) -> Iterator[tuple[str, ...]]:
+    for client, line in zip(scenario.clients, scenario.reputations().T, strict=True):
+        yield scenario.title, client.name, f"{line.max():.3f}", f"{line.min():.3f}", f"{line[-1]:.3f}"
 
 
 def _regrets(store: studies.Store, as_json: bool, pictures: list[str]) -> None:

@@ -91,6 +91,10 @@ def no_study(folder: object) -> ValueError:
     return ValueError(f"there are no results of a study in {folder}")
 
 
+def nothing_to_draw(folder: object, quantities: Iterable[object]) -> ValueError:
+    return ValueError(f"no training of the study in {folder} has {' or '.join(map(str, quantities))}")
+
+
 def nothing_to_compare(folder: object) -> ValueError:
     return ValueError(f"no training of the study in {folder} has succeeded yet: there is nothing to compare")
 

@@ -91,9 +91,16 @@ def _rules(axes: Any, simulation: Simulation, quantity: str, title: str, unit: s
 
 
 def styles(rules: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """The usual rules always look the same; the others get what is still free, no two alike (9 and 4 are coprime)."""
+    """The usual rules always look the same; the others get what is still free, no two alike (9 and 4 are coprime).
+
+    A rule with arguments looks as it does without them where it is the only one of its name.
+    """
+    names = [rule.partition("(")[0] for rule in rules]
     free = ({"color": OTHERS[k % len(OTHERS)], "linestyle": DASHES[k % len(DASHES)], "linewidth": 1.4} for k in count())
-    return {rule: USUAL.get(rule) or next(free) for rule in rules}
+    return {
+        rule: (USUAL.get(name) if names.count(name) == 1 or rule == name else None) or next(free)
+        for rule, name in zip(rules, names, strict=True)
+    }
 
 
 def _reputations(axes: Any, simulation: Simulation, run: RuleRun) -> None:
@@ -121,11 +128,16 @@ def _dress(axes: Any, simulation: Simulation, title: str, unit: str) -> None:
 
 def dress(axes: Any, title: str, unit: str, rounds: int) -> None:
     """Title, units and a quiet grid over the rounds."""
-    axes.set_title(title, loc="left", fontsize=11, color=INK)
+    quiet(axes, title, unit)
     axes.set_xlabel("round", color=INK)
-    axes.set_ylabel(unit, color=INK)
     axes.set_xlim(1, max(rounds, 2))
     axes.xaxis.get_major_locator().set_params(integer=True)
+
+
+def quiet(axes: Any, title: str, unit: str) -> None:
+    """Title, unit and a quiet grid."""
+    axes.set_title(title, loc="left", fontsize=11, color=INK)
+    axes.set_ylabel(unit, color=INK)
     axes.tick_params(colors=INK, length=3)
     axes.grid(axis="y", color="#DDDDDD", linewidth=0.8)
     axes.set_axisbelow(True)

@@ -72,8 +72,9 @@ def heat_map(found: Sequence[Situation], quantity: str, path: Path) -> Path:
     rules = list(dict.fromkeys(rule for cell in found for rule in cell.figures))
     widths = [len(cells) for _, cells in panels]
     longest = max(len(column) for _, cells in panels for column in cells)
-    size = (2.8 + 0.5 * len(panels) + 0.62 * sum(widths), 1.6 + 0.34 * len(rules) + 0.07 * longest)
-    figure = _figure(size)
+    left = max(2.8, 1.3 + 0.08 * max(map(len, rules)))
+    size = (left + 0.5 * len(panels) + 0.62 * sum(widths), 1.6 + 0.34 * len(rules) + 0.07 * longest)
+    figure = blank(size)
     axes = figure.subplots(1, len(panels), squeeze=False, sharey=True, width_ratios=widths)[0]
     figure.suptitle(title, fontsize=12, fontweight="bold", color=INK, x=0.01, ha="left")
     for axis, (skew, cells) in zip(axes, panels, strict=True):
@@ -143,7 +144,7 @@ def cell_curves(cell: Situation, path: Path) -> Path:
     """Accuracy, attack success and reputations over the rounds: means over the seeds, and their range as bands."""
     remembering = next((own for own in cell.figures.values() if _reputations(own) is not None), None)
     targeted = any(own.success is not None for own in cell.figures.values())
-    figure = _figure((0.6 + 4.6 * (1 + targeted + (remembering is not None)), 4.6 + 0.1 * len(cell.figures)))
+    figure = blank((0.6 + 4.6 * (1 + targeted + (remembering is not None)), 4.6 + 0.1 * len(cell.figures)))
     figure.suptitle(cell.label, fontsize=12, fontweight="bold", color=INK, x=0.01, ha="left")
     axes = iter(figure.subplots(1, 1 + targeted + (remembering is not None), squeeze=False)[0])
     first = next(axes)
@@ -212,10 +213,11 @@ def _dress(axes: Any, cell: Situation, title: str, unit: str) -> None:
         shade(axes, attacked)
 
 
-def _figure(size: tuple[float, float]) -> Any:
+def blank(size: tuple[float, float], dpi: int = 130) -> Any:
+    """A figure of this size in inches."""
     try:
         from matplotlib.figure import Figure  # not pyplot: no window, and no global state
         from matplotlib.layout_engine import ConstrainedLayoutEngine
     except ImportError as cause:
         raise errors.optional_package("matplotlib", "sim") from cause
-    return Figure(figsize=size, dpi=130, layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.08))
+    return Figure(figsize=size, dpi=dpi, layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.08))

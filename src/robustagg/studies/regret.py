@@ -150,14 +150,14 @@ def varied(settings: Sequence[dict[str, Any]]) -> list[str]:
     names = dict.fromkeys(["attack", "payload", *settings[0]])
     options = dict.fromkeys(f"options.{name}" for told in settings for name in told["options"])
     known = [name for name in (*names, *options) if name not in ("rules", "seed", "options")]
-    return [name for name in known if len({str(_get(told, name)) for told in settings}) > 1]
+    return [name for name in known if len({str(setting(told, name)) for told in settings}) > 1]
 
 
 def named(settings: dict[str, Any], names: Sequence[str]) -> str:
     """A cell by some of its settings; those that change nothing are left out."""
     shown = []
     for name in names:
-        value = _get(settings, name)
+        value = setting(settings, name)
         if value is None or not _matters(name, settings):
             continue
         told = f"{value:g}" if isinstance(value, float) else str(value)
@@ -181,6 +181,7 @@ def _matters(name: str, settings: dict[str, Any]) -> bool:
     return carries or name != "payload"
 
 
-def _get(settings: dict[str, Any], name: str) -> Any:
+def setting(settings: dict[str, Any], name: str) -> Any:
+    """One setting, or ``options.NAME``; None where the attack has no such option."""
     first, _, option = name.partition(".")
     return settings["options"].get(option) if option else settings[first]

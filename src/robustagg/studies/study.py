@@ -73,8 +73,9 @@ def load_study(path: str | Path, changes: Mapping[str, Any] | None = None) -> St
     ----------
     path : str or Path
         TOML: ``[defaults]``, the settings of a simulation and ``seeds``; ``[grid]``, lists of values, of which every
-        combination is a cell; ``[[cells]]``, further cells one by one. ``options.size = [5, 10]`` is the option of an
-        attack. In the rule ``{rule = "reputation", prior = [0.1, 0.5]}`` a list means a rule for each of its values.
+        combination is a cell, or several as ``[[grid]]``; ``[[cells]]``, further cells one by one.
+        ``options.size = [5, 10]`` is the option of an attack. In the rule ``{rule = "reputation", prior = [0.1, 0.5]}``
+        a list means a rule for each of its values.
     changes : mapping, optional
         Settings in place of those of ``[defaults]``.
 
@@ -88,13 +89,7 @@ def load_study(path: str | Path, changes: Mapping[str, Any] | None = None) -> St
         If it is no TOML or says something that no simulation knows; the error names the key and the line, or the cell.
     """
     path = Path(path)
-    text = path.read_text("utf-8")
-    try:
-        told = _toml().loads(text)
-    except ValueError as fault:
-        raise errors.bad_study(path, str(fault)) from fault
-    for section in told.keys() - set(SECTIONS):
-        raise errors.bad_study(path, _unknown(text, section, SECTIONS))
+    text, told = read_toml(path, SECTIONS)
     return study(
         told.get("defaults", {}) | dict(changes or {}),
         told.get("grid", {}),
@@ -105,9 +100,21 @@ def load_study(path: str | Path, changes: Mapping[str, Any] | None = None) -> St
     )
 
 
+def read_toml(path: Path, sections: Sequence[str]) -> tuple[str, dict[str, Any]]:
+    """A file, word by word, and what it says; raises where it is no TOML or has a section that is not known."""
+    text = path.read_text("utf-8")
+    try:
+        told: dict[str, Any] = _toml().loads(text)
+    except ValueError as fault:
+        raise errors.bad_study(path, str(fault)) from fault
+    for section in told.keys() - set(sections):
+        raise errors.bad_study(path, _unknown(text, section, sections))
+    return text, told
+
+
 def study(
     defaults: Mapping[str, Any],
-    grid: Mapping[str, Any] | None = None,
+    grid: Mapping[str, Any] | Sequence[Mapping[str, Any]] = (),
     cells: Sequence[Mapping[str, Any]] = (),
     *,
     title: str = "",
@@ -123,14 +130,10 @@ def study(
     >>> len(made.cells), made.runs, made.cells[0].label
     (4, 24, 'attack=none, alpha=0.5')
     """
-    axes = _flat(grid or {})
-    if not all(isinstance(values, list) and values for values in axes.values()):
-        wrong = next(name for name, values in axes.items() if not (isinstance(values, list) and values))
-        raise errors.bad_study(source, f"[grid]: {wrong} must be a list of values{_at(text, wrong)}")
-    combinations = [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
-    if not axes:
-        combinations = [] if cells else [{}]
-    overlays = [*combinations, *map(_flat, cells)]
+    grids = [grid] if isinstance(grid, Mapping) else grid
+    overlays = [overlay for one in grids if one for overlay in _combinations(_flat(one), text, source)]
+    overlays += map(_flat, cells)
+    overlays = overlays or [{}]
     for overlay in (_flat(defaults), *overlays):
         for name in overlay:
             if name.partition(".")[0] not in KEYS or ("." in name and not name.startswith("options.")):
@@ -140,6 +143,14 @@ def study(
         if cell.key in {other.key for other in made[: number - 1]}:
             raise errors.bad_study(source, f"cell {number} ({_label(overlay)}) is the same as one before it")
     return Study(tuple(made), title, text)
+
+
+def _combinations(axes: Mapping[str, Any], text: str, source: str) -> list[dict[str, Any]]:
+    """Every combination of the values of a grid."""
+    for name, values in axes.items():
+        if not (isinstance(values, list) and values):
+            raise errors.bad_study(source, f"[grid]: {name} must be a list of values{_at(text, name)}")
+    return [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
 
 
 def _cell(source: str, number: int, defaults: Mapping[str, Any], overlay: Mapping[str, Any]) -> Cell:
