@@ -1,6 +1,5 @@
 """End to end, in a real browser: consent, pages, a correction, training, a round, the new model, a killed worker;
-and what
-left the browser meanwhile."""
+and what left the browser meanwhile."""
 
 from __future__ import annotations
 
@@ -34,9 +33,7 @@ class Browser:
         self.context, self.site = context, site
         context.set_default_timeout(TIMEOUT)
         self.sent: list = []
-        context.on(
-            "request", lambda request: self.sent.append(request)
-        )  # Playwright marks handlers, a list's method cannot be
+        context.on("request", lambda one: self.sent.append(one))  # Playwright marks handlers; a list's method cannot be
 
     def worker(self):
         workers = self.context.service_workers

@@ -54,10 +54,8 @@ def admin(request: Request, given: Annotated[HTTPBasicCredentials | None, Depend
     wanted = state.settings.admin_password
     if not (given and wanted and secrets.compare_digest(given.password.encode(), wanted.encode())):
         return HTMLResponse("a password is needed", 401, {"WWW-Authenticate": 'Basic realm="EITR"'})
-    rounds = state.store.rounds()
-    for round in rounds:
-        round["updates"] = state.store.count_updates(round["number"])
-    return templates.TemplateResponse(request, "admin.html", {"rounds": rounds, "clients": reputations(state)})
+    facts = {"rounds": state.store.rounds(), "clients": reputations(state)}
+    return templates.TemplateResponse(request, "admin.html", facts)
 
 
 def reputations(state: State) -> list[dict[str, Any]]:
