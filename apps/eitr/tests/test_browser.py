@@ -149,10 +149,11 @@ def test_a_person_teaches_everybody(tmp_path):
         assert Store(folder).count_clients() == 5
         assert browser.worker().evaluate("chrome.storage.local.get()") == {}
         if PICTURES:
-            admin = context.new_page()
-            admin.set_extra_http_headers({"Authorization": "Basic OmJvc3M="})
-            admin.goto(f"{server}/admin")
-            photograph(admin, "admin")
+            pages = context.new_page()
+            pages.set_extra_http_headers({"Authorization": "Basic OmJvc3M="})
+            for path in ("", "privacy", "install", "tasks", "admin"):
+                pages.goto(f"{server}/{path}")
+                photograph(pages, path or "index", full_page=path != "tasks")
 
 
 def check_what_left(requests, server: str, site: str) -> None:
