@@ -74,9 +74,9 @@ class Browser:
         return page, popup
 
 
-def photograph(page, name: str, **options) -> None:
+def photograph(what, name: str, **options) -> None:
     if PICTURES:
-        page.screenshot(path=str(Path(PICTURES) / f"{name}.png"), **options)
+        what.screenshot(path=str(Path(PICTURES) / f"{name}.png"), **options)
 
 
 def kill_worker(browser: Browser, page) -> None:
@@ -108,7 +108,7 @@ def test_a_person_teaches_everybody(tmp_path):
             assert popup.is_visible("#warning") == (topic != "Non-sensitive")
             if topic == "Health":
                 photograph(page, "page")
-                photograph(popup, "popup-health", clip=dict(x=0, y=0, width=360, height=440))
+                photograph(popup.locator("body"), "popup-health")
             page.close()
             popup.close()
 
@@ -118,7 +118,7 @@ def test_a_person_teaches_everybody(tmp_path):
         popup.wait_for_selector("#corrected:has-text('Thank you')")
         popup.click("#learn")
         popup.wait_for_selector("#sent li")
-        photograph(popup, "popup-correction", clip=dict(x=0, y=0, width=360, height=440))
+        photograph(popup.locator("body"), "popup-correction")
 
         store = Store(folder)
         [(_, update)] = store.updates(1)
@@ -139,7 +139,7 @@ def test_a_person_teaches_everybody(tmp_path):
 
         page, popup = browser.visit("/outbreak-1003.html")  # another page of the fresh topic, with the new model
         assert popup.text_content("#name") == "Health"
-        photograph(popup, "popup-learnt", clip=dict(x=0, y=0, width=360, height=440))
+        photograph(popup.locator("body"), "popup-learnt")
         photograph(page, "page-learnt")
 
         check_what_left(browser.sent, server, f"http://127.0.0.1:{port}")
