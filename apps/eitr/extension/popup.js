@@ -41,7 +41,7 @@ function option(name, i) {
 
 function line({ number, bytes, pages, when }) {
   const element = document.createElement("li");
-  element.textContent = `round ${number}: ${(bytes / 1000).toFixed(1)} KB of weights, from ${counted(pages, "page")}, ${new Date(when).toLocaleTimeString()}`;
+  element.textContent = `round ${number}: ${(bytes / 1000).toFixed(1)} KB of weights, from ${counted(pages, "page")}, ${new Date(when).toLocaleTimeString([], { timeStyle: "short" })}`;
   return element;
 }
 
