@@ -35,16 +35,3 @@ def train(current: model.Model, first: NDArray, labels: NDArray, rate: float, ep
     for name, array in (("b2", b2), ("w3", w3), ("b3", b3)):
         moved[name] = array - current[name]
     return [{name: moved[name][user].astype(np.float32) for name in model.HEAD} for user in range(users)]
-
-
-def hidden(first: model.Model, examples: list[model.Example]) -> NDArray:
-    """The first layer's output, (n, 256)."""
-    rows = model.matrix(examples, len(first["w1"]))
-    return np.maximum(rows @ first["w1"].astype(float) + first["b1"], 0.0)
-
-
-def log_probabilities(current: model.Model, first: NDArray) -> NDArray:
-    second = np.maximum(first @ current["w2"].astype(float) + current["b2"], 0.0)
-    scores = second @ current["w3"].astype(float) + current["b3"]
-    scores -= scores.max(axis=1, keepdims=True)
-    return scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))

@@ -69,7 +69,7 @@ class Task:
         self.labels = {name: np.array([label for _, label in getattr(texts, name)]) for name in names}
         width = features.width(vocabulary)
         self.first = model.fitted(self.examples["train"], self.labels["train"], width, len(newsgroups.CLASSES), seed)
-        self.hidden = {name: crowd.hidden(self.first, examples) for name, examples in self.examples.items()}
+        self.hidden = {name: model.hiddens(self.first, examples) for name, examples in self.examples.items()}
         rng = np.random.default_rng(seed)
         self.said = votes(self.labels["pool"], USERS, rng)
         self.chosen = np.array([self._messages(rng) for _ in range(USERS)])
@@ -100,9 +100,9 @@ class Task:
         return np.take_along_axis(places, order, axis=1), np.take_along_axis(said, order, axis=1)
 
     def scores(self, current: model.Model, hidden: dict[str, np.ndarray]) -> dict[str, float]:
-        likely = crowd.log_probabilities(current, hidden["fresh"])
+        likely = model.head_log_probabilities(current, hidden["fresh"])
         truth = self.labels["fresh"]
-        old = crowd.log_probabilities(current, hidden["test"]).argmax(axis=1)
+        old = model.head_log_probabilities(current, hidden["test"]).argmax(axis=1)
         return {
             "fresh": float(np.mean(likely.argmax(axis=1) == truth)),
             "auc": float(roc_auc_score(truth == HEALTH, likely[:, HEALTH])),
@@ -137,13 +137,13 @@ def federate(task: Task, labels: np.ndarray, rule: robustagg.Rule, options: argp
         result = rule.aggregate(train(task, current, places, said, options.noise, rng))
         current = model.added(current, result.update)
         hidden = (
-            {name: crowd.hidden(current, task.examples[name]) for name in ("fresh", "test")}
+            {name: model.hiddens(current, task.examples[name]) for name in ("fresh", "test")}
             if options.whole
             else task.hidden
         )
         history.append(task.scores(current, hidden))
         reputation = result.reputation
-    likely = crowd.log_probabilities(current, hidden["fresh"])[:, HEALTH]
+    likely = model.head_log_probabilities(current, hidden["fresh"])[:, HEALTH]
     return {
         "history": history,
         "reputation": None if reputation is None else reputation.tolist(),

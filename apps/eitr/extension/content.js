@@ -20,7 +20,7 @@
     box.style.cssText = "position:fixed;z-index:2147483647;right:16px;bottom:16px;max-width:320px;padding:12px 16px;border-radius:10px;" +
       "background:#7a1f1f;color:#fff;font:14px/1.45 system-ui,sans-serif;box-shadow:0 4px 18px #0006";
     const others = requests === 1 ? "1 request" : `${requests} requests`;
-    box.textContent = `This page seems to be about ${name.toLowerCase()}, and made ${others} to other sites.`;
+    box.textContent = `This page seems to be about ${name.toLowerCase()}, and made ${others} to other hosts.`;
     const close = document.createElement("button");
     close.textContent = "Close";
     close.style.cssText = "display:block;margin-top:8px;padding:2px 10px;border:1px solid #fff8;border-radius:6px;background:none;color:inherit;font:inherit;cursor:pointer";

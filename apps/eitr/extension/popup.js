@@ -18,14 +18,18 @@ async function show() {
   $("name").textContent = page ? classes[page.label] : state.paused ? "Paused" : "Not looked at";
   $("detail").textContent = page ? `with probability ${page.probability.toFixed(2)}` : "";
   $("warning").hidden = !(page?.sensitive && page.requests);
-  $("warning").textContent = page ? `Sensitive, and ${page.requests} request(s) went to ${page.hosts} other site(s).` : "";
+  $("warning").textContent = page ? `Sensitive, and ${counted(page.requests, "request")} went to ${counted(page.hosts, "other host")}.` : "";
   $("label").replaceChildren(...["", ...classes].map(option));
   $("label").disabled = !page;
   $("label").value = page?.corrected ?? "";
   $("corrected").textContent = page?.corrected == null ? "" : "Thank you. It will be learnt from, here.";
-  $("facts").textContent = `Model ${state.version} · ${state.corrections} correction(s) in memory · sent so far: ${state.sent.length || "nothing"}`;
+  $("facts").textContent = `Model ${state.version} · ${counted(state.corrections, "correction")} in memory · sent so far: ${state.sent.length || "nothing"}`;
   $("sent").replaceChildren(...state.sent.slice(-5).reverse().map(line));
   $("paused").checked = state.paused;
+}
+
+function counted(number, what) {
+  return `${number} ${what}${number === 1 ? "" : "s"}`;
 }
 
 function option(name, i) {
@@ -37,7 +41,7 @@ function option(name, i) {
 
 function line({ number, bytes, pages, when }) {
   const element = document.createElement("li");
-  element.textContent = `round ${number}: ${(bytes / 1000).toFixed(1)} KB of weights, from ${pages} page(s), ${new Date(when).toLocaleTimeString()}`;
+  element.textContent = `round ${number}: ${(bytes / 1000).toFixed(1)} KB of weights, from ${counted(pages, "page")}, ${new Date(when).toLocaleTimeString([], { timeStyle: "short" })}`;
   return element;
 }
 

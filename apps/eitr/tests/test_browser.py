@@ -1,6 +1,5 @@
 """End to end, in a real browser: consent, pages, a correction, training, a round, the new model, a killed worker;
-and what
-left the browser meanwhile."""
+and what left the browser meanwhile."""
 
 from __future__ import annotations
 
@@ -34,9 +33,7 @@ class Browser:
         self.context, self.site = context, site
         context.set_default_timeout(TIMEOUT)
         self.sent: list = []
-        context.on(
-            "request", lambda request: self.sent.append(request)
-        )  # Playwright marks handlers, a list's method cannot be
+        context.on("request", lambda one: self.sent.append(one))  # Playwright marks handlers; a list's method cannot be
 
     def worker(self):
         workers = self.context.service_workers
@@ -77,9 +74,9 @@ class Browser:
         return page, popup
 
 
-def photograph(page, name: str, **options) -> None:
+def photograph(what, name: str, **options) -> None:
     if PICTURES:
-        page.screenshot(path=str(Path(PICTURES) / f"{name}.png"), **options)
+        what.screenshot(path=str(Path(PICTURES) / f"{name}.png"), **options)
 
 
 def kill_worker(browser: Browser, page) -> None:
@@ -111,7 +108,7 @@ def test_a_person_teaches_everybody(tmp_path):
             assert popup.is_visible("#warning") == (topic != "Non-sensitive")
             if topic == "Health":
                 photograph(page, "page")
-                photograph(popup, "popup-health", clip=dict(x=0, y=0, width=360, height=440))
+                photograph(popup.locator("body"), "popup-health")
             page.close()
             popup.close()
 
@@ -121,7 +118,7 @@ def test_a_person_teaches_everybody(tmp_path):
         popup.wait_for_selector("#corrected:has-text('Thank you')")
         popup.click("#learn")
         popup.wait_for_selector("#sent li")
-        photograph(popup, "popup-correction", clip=dict(x=0, y=0, width=360, height=440))
+        photograph(popup.locator("body"), "popup-correction")
 
         store = Store(folder)
         [(_, update)] = store.updates(1)
@@ -142,7 +139,7 @@ def test_a_person_teaches_everybody(tmp_path):
 
         page, popup = browser.visit("/outbreak-1003.html")  # another page of the fresh topic, with the new model
         assert popup.text_content("#name") == "Health"
-        photograph(popup, "popup-learnt", clip=dict(x=0, y=0, width=360, height=440))
+        photograph(popup.locator("body"), "popup-learnt")
         photograph(page, "page-learnt")
 
         check_what_left(browser.sent, server, f"http://127.0.0.1:{port}")
@@ -152,10 +149,11 @@ def test_a_person_teaches_everybody(tmp_path):
         assert Store(folder).count_clients() == 5
         assert browser.worker().evaluate("chrome.storage.local.get()") == {}
         if PICTURES:
-            admin = context.new_page()
-            admin.set_extra_http_headers({"Authorization": "Basic OmJvc3M="})
-            admin.goto(f"{server}/admin")
-            photograph(admin, "admin")
+            pages = context.new_page()
+            pages.set_extra_http_headers({"Authorization": "Basic OmJvc3M="})
+            for path in ("", "privacy", "install", "tasks", "admin"):
+                pages.goto(f"{server}/{path}")
+                photograph(pages, path or "index", full_page=path != "tasks")
 
 
 def check_what_left(requests, server: str, site: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import subprocess
 import sys
 import threading
@@ -11,10 +12,12 @@ from contextlib import suppress
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 from eitr import auth, rounds, site
 from eitr.settings import Settings
 from eitr.store import Store
+from safetensors.numpy import load, save
 
 from robustagg import ledger
 from support import OPEN, free_port, noise, people, running, serving
@@ -28,11 +31,11 @@ def made(tmp_path):
     return tmp_path
 
 
-def fill(store: Store, number: int, count: int) -> None:
+def fill(store: Store, number: int, count: int, scale: float = 0.01) -> None:
     for i in range(count):
         if store.client(b"%d" % i) is None:
             store.add_client(f"client-{i}", b"%d" % i)
-        body = noise(1000 * number + i)
+        body = noise(1000 * number + i, scale)
         store.add_update(number, store.client(b"%d" % i)["id"], body, body[-32:])
 
 
@@ -86,7 +89,81 @@ def test_who_gives_up_opens_the_next_round_on_the_same_model(made, monkeypatch):
     assert rounds.tick(made, settings)
 
 
-@pytest.mark.parametrize("where", ["_set_state", "_update_of", "Reputation.save", "_publish"])
+def ruin(folder) -> None:
+    """Five updates for the live round that leave nothing of what the model knew."""
+    store = Store(folder)
+    fill(store, store.live().number, 5, scale=3.0)
+
+
+def test_a_round_that_does_harm_is_not_published_and_teaches_no_reputations(made):
+    settings, store = Settings.read(made), Store(made)
+    assert rounds.tick(made, settings)
+    known = ledger.history(made / rounds.LEDGER)
+    ruin(made)
+    assert not rounds.tick(made, settings)
+    published, failed, now = store.rounds()
+    assert (published["state"], failed["state"], now["state"]) == ("published", "failed", "open")
+    assert re.fullmatch(
+        r"accuracy 0\.\d{3} on the held-out pages, 0\.\d{3} at best so far: a loss of more than 0\.1", failed["reason"]
+    )
+    assert (store.latest(), store.live().base) == (1, 1)
+    assert ledger.history(made / rounds.LEDGER) == known
+    assert store.updates(2) == []  # what was sent for it is gone
+    fill(store, 3, 5)
+    assert rounds.tick(made, settings)
+    assert (store.latest(), store.live().base) == (3, 3)
+
+
+def test_losses_do_not_add_up_round_by_round(made):
+    """What counts is the best model so far, not the last one: else patience would ruin the model."""
+    store = Store(made)
+    with store.writing() as db:
+        db.execute("UPDATE models SET accuracy = 1.0")
+        db.execute("INSERT INTO models SELECT 9, tensors, etag, 0.5, published FROM models")
+    assert not rounds.tick(made, Settings.read(made))
+    assert "1.000 at best so far" in store.rounds()[0]["reason"]
+
+
+def test_without_held_out_pages_only_infinities_are_stopped(made):
+    (made / "heldout.npz").unlink()
+    settings, store = Settings.read(made), Store(made)
+    assert rounds.tick(made, settings)
+    ruin(made)
+    assert rounds.tick(made, settings)
+    assert [line["accuracy"] for line in store.rounds()] == [None, None, None]
+    current = store.model(2)["tensors"]
+    with store.writing() as db:
+        huge = {name: np.full_like(array, 3.4e38) for name, array in load(current).items()}
+        db.execute("UPDATE models SET tensors = ? WHERE version = 2", (save(huge),))
+    fill(store, 3, 5, scale=3e37)
+    assert not rounds.tick(made, settings)
+    assert store.rounds()[2]["reason"] == "the model would hold an infinity"
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_death_while_a_round_is_rejected_rejects_it_once(made, monkeypatch, after):
+    settings, store = Settings.read(made), Store(made)
+    assert rounds.tick(made, settings)
+    ruin(made)
+    original = rounds._reject
+
+    class Killed(BaseException):
+        pass
+
+    def die(*args):
+        if after:
+            original(*args)
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rounds, "_reject", die)
+        with pytest.raises(Killed):
+            rounds.tick(made, settings)
+    assert not rounds.tick(made, settings)
+    assert [line["state"] for line in store.rounds()] == ["published", "failed", "open"]
+
+
+@pytest.mark.parametrize("where", ["_set_state", "_join", "Reputation.save", "_publish"])
 def test_a_death_at_each_step_ends_in_the_round_published_once(made, monkeypatch, where):
     settings = Settings.read(made)
 

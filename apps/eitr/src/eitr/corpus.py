@@ -1,8 +1,7 @@
 """A small made-up web: pages of each class, so that everything runs without anybody's data.
 
 Its fresh topic, an outbreak of an infection, is health that the first model has never seen: it knows the words
-virus and
-infection from computers alone.
+virus and infection from computers alone.
 """
 
 from __future__ import annotations

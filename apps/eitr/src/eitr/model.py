@@ -61,9 +61,19 @@ def hidden(model: Mapping[str, NDArray[np.floating]], example: Example) -> NDArr
     return np.maximum(values.astype(np.float64) @ model["w1"][columns].astype(np.float64) + model["b1"], 0.0)
 
 
+def hiddens(model: Model, examples: Sequence[Example]) -> NDArray[np.float64]:
+    """The first layer of all examples at once, (n, 256)."""
+    rows = matrix(examples, len(model["w1"]))
+    return np.asarray(np.maximum(rows @ model["w1"].astype(np.float64) + model["b1"], 0.0))
+
+
 def log_probabilities(model: Model, examples: Sequence[Example]) -> NDArray[np.float64]:
     """(n, classes)."""
-    first = np.array([hidden(model, example) for example in examples])
+    return head_log_probabilities(model, hiddens(model, examples))
+
+
+def head_log_probabilities(model: Model, first: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(n, classes), from the first layer."""
     second = np.maximum(first @ model["w2"].astype(np.float64) + model["b2"], 0.0)
     scores = second @ model["w3"].astype(np.float64) + model["b3"]
     scores -= scores.max(axis=1, keepdims=True)
@@ -123,8 +133,9 @@ def _first_step(
 
 
 def added(model: Model, update: Mapping[str, NDArray[np.float32]]) -> Model:
-    """The model after an update."""
-    return {name: array + update[name] if name in update else array for name, array in model.items()}
+    """The model after an update; infinite where the sum is too large."""
+    with np.errstate(over="ignore"):
+        return {name: array + update[name] if name in update else array for name, array in model.items()}
 
 
 def noisy(update: Model, deviation: float, rng: np.random.Generator) -> Model:

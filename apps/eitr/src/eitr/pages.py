@@ -44,7 +44,8 @@ def install(request: Request) -> Response:
 
 @router.get("/tasks")
 def tasks(request: Request) -> Response:
-    return templates.TemplateResponse(request, "tasks.html", {"pages": State.of(request).pages})
+    state = State.of(request)
+    return templates.TemplateResponse(request, "tasks.html", {"pages": state.pages, "site": state.settings.site})
 
 
 @router.get("/admin")
@@ -54,10 +55,9 @@ def admin(request: Request, given: Annotated[HTTPBasicCredentials | None, Depend
     wanted = state.settings.admin_password
     if not (given and wanted and secrets.compare_digest(given.password.encode(), wanted.encode())):
         return HTMLResponse("a password is needed", 401, {"WWW-Authenticate": 'Basic realm="EITR"'})
-    rounds = state.store.rounds()
-    for round in rounds:
-        round["updates"] = state.store.count_updates(round["number"])
-    return templates.TemplateResponse(request, "admin.html", {"rounds": rounds, "clients": reputations(state)})
+    first = state.store.model(0)
+    facts = {"rounds": state.store.rounds(), "first": first and first["accuracy"], "clients": reputations(state)}
+    return templates.TemplateResponse(request, "admin.html", facts)
 
 
 def reputations(state: State) -> list[dict[str, Any]]:

@@ -1,8 +1,7 @@
 """What an update gives away, measured: how well the words of the pages behind it can be told from the rest.
 
-The attacker is the server: it knows model, vocabulary and update. It ranks the words; the area under the curve
-(AUC) is the
-chance that a word of the pages ranks above one that was not there. 1 is everything, 0.5 is nothing.
+The attacker is the server: it knows model, vocabulary and update. It ranks the words; the area under the curve (AUC)
+is the chance that a word of the pages ranks above one that was not there. 1 is everything, 0.5 is nothing.
 """
 
 from __future__ import annotations

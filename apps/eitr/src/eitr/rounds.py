@@ -3,6 +3,9 @@
 Two files remember: the server's database and robustagg's ledger. The order of writing makes a kill anywhere harmless:
 the aggregate (a file, complete or absent), then the ledger, then model and next round in one transaction. Who starts
 again looks how far the last one came; what is computed twice has the same bits.
+
+A round whose model does harm is not published. Nor does the ledger hear of it: who fooled the rule has also fooled
+its reputations.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import argparse
 import fcntl
 import shutil
+import sqlite3
 import sys
 import time
 from collections.abc import Iterator
@@ -17,6 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
 from safetensors.numpy import load, load_file, save
 
 import robustagg
@@ -75,25 +80,37 @@ def _closes(store: Store, round: LiveRound, settings: Settings) -> bool:
 
 def _aggregate(store: Store, folder: Path, round: LiveRound, settings: Settings) -> bool:
     try:
-        update = load_file(_update_of(store, folder, round.number, settings))
-        base = store.model(round.base)
-        assert base is not None
-        trained = model.added(load(base["tensors"]), update)
-        accuracy = site.measured(folder, trained)
+        rule = _rule(folder, settings)
+        fresh = rule.last_round is None or rule.last_round < round.number  # else killed between ledger and model
+        if fresh:
+            _join(store, folder, round.number, rule)
+        trained = model.added(_base(store, round), load_file(_aggregate_of(folder, round.number)))
+        accuracy, harm = _judged(store, folder, trained, settings)
+        if fresh and not harm:
+            rule.save(folder / LEDGER)
     except (ValueError, OSError) as error:  # robustagg says so when nobody's update can be used; a disk may be full
         _fail(store, round, str(error))
         return False
-    _publish(store, folder, round, trained, accuracy, settings)
+    if harm:
+        _reject(store, round, harm, settings)
+        return False
+    _publish(store, round, trained, accuracy, settings)
     return True
 
 
-def _update_of(store: Store, folder: Path, number: int, settings: Settings) -> Path:
-    """The round's aggregate, a file, with the ledger knowing of it."""
-    out = _aggregate_of(folder, number)
+def _rule(folder: Path, settings: Settings) -> robustagg.Reputation:
     ledger = folder / LEDGER
-    rule = robustagg.Reputation.load(ledger) if ledger.exists() else robustagg.Reputation(normalize=settings.normalize)
-    if rule.last_round is not None and rule.last_round >= number:
-        return out  # killed between the ledger and the model
+    return robustagg.Reputation.load(ledger) if ledger.exists() else robustagg.Reputation(normalize=settings.normalize)
+
+
+def _base(store: Store, round: LiveRound) -> model.Model:
+    row = store.model(round.base)
+    assert row is not None
+    return load(row["tensors"])
+
+
+def _join(store: Store, folder: Path, number: int, rule: robustagg.Reputation) -> None:
+    """Write the round's aggregate; the rule has learnt from it, the ledger not yet."""
     with TemporaryDirectory(dir=folder, prefix="round-") as scratch:
         paths, ids = [], []
         for pseudonym, tensors in store.updates(number):
@@ -101,25 +118,44 @@ def _update_of(store: Store, folder: Path, number: int, settings: Settings) -> P
             path.write_bytes(tensors)
             paths.append(path)
             ids.append(pseudonym)
-        robustagg.aggregate_files(rule, paths, out, ids=ids, round=number, max_memory="256 MiB")
-    rule.save(ledger)
-    return out
+        robustagg.aggregate_files(
+            rule, paths, _aggregate_of(folder, number), ids=ids, round=number, max_memory="256 MiB"
+        )
 
 
-def _publish(
-    store: Store, folder: Path, round: LiveRound, trained: model.Model, accuracy: float | None, settings: Settings
-) -> None:
+def _judged(store: Store, folder: Path, trained: model.Model, settings: Settings) -> tuple[float | None, str]:
+    """Accuracy on the held-out pages, if there are any, and why the model must not be published; empty if it may be."""
+    if not all(np.isfinite(array).all() for array in trained.values()):
+        return None, "the model would hold an infinity"
+    accuracy, best = site.measured(folder, trained), store.best()
+    if accuracy is None or best is None or accuracy >= best - settings.tolerated_loss:
+        return accuracy, ""
+    lost = f"accuracy {accuracy:.3f} on the held-out pages, {best:.3f} at best so far"
+    return accuracy, f"{lost}: a loss of more than {settings.tolerated_loss:g}"
+
+
+def _publish(store: Store, round: LiveRound, trained: model.Model, accuracy: float | None, settings: Settings) -> None:
     with store.writing() as db:
         db.execute("UPDATE rounds SET state = 'published', reason = '' WHERE number = ?", (round.number,))
         add_model(db, round.number, save(trained), accuracy)
         _open(db, round.number + 1, round.number, settings)
-        db.execute("DELETE FROM updates WHERE round <= ?", (round.number,))
 
 
 def _fail(store: Store, round: LiveRound, reason: str) -> None:
-    query = "UPDATE rounds SET state = 'failed', attempts = attempts + 1, reason = ? WHERE number = ?"
     with store.writing() as db:
-        db.execute(query, (reason, round.number))
+        _failed(db, round, reason)
+
+
+def _reject(store: Store, round: LiveRound, reason: str, settings: Settings) -> None:
+    """Fail a round and open the next: the same updates would make the same model again."""
+    with store.writing() as db:
+        _failed(db, round, reason)
+        _open(db, round.number + 1, round.base, settings)
+
+
+def _failed(db: sqlite3.Connection, round: LiveRound, reason: str) -> None:
+    query = "UPDATE rounds SET state = 'failed', attempts = attempts + 1, reason = ? WHERE number = ?"
+    db.execute(query, (reason, round.number))
 
 
 def _reopen(store: Store, settings: Settings) -> LiveRound:
@@ -137,9 +173,11 @@ def _reopen(store: Store, settings: Settings) -> LiveRound:
     return round
 
 
-def _open(db, number: int, base: int, settings: Settings) -> None:
+def _open(db: sqlite3.Connection, number: int, base: int, settings: Settings) -> None:
+    """Open a round; what was sent for those before it is done with."""
     query = "INSERT INTO rounds (number, state, base, deadline) VALUES (?, 'open', ?, ?)"
     db.execute(query, (number, base, time.time() + settings.period))
+    db.execute("DELETE FROM updates WHERE round < ?", (number,))
 
 
 def _set_state(store: Store, number: int, old: str, new: str) -> None:

@@ -22,6 +22,8 @@ class Settings:
     """Updates at which a round does not wait for its deadline."""
     period: float = 3600.0
     attempts: int = 3
+    tolerated_loss: float = 0.1
+    """How much accuracy on the held-out pages a round may lose, against the best model so far, and be published."""
     normalize: str = "sum"
     """How reputations become weights; the README has the measurement behind this choice."""
     rate_client: str = "60/minute"

@@ -6,6 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,18 +27,23 @@ def make_demo(folder: Path, settings: dict[str, Any] | None = None, kind: str = 
     folder.mkdir(parents=True, exist_ok=True)
     if settings is not None:
         (folder / "settings.json").write_text(json.dumps(settings))
-    known = [corpus.page(topic, seed) for seed in range(80) for topic in corpus.CLASSES]
     if not (folder / "vocabulary.json").exists():
-        vocabulary = _vocabulary(known, kind)
+        known, vocabulary, _ = _made_up(kind)
         shown = [corpus.page(topic, 1000 + seed) for topic in (*corpus.CLASSES, corpus.FRESH) for seed in range(20)]
         (folder / "pages.json").write_text(json.dumps(shown))
         keep_examples(folder, vocabulary, shown)
         (folder / "replay.json").write_text(json.dumps(replay.stock(*labelled(vocabulary, known))))
         (folder / "vocabulary.json").write_text(json.dumps(vocabulary))
-    vocabulary = json.loads((folder / "vocabulary.json").read_text())
-    store = Store(folder)
-    trained = first_model(vocabulary, known)
-    store.begin(save(trained), measured(folder, trained), time.time() + Settings.read(folder).period)
+    _, _, trained = _made_up(json.loads((folder / "vocabulary.json").read_text())["kind"])
+    Store(folder).begin(save(trained), measured(folder, trained), time.time() + Settings.read(folder).period)
+
+
+@cache
+def _made_up(kind: str) -> tuple[list[dict[str, str]], dict[str, Any], model.Model]:
+    """Known pages, vocabulary and first model of the made-up web: the same ones each time."""
+    known = [corpus.page(topic, seed) for seed in range(80) for topic in corpus.CLASSES]
+    vocabulary = _vocabulary(known, kind)
+    return known, vocabulary, first_model(vocabulary, known)
 
 
 def _vocabulary(known: Sequence[dict[str, str]], kind: str) -> dict[str, Any]:

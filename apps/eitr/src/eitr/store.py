@@ -94,6 +94,12 @@ class Store:
         with self.reading() as db:
             return int(db.execute("SELECT max(version) FROM models").fetchone()[0])
 
+    def best(self) -> float | None:
+        """The highest accuracy that a published model had on the held-out pages."""
+        with self.reading() as db:
+            found = db.execute("SELECT max(accuracy) FROM models").fetchone()[0]
+            return None if found is None else float(found)
+
     def begin(self, tensors: bytes, accuracy: float | None, deadline: float) -> None:
         """The first model and the first round; nothing where there is one already."""
         with self.writing() as db:
@@ -108,7 +114,8 @@ class Store:
             return live(db)
 
     def rounds(self) -> list[dict[str, Any]]:
-        query = """SELECT number, state, attempts, reason, deadline, accuracy, published
+        query = """SELECT number, state, attempts, reason, deadline, accuracy, published,
+                          (SELECT count(*) FROM updates WHERE round = number) AS updates
                    FROM rounds LEFT JOIN models ON version = number ORDER BY number"""
         with self.reading() as db:
             return [dict(row) for row in db.execute(query)]
