@@ -126,7 +126,7 @@ def test_the_median_client_and_the_better_ones_have_a_full_and_equal_say(rng):
     for n in (1, 2, 3, 8, 25):
         result = ra.Reputation().aggregate(rng.normal(size=(n, 400)))
         above = result.reputation - np.median(result.reputation)
-        share = np.clip(1 + above / max(1.4826 * np.median(abs(above)), 0.005), 0, 1)
+        share = np.clip(1 + above / max(1.4826 * np.median(abs(above)), 0.02), 0, 1)
         np.testing.assert_allclose(result.weights, share / share.sum(), rtol=1e-12)
         assert (result.weights == result.weights.max()).sum() >= n / 2
 
@@ -135,8 +135,8 @@ def test_near_equal_clients_weigh_nearly_the_same(rng):
     """Stretched between the least and the most reputable, one of them would weigh nothing and one nearly half."""
     for _ in range(20):
         weights = ra.Reputation().aggregate(rng.normal(size=(5, 20_000))).weights
-        assert weights.max() < 0.3
-        assert weights.min() > 0.05
+        assert weights.max() < 0.25
+        assert weights.min() > 0.15
 
 
 def test_a_sacrifice_lifts_nobody(rng):
@@ -365,7 +365,7 @@ def test_fresh_ids_buy_nothing_from_who_asks_newcomers_to_earn_their_say(every, 
         assert rule.newcomer == newcomer
         return np.mean(shares[2:])
 
-    assert share(None) > 0.11
+    assert share(None) > 0.09  # nearly the share of whoever stays
     assert share(0.5) < 0.02
 
 

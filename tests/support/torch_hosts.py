@@ -47,7 +47,8 @@ def honest_mean(clients: Any) -> dict[str, Any]:
     """What is to become of honest clients alone."""
     import robustagg as ra
 
-    update: dict[str, Any] = ra.Mean().aggregate([trained(client) for client in clients]).update
+    states = [trained(client) for client in clients]
+    update: dict[str, Any] = ra.Mean().aggregate(states, policy=ra.Policy()).update
     return update
 
 

@@ -47,7 +47,7 @@ def main() -> None:
     vocabulary = features.fit([corpus.words(page) for page in pages], corpus.CLASSES)
     first = site.first_model(vocabulary, pages)
     for n in (3, 5, 10, 20, 50):
-        for normalize in ("minmax", "sum"):
+        for normalize in ("median", "minmax", "sum"):
             worst, nothing = largest(first, vocabulary, n, normalize, seeds=10)
             later = known(first, vocabulary, n, normalize)
             print(

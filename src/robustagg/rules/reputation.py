@@ -22,7 +22,7 @@ INTERCEPTS = ("separate", "hierarchical", "median_point")
 RESCALES = ("clip", "paper")
 NORMALIZATIONS = ("median", "minmax", "sum")
 TO_SIGMA = 1.4826  # standard deviations in a median absolute deviation
-LEAST_SPREAD = 0.005  # of reputations, lest near-equal ones differ
+LEAST_SPREAD = 0.02  # of reputations, lest near-equal ones differ
 PUBLISHED = {
     "value_range": 2.0,
     "interval_width": 2.0,
@@ -82,7 +82,7 @@ class Reputation(Rule[Verdict]):
         Added to the residual scale tau: differences below it are not outliers.
     normalize : {"median", "minmax", "sum"}
         What a reputation weighs. "median": full from the median up, nothing one robust deviation (1.4826 times the
-        median distance from it, .005 at least) below, a share in between; so at least half of the clients have an
+        median distance from it, .02 at least) below, a share in between; so at least half of the clients have an
         equal say. "minmax", as published: the least reputable gets nothing, whoever it is, and beside a single
         client that is far worse all others look alike. "sum": each its score.
     nonfinite : {"reject", "raise"}
