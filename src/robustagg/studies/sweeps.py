@@ -175,9 +175,9 @@ def _drawn(panels: Mapping[str, Panels], name: str) -> Any:
     columns = list(dict.fromkeys(column for own in panels.values() for column in own))
     rules = list(dict.fromkeys(rule for own in panels.values() for lines in own.values() for rule in lines))
     looks = styles([rule for rule in rules if rule != CLEAN]) | {CLEAN: NOBODY}
-    wide = 2 if len(columns) < 3 else 4
-    size = (max(5.6, 0.6 + 2.6 * len(columns)), 0.7 + 2.2 * len(panels) + 0.2 * ceil(len(rules) / wide))
-    figure = blank(size, dpi=100)
+    width = max(5.6, 0.6 + 2.6 * len(columns))
+    wide = _side_by_side(rules, width)
+    figure = blank((width, 0.7 + 2.2 * len(panels) + 0.2 * ceil(len(rules) / wide)), dpi=100)
     grid = figure.subplots(len(panels), len(columns), squeeze=False, sharex="all", sharey="row")
     for row, (quantity, own) in zip(grid, panels.items(), strict=True):
         for axes, column in zip(row, columns, strict=True):
@@ -191,7 +191,7 @@ def _drawn(panels: Mapping[str, Panels], name: str) -> Any:
     for axes, column in zip(grid[0], columns, strict=True):
         axes.set_title(column, fontsize=9, color=INK)
     for axes in grid[-1]:
-        axes.xaxis.get_major_locator().set_params(integer=name == ROUNDS)
+        axes.xaxis.get_major_locator().set_params(integer=_counted(panels))
         axes.set_xlabel("round" if name == ROUNDS else name.replace("_", " "), color=INK)
     known = {
         label: handle for axes in grid.flat for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
@@ -200,6 +200,17 @@ def _drawn(panels: Mapping[str, Panels], name: str) -> Any:
     look = {"loc": "outside lower left", "ncols": wide, "frameon": False, "labelcolor": INK, "fontsize": 8}
     figure.legend([known[rule] for rule in shown], shown, **look)
     return figure
+
+
+def _counted(panels: Mapping[str, Panels]) -> bool:
+    """Whether all that stands on the axis is whole: nobody has half a client."""
+    return all((line.x % 1 == 0).all() for own in panels.values() for lines in own.values() for line in lines.values())
+
+
+def _side_by_side(rules: Sequence[str], width: float) -> int:
+    """How many of the legend's entries fit beside each other, were the longest in one line; widths in inches."""
+    longest = sorted((0.5 + 0.068 * len(rule) for rule in rules), reverse=True)
+    return max(wide for wide in range(1, 5) if wide == 1 or sum(longest[:wide]) <= width)
 
 
 def _panel(axes: Any, lines: Mapping[str, Line], looks: Mapping[str, Mapping[str, Any]], marker: str) -> None:
