@@ -42,7 +42,7 @@ def _told(second: int) -> str:
     return datetime.fromtimestamp(second, timezone.utc).isoformat()
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class RoundRecord:
     """A finished round as the audit trail keeps it, with all of its n clients, the excluded ones included."""
 
