@@ -131,7 +131,7 @@ def _are_alike(trees: Sequence[Any]) -> bool:
     return all(type(tree) is np.ndarray and tree.shape == shape and tree.dtype == dtype for tree in trees)
 
 
-def _alike(trees: Sequence[Array]) -> Leaf:
+def _alike(trees: list[Array]) -> Leaf:
     shape, dtype = trees[0].shape, trees[0].dtype
     rows, order = (trees, None) if len(shape) == 1 else (list(map(flattened, trees)), order_of(trees[0]))
     name, wrap = NATIVE_FLOATS[dtype], numpy_wrap(dtype)
