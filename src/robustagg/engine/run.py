@@ -71,12 +71,17 @@ def _attempt(rule: Verbs, source: Source, round: Round, references: Sequence[str
         source = _examined(rule, source, round, references) or source
     try:
         rule.check(round)
-        return _passes(rule, source, replace(round, prepared=rule.prepare(round)))
+        return _passes(rule, source, _prepared(rule, round))
     except errors.NonFinite:
         masked = _examined(rule, source, round, references)
         if masked is None:
             raise errors.non_finite_memory(type(rule).__name__) from None
-    return _passes(rule, masked, replace(round, prepared=rule.prepare(round)))
+    return _passes(rule, masked, _prepared(rule, round))
+
+
+def _prepared(rule: Verbs, round: Round) -> Round:
+    drawn = rule.prepare(round)
+    return round if drawn is None else replace(round, prepared=drawn)
 
 
 def _passes(rule: Verbs, source: Source, round: Round) -> Done:

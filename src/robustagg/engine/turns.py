@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # signal makes enums of what it is told, 10 microseconds a round
 import os
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -35,28 +34,27 @@ def turn(rule: Any) -> threading.RLock:
     return lock
 
 
-@contextmanager
-def uninterrupted() -> Iterator[None]:
+class uninterrupted:
     """Ctrl-C, or another signal that Python handles, waits until the block is done.
 
     Signals reach Python code in the main thread only; elsewhere there is nothing to hold back.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    came: list[int] = []
 
-    def wait(number: int, frame: FrameType | None) -> None:
-        came.append(number)
+    def __enter__(self) -> None:
+        self._came: list[int] = []
+        self._before: list[tuple[int, Any]] = []
+        if threading.get_ident() != threading.main_thread().ident:
+            return
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if callable(handler := _signal.getsignal(number)):
+                self._before.append((number, handler))
+                _signal.signal(number, self._wait)
 
-    before = {}
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        if callable(signal.getsignal(signum)):
-            before[signum] = signal.signal(signum, wait)
-    try:
-        yield
-    finally:
-        for signum, handler in before.items():
-            signal.signal(signum, handler)
-        for number in came:
+    def _wait(self, number: int, frame: FrameType | None) -> None:
+        self._came.append(number)
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before:
+            _signal.signal(number, handler)
+        for number in self._came:
             signal.raise_signal(number)

@@ -15,7 +15,7 @@ from robustagg.inputs.leaves import Leaf
 from robustagg.inputs.lora import core, paired
 from robustagg.inputs.policy import PLAIN, Policy
 from robustagg.inputs.relative import REFERENCE
-from robustagg.inputs.rows import flattened, order_of
+from robustagg.inputs.rows import are_contiguous, flattened, order_of
 from robustagg.inputs.tensors import NATIVE_FLOATS, Path, host_of, is_tensor, numpy_wrap
 from robustagg.inputs.updates import Updates
 from robustagg.kernels.interface import Array
@@ -108,7 +108,9 @@ def _stacked(updates: Any, clients: Iterable[Client] | None) -> Updates:
     host = host_of(names[0], (), updates)
     if not host.floating:
         raise errors.only_integers(names[0], host.dtype)
-    leaf = Leaf((), list(host.values), shape[1:], host.dtype, host.values.dtype, host.wrap)
+    rows = list(host.values)
+    together = rows[0].flags.c_contiguous  # one for all
+    leaf = Leaf((), rows, shape[1:], host.dtype, host.values.dtype, host.wrap, contiguous=together)
     return Updates(names, [leaf], lambda whole: whole[()])
 
 
@@ -129,10 +131,11 @@ def _are_alike(trees: Sequence[Any]) -> bool:
     return all(type(tree) is np.ndarray and tree.shape == shape and tree.dtype == dtype for tree in trees)
 
 
-def _alike(trees: Sequence[Array]) -> Leaf:
+def _alike(trees: list[Array]) -> Leaf:
     shape, dtype = trees[0].shape, trees[0].dtype
-    rows = list(trees) if len(shape) == 1 else list(map(flattened, trees))
-    return Leaf((), rows, shape, NATIVE_FLOATS[dtype], dtype, numpy_wrap(dtype), order=order_of(trees[0]))
+    rows, order = (trees, None) if len(shape) == 1 else (list(map(flattened, trees)), order_of(trees[0]))
+    name, wrap = NATIVE_FLOATS[dtype], numpy_wrap(dtype)
+    return Leaf((), rows, shape, name, dtype, wrap, order=order, contiguous=are_contiguous(rows))
 
 
 def _leaves(found: survey.Survey, clients: Sequence[Client]) -> list[Leaf]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,9 +21,9 @@ FACTOR = "factor"  # of a leaf that votes as part of another
 CONTIGUOUS_BLOCK = 2**20  # coordinates that are copied at a time where rows are strided
 
 
-@dataclass(frozen=True)
+@dataclass
 class Leaf:
-    """The same tensor of every client, or a constant."""
+    """The same tensor of every client, or a constant. Nobody changes it; to be frozen would cost a microsecond."""
 
     path: Path
     rows: list[Any]
@@ -40,8 +40,10 @@ class Leaf:
     """Of the axes in memory, in the result as in the model."""
     twin: int | None = None
     """The earlier leaf that this one is tied to: it is the same tensor."""
-    references: list[Array] = field(default_factory=list)
+    references: Sequence[Array] = ()
     """Rows that belong to no client."""
+    contiguous: bool = False
+    """Whether all clients' rows are known to be; else they are looked at when they are read."""
 
     @property
     def votes(self) -> bool:

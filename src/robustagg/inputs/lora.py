@@ -65,7 +65,7 @@ class Product:
         return self[:] if dtype is None else self[:].astype(dtype)
 
 
-@dataclass(frozen=True)
+@dataclass
 class ProductLeaf(Leaf):
     """The products of two leaves' rows, which vote in their place."""
 
@@ -91,7 +91,7 @@ class ProductLeaf(Leaf):
         return replace(self, a=self.a.of_model(own.a), b=self.b.of_model(own.b))
 
 
-@dataclass(frozen=True)
+@dataclass
 class CoreLeaf(Leaf):
     """The products seen in bases of all clients' columns and rows: much smaller, with the same lengths and angles."""
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -50,6 +52,11 @@ def _copy(values: Array, start: int, stop: int, out: Array) -> None:
 def flattened(values: Array) -> Any:
     """A tensor as a row: a view of it, or, where there is none, what copies the slices that are asked for."""
     return values.reshape(-1) if values.ndim < 2 or values.flags.c_contiguous else Strided(values)
+
+
+def are_contiguous(rows: Iterable[Any]) -> bool:
+    """Whether a kernel may read the rows as they are."""
+    return all(map(attrgetter("flags.c_contiguous"), rows))
 
 
 def order_of(values: Array) -> tuple[int, ...] | None:

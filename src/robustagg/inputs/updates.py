@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ import numpy as np
 from robustagg.inputs.blocks import Piece, cuts, runs
 from robustagg.inputs.leaves import CONTIGUOUS_BLOCK, FACTOR, Leaf, matched
 from robustagg.inputs.policy import PLAIN, Policy
+from robustagg.inputs.rows import are_contiguous
 from robustagg.inputs.tensors import Path
 from robustagg.kernels.interface import GRAM_TILE, Array, Rows
 from robustagg.memory.vectors import InMemory, Memory, Vector
@@ -26,9 +26,9 @@ PACKED = 4 * GRAM_TILE  # coordinates of small leaves that make a block
 PACKED_BYTES = 2**26  # of such a block, where that is more than a tile
 
 
-@dataclass(frozen=True)
+@dataclass
 class Updates:
-    """All clients' updates in memory: a source of blocks."""
+    """All clients' updates in memory: a source of blocks. Nobody changes it; to be frozen would cost a microsecond."""
 
     clients: tuple[Client, ...]
     leaves: list[Leaf]
@@ -58,8 +58,14 @@ class Updates:
                 yield self._packed(cut, kept)
                 continue
             ((k, start, stop),) = cut
-            rows = self.leaves[k].held(kept)
-            yield from _contiguous(rows if stop - start == rows[0].size else [row[start:stop] for row in rows])
+            leaf = self.leaves[k]
+            rows = leaf.held(kept)
+            if stop - start < rows[0].size:
+                rows = [row[start:stop] for row in rows]
+            if leaf.contiguous and not leaf.references:
+                yield rows
+            else:
+                yield from _contiguous(rows)
         if not self.cuts:  # a model without coordinates is still a block
             references = max((len(leaf.references) for leaf in self.leaves), default=0)
             yield [np.empty(0, np.float32)] * (len(kept) + references)
@@ -89,7 +95,7 @@ class Updates:
 
 
 def _contiguous(rows: Rows) -> Iterator[Rows]:
-    if all(map(attrgetter("flags.c_contiguous"), rows)):
+    if are_contiguous(rows):
         yield rows
         return
     for start in range(0, rows[0].size, CONTIGUOUS_BLOCK):

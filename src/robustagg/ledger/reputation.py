@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -94,12 +95,13 @@ class Ledger:
         self._check_later(round)
         rows = self._find(clients)
         new = [client for client in clients if client not in self._rows]
-        added = range(len(self), len(self) + len(new))
         if new:
+            added = range(len(self), len(self) + len(new))
             rows[rows < 0] = added
             self._history.reserve(added.stop)
         self._history.record(rows, np.asarray(observed, np.float64), round)
-        self._rows.update(zip(new, added, strict=True))
+        if new:
+            self._rows.update(zip(new, added, strict=True))
         self._round = round
 
     def reputation(self, client: Client, round: int | None = None) -> float | None:
@@ -181,7 +183,7 @@ class Ledger:
         self.load_state_dict({**own, "round": round, "clients": clients, **arrays})
 
     def _find(self, clients: Sequence[Client]) -> Places:
-        return np.array([self._rows.get(client, -1) for client in clients], np.int64)
+        return np.fromiter(map(self._rows.get, clients, repeat(-1)), np.int64, len(clients))
 
     def _check_later(self, round: int) -> None:
         number = checked_round(round)

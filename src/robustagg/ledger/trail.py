@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
+import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from functools import lru_cache
 from itertools import repeat
 from typing import Any
 
@@ -32,10 +34,15 @@ UNSAVED_ROUNDS, UNSAVED_LINES = 1000, 2**17
 
 
 def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+    return _told(int(time.time()))
 
 
-@dataclass(frozen=True)
+@lru_cache(maxsize=1)  # small rounds take microseconds: thousands of them end in the same second
+def _told(second: int) -> str:
+    return datetime.fromtimestamp(second, timezone.utc).isoformat()
+
+
+@dataclass(eq=False)
 class RoundRecord:
     """A finished round as the audit trail keeps it, with all of its n clients, the excluded ones included."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -40,16 +39,18 @@ class Round:
     spent: int = 0
     """Clients that were left out before rows were mixed to other rows."""
 
-    @cached_property
-    def kept(self) -> list[int]:
-        """Indices of the admitted clients, whose rows the rule gets."""
-        everyone = range(len(self.clients))
-        return [i for i in everyone if i not in self.excluded] if self.excluded else list(everyone)
+    kept: list[int] = field(init=False, repr=False, compare=False)
+    """Indices of the admitted clients, whose rows the rule gets."""
 
-    @cached_property
+    def __post_init__(self) -> None:
+        kept = range(len(self.clients))
+        chosen = [i for i in kept if i not in self.excluded] if self.excluded else list(kept)
+        object.__setattr__(self, "kept", chosen)
+
+    @property
     def admitted(self) -> NDArray[np.bool_]:
         """(n,) whether a client is admitted."""
-        mask = np.ones(len(self.clients), np.bool_)
+        mask = ~np.zeros(len(self.clients), np.bool_)
         for i in self.excluded:
             mask[i] = False
         return mask

@@ -6,6 +6,7 @@ import copy
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -279,9 +280,12 @@ def load(path: str | Path) -> Rule[Any]:
     return Rule.load(path)
 
 
+@lru_cache(maxsize=16)
 def equal(m: int) -> Verdict:
-    """The verdict that all of m clients weigh the same."""
-    return Verdict(np.full(m, 1 / m), ["equal weight"] * m)
+    """The verdict that all of m clients weigh the same: round after round the same one, which nobody can write to."""
+    weights = np.full(m, 1 / m)
+    weights.flags.writeable = False
+    return Verdict(weights, ("equal weight",) * m)
 
 
 def shares(weights: Floats, counts: Floats | None) -> Floats:

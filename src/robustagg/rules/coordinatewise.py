@@ -48,8 +48,9 @@ class Mean(Rule[Verdict]):
 
     def decide(self, evidence: Any, round: Round) -> Verdict:
         counts = round.counts()
-        m = len(round.kept)
-        return Verdict(shares(np.ones(m), counts), ["equal weight" if counts is None else "weighted by samples"] * m)
+        if counts is None:
+            return equal(len(round.kept))
+        return Verdict(shares(np.ones(len(counts)), counts), ["weighted by samples"] * len(counts))
 
     def combine(self, block: Block, note: Any, verdict: Verdict) -> Array:
         return kernels.active().weighted_mean(block.rows, verdict.weights)

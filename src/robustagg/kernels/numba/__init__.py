@@ -202,7 +202,7 @@ def counted(rows: Rows, shape: tuple[int, ...], kernel: Callable[..., bool], *ar
 
 
 def weighted_mean(rows: Rows, weights: NDArray[np.float64]) -> Array:
-    return narrow(mix(rows, weights[None])[0], rows[0].dtype)
+    return narrow(mix(rows, np.array([weights]))[0], rows[0].dtype)
 
 
 def median(rows: Rows) -> Array:
