@@ -344,6 +344,25 @@ def align_ins(x, model, sparsity=0.3):
     return clipped(x[kept], np.median(np.linalg.norm(x[kept], axis=1))).mean(axis=0)
 
 
+def lasa(tensors, sparsity=0.3):
+    """Of (n, d) rows for each tensor, the (d,) results one after the other."""
+    lengths = np.linalg.norm(np.hstack(tensors), axis=1)
+    factors = np.minimum(1, np.median(lengths) / np.maximum(lengths, 1e-300))[:, None]
+    results = []
+    for x in tensors:
+        sparse = factors * x
+        for row in sparse:
+            row[np.argsort(abs(row), kind="stable")[: int(sparsity * len(row) + 1e-9)]] = 0
+        signs = np.sign(sparse)
+        balance = 0.5 * (1 + signs.sum(axis=1) / np.maximum(abs(signs).sum(axis=1), 1))
+        kept = np.ones(len(x), bool)
+        for measure in (np.linalg.norm(sparse, axis=1), balance):
+            off = abs(measure - np.median(measure))
+            kept &= (off < measure.std() * (1 - 1e-9)) | (off < 1e-12)
+        results.append((factors * x)[kept if kept.any() else slice(None)].mean(axis=0))
+    return np.hstack(results)
+
+
 def lbfgs_product(steps, changes, vector):
     """B times a vector, B updated by each step and change in turn, from sigma times the identity."""
     b = changes[-1] @ steps[-1] / (steps[-1] @ steps[-1]) * np.eye(len(vector))

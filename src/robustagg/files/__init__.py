@@ -226,7 +226,9 @@ def _run(
     voting = [tensor for tensor in found.tensors if tensor.votes]
     itemsize = max((tensor.storage.itemsize for tensor in voting), default=1)
     n = len(found.files)
-    evidence = rule.evidence_bytes(n, sum(tensor.size for tensor in voting), itemsize)
+    sizes = [tensor.size for tensor in voting]
+    parts = sizes if rule.by_tensor else [sum(sizes)]
+    evidence = sum(rule.evidence_bytes(n, size, itemsize) for size in parts)
     copies = COPIES if (arguments.get("extras") or {}).get(CERTIFY) else 0
     further = n * (rule.further_rows + copies + (reference is not None))
     plan = budget.divide(memory, n, further, itemsize, found.nbytes + evidence)

@@ -81,6 +81,11 @@ class Rule(Saved, Generic[V]):
         return False
 
     @property
+    def by_tensor(self) -> bool:
+        """Whether the rule must know which coordinates are of which tensor, ``round.spans``."""
+        return False
+
+    @property
     def unguarded(self) -> bool:
         """Whether NaN and infinity must be looked for before the rule sees a block; else its primitives find them."""
         return not self.is_ours()
@@ -96,7 +101,10 @@ class Rule(Saved, Generic[V]):
         return 0
 
     def evidence_bytes(self, n: int, d: int, itemsize: int) -> int:
-        """Bytes that its evidence of n clients takes, whatever the width of a block; 0 for a few numbers per client."""
+        """Bytes that its evidence of n clients takes, whatever the width of a block; 0 for a few numbers per client.
+
+        Of a rule that is `by_tensor`, the evidence of a tensor of d coordinates.
+        """
         return 0
 
     # --- what a user calls ---

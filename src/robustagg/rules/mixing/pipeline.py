@@ -165,6 +165,10 @@ class Pipeline(Rule[Chained]):
         return self.last.remembers
 
     @property
+    def by_tensor(self) -> bool:
+        return self.last.by_tensor
+
+    @property
     def further_rows(self) -> int:
         return bool(self.mixers) + self.last.further_rows
 
