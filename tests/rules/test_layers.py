@@ -144,3 +144,74 @@ def test_lasa_leaves_a_client_out_of_the_tensors_that_it_has_poisoned():
     for bad in ({"sparsity": 1.0}, {"lambda_norm": 0}, {"lambda_sign": -1}):
         with pytest.raises(ValueError, match=next(iter(bad))):
             ra.LASA(**bad)
+
+
+# --- LFighter -------------------------------------------------------------------------------------------------------
+
+HEAD = (12, 3000)  # neurons lie across tiles
+
+
+def flipped(n: int = 9, f: int = 3, dtype: str = "float64", seed: int = 0) -> list[dict[str, np.ndarray]]:
+    """Honest updates of a model; the last f clients take class 4 for class 7."""
+    rng = np.random.default_rng(seed)
+    common = rng.normal(size=HEAD)
+    trees = []
+    for i in range(n):
+        head = common + rng.normal(size=HEAD)
+        head[[4, 7]] += 3 * common[[4, 7]] if i < n - f else -5 * common[[4, 7]]
+        body = rng.normal(size=5000)
+        trees.append({"a.body": body, "b.head": head, "b.bias": rng.normal(size=12), "z.last": rng.normal(size=(2, 5))})
+    return [{name: tensor.astype(dtype) for name, tensor in tree.items()} for tree in trees]
+
+
+@pytest.mark.parametrize("variant", ["paper", "authors"])
+def test_lfighter_is_its_definition(variant):
+    for seed in range(4):
+        trees = flipped(seed=seed)
+        whole = np.stack([np.concatenate([tree[name].ravel() for name in sorted(tree)]) for tree in trees])
+        heads = np.stack([tree["b.head"] for tree in trees])
+        two = np.sort(np.linalg.norm(heads, axis=2).sum(axis=0).argsort()[-2:])
+        assert two.tolist() == [4, 7]
+        chosen, expected = definitions.lfighter(whole, heads[:, two].reshape(9, -1), variant)
+        result = ra.LFighter("*.head", variant=variant).aggregate(trees)
+        assert np.flatnonzero(result.weights).tolist() == chosen
+        together = np.concatenate([result.update[name].ravel() for name in sorted(trees[0])])
+        assert_allclose(together, expected, **EXACT)
+
+
+def test_lfighter_finds_who_flips_labels():
+    for seed in range(3):
+        result = ra.LFighter("b.head").aggregate(flipped(seed=seed))
+        assert_array_equal(result.weights > 0, np.arange(9) < 6)
+        assert "in a group of 3 of 9" in result.reasons[8]
+
+
+def test_lfighter_takes_the_last_matrix_where_none_is_named():
+    trees = flipped()
+    last = np.stack([tree["z.last"].ravel() for tree in trees])  # two classes: the whole tensor
+    chosen, _ = definitions.lfighter(last, last)
+    assert np.flatnonzero(ra.LFighter().aggregate(trees).weights).tolist() == chosen
+    with pytest.raises(ValueError, match=r"no tensor that votes fits 'fc\.\*'.*'b\.head'"):
+        ra.LFighter("fc.*").aggregate(trees)
+    with pytest.raises(ValueError, match="no tensor"):
+        ra.LFighter("b.head").aggregate(trees, policy=ra.Policy(exclude=["b.*"]))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_lfighter_over_files_has_the_same_bits(tmp_path, dtype):
+    trees, reference = flipped(dtype=dtype), flipped(1, 0, dtype, seed=5)[0]
+    paths, out = saved(tmp_path, trees), tmp_path / "out.safetensors"
+    for given in ({}, {"reference": reference}):
+        expected = ra.LFighter("b.head").aggregate(trees, **given)
+        found = ra.aggregate_files(ra.LFighter("b.head"), paths, out, max_memory="24 MiB", **given)
+        assert_same(load_file(out), expected.update)
+        assert_array_equal(found.weights, expected.weights)
+        assert found.reasons == expected.reasons
+
+
+def test_lfighter_withstands_huge_rows():
+    trees = flipped(f=1)
+    for size in (1e200, 1e300):
+        trees[8] = {name: np.full_like(tensor, size) for name, tensor in trees[8].items()}
+        result = ra.LFighter("b.head").aggregate(trees)
+        assert_array_equal(result.weights > 0, np.arange(9) < 8)

@@ -363,6 +363,27 @@ def lasa(tensors, sparsity=0.3):
     return np.hstack(results)
 
 
+def lfighter(updates, rows, variant="paper"):
+    """(chosen, result) of updates by the rows (n, d) of two neurons; the two groups of least scatter of all."""
+    n = len(rows)
+
+    def scatter(group):
+        return sum(squared(row, rows[group].mean(axis=0)) for row in rows[group])
+
+    def score(group):
+        found = [[cosine(a, b) if variant == "paper" or a is not b else 0.0 for b in group] for a in group]
+        return float(f"{len(group) / n * (1 - np.mean([min(row) for row in found])):.9f}"), len(group)
+
+    halves = [[i for i in range(n) if bits >> i & 1] for bits in range(1, 2 ** (n - 1))]
+    pairs = [(half, [i for i in range(n) if i not in half]) for half in halves]
+    if not pairs or (rows == rows[0]).all():
+        return list(range(n)), updates.mean(axis=0)
+    groups = min(pairs, key=lambda pair: sum(map(scatter, pair)))
+    best = max(score(list(rows[group])) for group in groups)
+    chosen = sorted(i for group in groups for i in group if score(list(rows[group])) == best)
+    return chosen, updates[chosen].mean(axis=0)
+
+
 def lbfgs_product(steps, changes, vector):
     """B times a vector, B updated by each step and change in turn, from sigma times the identity."""
     b = changes[-1] @ steps[-1] / (steps[-1] @ steps[-1]) * np.eye(len(vector))

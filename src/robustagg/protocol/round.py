@@ -36,9 +36,9 @@ class Span(NamedTuple):
         return self.start + self.size
 
 
-def spans(tensors: Iterable[tuple[str, tuple[int, ...]]]) -> tuple[Span, ...]:
+def spans(tensors: Iterable[tuple[str, tuple[int, ...]]], start: int = 0) -> tuple[Span, ...]:
     """Tensors of these names and shapes, one after the other."""
-    found, start = [], 0
+    found = []
     for name, shape in tensors:
         found.append(Span(name, start, shape))
         start = found[-1].stop

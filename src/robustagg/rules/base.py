@@ -14,7 +14,7 @@ import numpy as np
 from robustagg import engine, errors, inputs, ledger
 from robustagg.kernels.interface import Array
 from robustagg.memory.vectors import Vector
-from robustagg.protocol import Block, Client, Floats, Result, Round, Source, Verdict
+from robustagg.protocol import Block, Client, Floats, Result, Round, Source, Span, Verdict
 from robustagg.rules.checks import one_of
 from robustagg.rules.saving import Saved
 
@@ -101,10 +101,11 @@ class Rule(Saved, Generic[V]):
         return 0
 
     def evidence_bytes(self, n: int, d: int, itemsize: int) -> int:
-        """Bytes that its evidence of n clients takes, whatever the width of a block; 0 for a few numbers per client.
+        """Bytes that its evidence of n clients takes, whatever the width of a block; 0 for a few numbers per client."""
+        return 0
 
-        Of a rule that is `by_tensor`, the evidence of a tensor of d coordinates.
-        """
+    def tensors_bytes(self, n: int, spans: Sequence[Span]) -> int:
+        """Bytes that evidence by tensor takes besides."""
         return 0
 
     # --- what a user calls ---

@@ -158,8 +158,8 @@ class LASA(Rule[Verdict]):
     def further_rows(self) -> int:
         return 1
 
-    def evidence_bytes(self, n: int, d: int, itemsize: int) -> int:
-        return Search.nbytes(n, SMALL)
+    def tensors_bytes(self, n: int, spans: Sequence[Span]) -> int:
+        return len(spans) * Search.nbytes(n, SMALL)
 
     # --- the verbs ---
 
