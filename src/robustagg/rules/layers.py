@@ -118,8 +118,8 @@ class LASA(Rule[Verdict]):
     Notes
     -----
     Updates must be differences from the global model; a flat update is one tensor. O(nd), six passes: four readings
-    find the least magnitude of each client in each tensor that counts, 4 KiB of counts for both. Magnitudes are told
-    apart exactly, those of float64 to a relative 2^-20; all that are as large as the least count. Weighted by
+    find the least magnitude of each client in each tensor that counts, 4 KiB of counts each. Magnitudes are told apart
+    exactly, those of float64 to a relative 2^-20; all that are as large as the least count. Weighted by
     `sample_counts` where given. The weights are the clients' shares of all coordinates. The authors' code looks for the
     smallest magnitudes in all matrices and kernels together, and leaves vectors dense.
 
