@@ -17,6 +17,8 @@ from robustagg.rules.fldetector import FLDetector
 from robustagg.rules.foolsgold import FoolsGold
 from robustagg.rules.geometric import CenteredClipping, GeometricMedian
 from robustagg.rules.krum import Bulyan, Krum, MultiKrum
+from robustagg.rules.layers import LASA
+from robustagg.rules.lfighter import LFighter
 from robustagg.rules.medians import MeaMed, RepeatedMedian
 from robustagg.rules.metrics import MultiMetrics
 from robustagg.rules.mixing.base import PreAggregation
@@ -38,6 +40,7 @@ __all__ = [
     "CAF",
     "CGE",
     "FLAME",
+    "LASA",
     "MDA",
     "NNM",
     "RLR",
@@ -60,6 +63,7 @@ __all__ = [
     "Intake",
     "InvalidLedger",
     "Krum",
+    "LFighter",
     "MeaMed",
     "Mean",
     "Median",

@@ -57,6 +57,18 @@ def test_magnitude_counts_of_numbers_that_say_what_it_is(backend):
 
 
 @pytest.mark.parametrize("dtype", zoo.DTYPES)
+def test_sparsify_leaves_what_is_as_large_as_a_key_and_larger(backend, dtype):
+    rows = zoo.rows_of(4, 3000, dtype)
+    sizes = abs(oracle.widened(rows))
+    wide = specification.compute_dtype(rows)
+    least = sizes[np.arange(4), [0, 1, 2, 3]].astype(wide)
+    keys = (least.view(f"u{wide.itemsize}") >> (8 * wide.itemsize - 32)).astype(np.int64)
+    kept = backend.sparsify(rows, keys)
+    assert all(row.dtype == rows[0].dtype for row in kept)
+    assert_array_equal(oracle.widened(kept), np.where(sizes >= least[:, None], oracle.widened(rows), 0))
+
+
+@pytest.mark.parametrize("dtype", zoo.DTYPES)
 @pytest.mark.parametrize("n", [n for n in SIZES if n <= 33])
 def test_manhattan(backend, n, dtype):
     for rows in (zoo.rows_of(n, GRAM_TILE + 100, dtype), menagerie(n, dtype)[0]):

@@ -178,6 +178,16 @@ CASES = [
         picks=True,
         counts=True,
     ),
+    Case(
+        "LFighter",
+        lambda f: ra.LFighter(),
+        lambda f: 1,
+        lambda x, f: definitions.lfighter(x, x)[1],
+        shift=False,
+        picks=True,
+        counts=True,
+    ),
+    Case("LASA", lambda f: ra.LASA(), lambda f: 1, lambda x, f: definitions.lasa([x]), shift=False, counts=True),
     Case("RepeatedMedian", lambda f: ra.RepeatedMedian(), definition=definitions.repeated_median, refuses=False),
     Case("ResidualReweighting", lambda f: ra.ResidualReweighting(), scale=False, refuses=False, counts=True),
     Case(

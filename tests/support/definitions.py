@@ -344,6 +344,46 @@ def align_ins(x, model, sparsity=0.3):
     return clipped(x[kept], np.median(np.linalg.norm(x[kept], axis=1))).mean(axis=0)
 
 
+def lasa(tensors, sparsity=0.3):
+    """Of (n, d) rows for each tensor, the (d,) results one after the other."""
+    lengths = np.linalg.norm(np.hstack(tensors), axis=1)
+    factors = np.minimum(1, np.median(lengths) / np.maximum(lengths, 1e-300))[:, None]
+    results = []
+    for x in tensors:
+        sparse = factors * x
+        for row in sparse:
+            row[np.argsort(abs(row), kind="stable")[: int(sparsity * len(row) + 1e-9)]] = 0
+        signs = np.sign(sparse)
+        balance = 0.5 * (1 + signs.sum(axis=1) / np.maximum(abs(signs).sum(axis=1), 1))
+        kept = np.ones(len(x), bool)
+        for measure in (np.linalg.norm(sparse, axis=1), balance):
+            off = abs(measure - np.median(measure))
+            kept &= (off < measure.std() * (1 - 1e-9)) | (off < 1e-12)
+        results.append((factors * x)[kept if kept.any() else slice(None)].mean(axis=0))
+    return np.hstack(results)
+
+
+def lfighter(updates, rows, variant="paper"):
+    """(chosen, result) of updates by the rows (n, d) of two neurons; the two groups of least scatter of all."""
+    n = len(rows)
+
+    def scatter(group):
+        return sum(squared(row, rows[group].mean(axis=0)) for row in rows[group])
+
+    def score(group):
+        found = [[cosine(a, b) if variant == "paper" or a is not b else 0.0 for b in group] for a in group]
+        return float(f"{len(group) / n * (1 - np.mean([min(row) for row in found])):.9f}"), len(group)
+
+    halves = [[i for i in range(n) if bits >> i & 1] for bits in range(1, 2 ** (n - 1))]
+    pairs = [(half, [i for i in range(n) if i not in half]) for half in halves]
+    if not pairs or (rows == rows[0]).all():
+        return list(range(n)), updates.mean(axis=0)
+    groups = min(pairs, key=lambda pair: sum(map(scatter, pair)))
+    best = max(score(list(rows[group])) for group in groups)
+    chosen = sorted(i for group in groups for i in group if score(list(rows[group])) == best)
+    return chosen, updates[chosen].mean(axis=0)
+
+
 def lbfgs_product(steps, changes, vector):
     """B times a vector, B updated by each step and change in turn, from sigma times the identity."""
     b = changes[-1] @ steps[-1] / (steps[-1] @ steps[-1]) * np.eye(len(vector))

@@ -48,6 +48,7 @@ def run(
             sample_counts=checked_counts(sample_counts, source.clients),
             extras=extras or {},
             remarks=remarks or {},
+            spans=source.spans if rule.by_tensor else (),
         ).without(source.excluded)
         references = rule.references(round)
         if references:

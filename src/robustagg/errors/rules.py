@@ -20,6 +20,11 @@ def rows_without_clients(rule: str, member: str) -> ValueError:
     return ValueError(f"{rule} must know whose row is whose, but the rows that {member} makes are no single client's")
 
 
+def no_such_tensor(pattern: str, names: Sequence[str]) -> ValueError:
+    few = ", ".join(map(repr, names[:8])) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+    return ValueError(f"no tensor that votes fits {pattern!r}; there are {few or 'none'}")
+
+
 def unknown_component(label: object) -> InvalidLedger:
     return InvalidLedger(f"no rule {shown(label)} is known here; import the module that defines it first")
 

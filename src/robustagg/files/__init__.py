@@ -21,7 +21,7 @@ from robustagg.files.source import Files
 from robustagg.files.storage import Scratch
 from robustagg.files.survey import Entrants, model_file, survey
 from robustagg.files.tensors import Model
-from robustagg.protocol import Client, Result, Source
+from robustagg.protocol import Client, Result, Source, spans
 from robustagg.rules.base import CERTIFY, Rule
 from robustagg.rules.evidence.deviation import COPIES
 from robustagg.rules.mixing.base import Mixer, PreAggregation
@@ -226,7 +226,8 @@ def _run(
     voting = [tensor for tensor in found.tensors if tensor.votes]
     itemsize = max((tensor.storage.itemsize for tensor in voting), default=1)
     n = len(found.files)
-    evidence = rule.evidence_bytes(n, sum(tensor.size for tensor in voting), itemsize)
+    placed = spans((tensor.name, tensor.shape) for tensor in voting)
+    evidence = rule.evidence_bytes(n, placed[-1].stop if placed else 0, itemsize) + rule.tensors_bytes(n, placed)
     copies = COPIES if (arguments.get("extras") or {}).get(CERTIFY) else 0
     further = n * (rule.further_rows + copies + (reference is not None))
     plan = budget.divide(memory, n, further, itemsize, found.nbytes + evidence)

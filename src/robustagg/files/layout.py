@@ -15,7 +15,7 @@ from robustagg.files.tensors import Model, Tensor
 from robustagg.inputs import blocks
 from robustagg.kernels.interface import Array
 from robustagg.memory.vectors import Vector
-from robustagg.protocol import Sink
+from robustagg.protocol import Sink, Span, spans
 
 Cut: TypeAlias = NDArray[np.int64]
 """(m, 3): values start ... stop - 1 of tensor k, for m pieces of one dtype that are read together."""
@@ -54,6 +54,10 @@ class Layout:
     @property
     def d(self) -> int:
         return sum(tensor.size for tensor in self.tensors if tensor.votes)
+
+    @property
+    def spans(self) -> tuple[Span, ...]:
+        return spans((tensor.name, tensor.shape) for tensor in self.tensors if tensor.votes)
 
     @property
     def dtype(self) -> np.dtype[Any]:

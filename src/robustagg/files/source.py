@@ -21,7 +21,7 @@ from robustagg.files.survey import Entrants, ModelFile, Survey
 from robustagg.files.tensors import Tensor
 from robustagg.kernels.interface import Array, Rows
 from robustagg.memory.vectors import Memory, OnDisk, Vector
-from robustagg.protocol import Client, Sink
+from robustagg.protocol import Client, Sink, Span
 
 MIDDLES = 8  # integers are read this many times narrower than the rest: they are sorted in wider copies
 
@@ -56,6 +56,10 @@ class Files:
     @property
     def d(self) -> int:
         return self._layout.d
+
+    @property
+    def spans(self) -> tuple[Span, ...]:
+        return self._layout.spans
 
     @property
     def excluded(self) -> Mapping[int, str]:

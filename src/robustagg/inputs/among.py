@@ -8,7 +8,7 @@ from typing import Any
 
 from robustagg.kernels.interface import Rows
 from robustagg.memory.vectors import Memory, Vector
-from robustagg.protocol import Client, Notes, Sink, Source
+from robustagg.protocol import Client, Notes, Sink, Source, Span
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,10 @@ class Among:
     @property
     def d(self) -> int:
         return self._there.d
+
+    @property
+    def spans(self) -> tuple[Span, ...]:
+        return self._there.spans
 
     def blocks(self, kept: Sequence[int]) -> Iterator[Rows]:
         return self._there.blocks([self._rows[i] for i in kept])

@@ -11,7 +11,7 @@ from robustagg import errors
 from robustagg.inputs.tensors import numbers
 from robustagg.kernels.interface import GRAM_TILE, Array, Rows
 from robustagg.memory.vectors import Memory, Vector
-from robustagg.protocol import Client, Notes, Sink, Source
+from robustagg.protocol import Client, Notes, Sink, Source, Span
 
 REFERENCE = "reference"
 CHUNK = 2**25  # bytes of differences that are there at a time, or a tile if that is more
@@ -38,6 +38,10 @@ class Relative:
     @property
     def d(self) -> int:
         return self._source.d
+
+    @property
+    def spans(self) -> tuple[Span, ...]:
+        return self._source.spans
 
     @property
     def excluded(self) -> Mapping[int, str]:

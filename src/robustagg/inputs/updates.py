@@ -20,7 +20,7 @@ from robustagg.inputs.rows import are_contiguous
 from robustagg.inputs.tensors import Path
 from robustagg.kernels.interface import GRAM_TILE, Array, Rows
 from robustagg.memory.vectors import InMemory, Memory, Vector
-from robustagg.protocol import Client
+from robustagg.protocol import Client, Span, spans
 
 PACKED = 4 * GRAM_TILE  # coordinates of small leaves that make a block
 PACKED_BYTES = 2**26  # of such a block, where that is more than a tile
@@ -39,6 +39,10 @@ class Updates:
     @property
     def d(self) -> int:
         return sum(leaf.size for leaf in self.leaves if leaf.votes)
+
+    @property
+    def spans(self) -> tuple[Span, ...]:
+        return spans((self.policy.name(leaf.path), leaf.shape) for leaf in self.leaves if leaf.votes)
 
     @cached_property
     def cuts(self) -> list[list[Piece]]:

@@ -193,6 +193,9 @@ class Kernels(Protocol):
         tells values whose sign (-1, 0, 1) is not that of `signs` (d,) from those whose sign is. O(nd).
         """
 
+    def sparsify(self, rows: Rows, keys: NDArray[np.int64]) -> list[Array]:
+        """The rows, zeros in place of values whose magnitude's key is below keys[i]; see `magnitude_counts`. O(nd)."""
+
     def mix(self, rows: Rows, matrix: NDArray[np.float64]) -> Array:
         """(m, d): matrix (m, n) times the rows, summed in float64; weights may have any sum.
 

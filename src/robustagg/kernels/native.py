@@ -138,6 +138,7 @@ def middle_of_line(rows: Rows, intercept: str) -> Array:
 
 take, join, window, widen = specification.take, specification.join, specification.window, specification.widen
 split, stack, flip, offset = specification.split, specification.stack, specification.flip, specification.offset
+sparsify = specification.sparsify
 
 
 def top_eigenpair(matrix: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:

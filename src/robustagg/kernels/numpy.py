@@ -267,12 +267,22 @@ def magnitude_counts(
 ) -> NDArray[np.int64]:
     wide, counts = compute_dtype(rows), np.zeros((len(rows), 2 << bits), np.int64)
     for part, y in blocks(rows):
-        words = y.astype(wide).view(f"u{wide.itemsize}") >> (8 * wide.itemsize - 32)
-        keys = (words & 0x7FFFFFFF).astype(np.int64) >> shift
+        keys = magnitude_keys(y.astype(wide)) >> shift
         slots = (keys & (1 << bits) - 1) + ((np.sign(y) == signs[part]) << bits)
         for row, slot, key, prefix in zip(counts, slots, keys, prefixes.tolist(), strict=True):
             row += np.bincount(slot[key >> bits == prefix], minlength=2 << bits)
     return counts.reshape(len(rows), 2, 1 << bits)
+
+
+def magnitude_keys(values: Array) -> NDArray[np.int64]:
+    """The 31 bits below the sign of float32, of float64 the upper ones."""
+    words = values.view(f"u{values.itemsize}") >> (8 * values.itemsize - 32)
+    return np.asarray((words & 0x7FFFFFFF).astype(np.int64))
+
+
+def sparsify(rows: Rows, keys: NDArray[np.int64]) -> list[Array]:
+    zero = rows[0].dtype.type(0)
+    return [np.where(magnitude_keys(widen(row)) >= key, row, zero) for row, key in zip(rows, keys, strict=True)]
 
 
 # --- products -------------------------------------------------------------------------------------------------------

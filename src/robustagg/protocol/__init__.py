@@ -2,7 +2,7 @@
 
 from robustagg.names import Client, Floats
 from robustagg.protocol.result import Result
-from robustagg.protocol.round import NON_FINITE, ROUNDS, Block, Round
+from robustagg.protocol.round import NON_FINITE, ROUNDS, Block, Round, Span, spans
 from robustagg.protocol.verbs import Notes, Sink, Source, Verbs
 from robustagg.protocol.verdict import Certificate, Standing, Verdict
 
@@ -18,7 +18,9 @@ __all__ = [
     "Round",
     "Sink",
     "Source",
+    "Span",
     "Standing",
     "Verbs",
     "Verdict",
+    "spans",
 ]

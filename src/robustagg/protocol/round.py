@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -15,6 +16,32 @@ from robustagg.names import Client, Floats
 
 NON_FINITE = "not admitted: NaN or infinite values"
 ROUNDS = 2**62  # numbers are below it, so that their differences fit in an int64
+
+
+class Span(NamedTuple):
+    """A tensor that votes, as coordinates of the model."""
+
+    name: str
+    """Its dotted path; of a model that is one tensor, nothing."""
+    start: int
+    shape: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def stop(self) -> int:
+        return self.start + self.size
+
+
+def spans(tensors: Iterable[tuple[str, tuple[int, ...]]], start: int = 0) -> tuple[Span, ...]:
+    """Tensors of these names and shapes, one after the other."""
+    found = []
+    for name, shape in tensors:
+        found.append(Span(name, start, shape))
+        start = found[-1].stop
+    return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -36,6 +63,8 @@ class Round:
     """Further arguments of the call, for the rules that take some."""
     prepared: Any = None
     """What the rule has drawn for this round, see :meth:`Rule.prepare`."""
+    spans: tuple[Span, ...] = ()
+    """The tensors that vote, for the rules that are :attr:`Rule.by_tensor`."""
     spent: int = 0
     """Clients that were left out before rows were mixed to other rows."""
 

@@ -9,7 +9,7 @@ from robustagg.kernels.interface import Array, Rows
 from robustagg.memory.vectors import Memory, Vector
 from robustagg.names import Client
 from robustagg.protocol.result import Result
-from robustagg.protocol.round import Block, Round
+from robustagg.protocol.round import Block, Round, Span
 
 
 class Verbs(Protocol):
@@ -30,6 +30,10 @@ class Verbs(Protocol):
     @property
     def unguarded(self) -> bool:
         """Whether NaN and infinity must be looked for before the rule sees a block; else its primitives find them."""
+
+    @property
+    def by_tensor(self) -> bool:
+        """Whether the rule must know which coordinates are of which tensor."""
 
     @property
     def vectors(self) -> Mapping[Client, Vector]:
@@ -95,6 +99,10 @@ class Source(Protocol):
     @property
     def d(self) -> int:
         """Coordinates of the model."""
+
+    @property
+    def spans(self) -> tuple[Span, ...]:
+        """The tensors that vote, in the order of their coordinates."""
 
     @property
     def excluded(self) -> Mapping[int, str]:

@@ -15,7 +15,7 @@ import numpy as np
 from robustagg import engine, errors, inputs, ledger
 from robustagg.kernels.interface import Array
 from robustagg.memory.vectors import Vector
-from robustagg.protocol import Block, Client, Floats, Result, Round, Source, Verdict
+from robustagg.protocol import Block, Client, Floats, Result, Round, Source, Span, Verdict
 from robustagg.rules.checks import one_of
 from robustagg.rules.saving import Saved
 
@@ -82,6 +82,11 @@ class Rule(Saved, Generic[V]):
         return False
 
     @property
+    def by_tensor(self) -> bool:
+        """Whether the rule must know which coordinates are of which tensor, ``round.spans``."""
+        return False
+
+    @property
     def unguarded(self) -> bool:
         """Whether NaN and infinity must be looked for before the rule sees a block; else its primitives find them."""
         return not self.is_ours()
@@ -98,6 +103,10 @@ class Rule(Saved, Generic[V]):
 
     def evidence_bytes(self, n: int, d: int, itemsize: int) -> int:
         """Bytes that its evidence of n clients takes, whatever the width of a block; 0 for a few numbers per client."""
+        return 0
+
+    def tensors_bytes(self, n: int, spans: Sequence[Span]) -> int:
+        """Bytes that evidence by tensor takes besides."""
         return 0
 
     # --- what a user calls ---

@@ -129,14 +129,17 @@ def weighted_sum(rows: Rows, coefficients: Floats) -> Array:
 
 def selection(chosen: NDArray[np.integer], why: Sequence[str], round: Round) -> Verdict:
     """The verdict that the chosen clients, and nobody else, make the result."""
-    m = len(round.kept)
-    mask = np.zeros(m)
+    mask = np.zeros(len(round.kept))
     mask[chosen] = 1
-    counts = round.counts()
+    words = [f"{'selected' if one else 'not selected'}: {what}" for one, what in zip(mask.tolist(), why, strict=True)]
+    return Verdict(shares_of(mask, round.counts()), words)
+
+
+def shares_of(mask: Floats, counts: Floats | None) -> Floats:
+    """The shares of those whom a mask of ones chooses, by their sample counts where given."""
     weights = mask if counts is None else mask * (counts / max(counts.max(), 1e-300))
     weights = weights if weights.sum() > 0 else mask  # chosen clients without a sample share equally
-    words = [f"{'selected' if one else 'not selected'}: {what}" for one, what in zip(mask.tolist(), why, strict=True)]
-    return Verdict(weights / weights.sum(), words)
+    return np.asarray(weights / weights.sum())
 
 
 def smallest(values: Floats, k: int) -> NDArray[np.integer]:

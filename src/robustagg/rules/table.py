@@ -17,6 +17,8 @@ from robustagg.rules.fldetector import FLDetector
 from robustagg.rules.foolsgold import FoolsGold
 from robustagg.rules.geometric import CenteredClipping, GeometricMedian
 from robustagg.rules.krum import Bulyan, Krum, MultiKrum
+from robustagg.rules.layers import LASA
+from robustagg.rules.lfighter import LFighter
 from robustagg.rules.medians import MeaMed, RepeatedMedian
 from robustagg.rules.metrics import MultiMetrics
 from robustagg.rules.mixing.base import PreAggregation
@@ -128,6 +130,8 @@ RULES = (
     Entry("rlr", RLR, "Ozdayi et al., AAAI 2021", "-", "n d", given=lambda n, f: {"theta": RLR.threshold(0.4, n)}),
     Entry("sign-guard", SignGuard, "Xu et al., ICDCS 2022", "-", "n d"),
     Entry("multi-metrics", MultiMetrics, "Huang et al., ICCV 2023", "-", PAIRS),
+    Entry("lfighter", LFighter, "Jebreel et al., 2024", "-", "n^2 d of two neurons"),
+    Entry("lasa", LASA, "Xu et al., WACV 2025", "-", "n d"),
     Entry("align-ins", AlignIns, "Xu et al., CVPR 2025", "-", "n d", asks="global_model"),
     Entry("fltrust", FLTrust, "Cao et al., NDSS 2021", "-", "n d", asks="server_update"),
 )

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from robustagg import errors
 from robustagg.protocol import Floats
+from robustagg.rules.evidence.geometry import Geometry, blurred
 
 
 def _library(module: str) -> Any:
@@ -56,3 +57,20 @@ def shifted(points: Floats) -> NDArray[np.bool_]:
         return np.asarray(twins[which.reshape(-1)] == twins.max())
     labels = cluster.MeanShift(bandwidth=bandwidth, cluster_all=False).fit(points).labels_
     return np.asarray(labels == np.bincount(labels[labels >= 0]).argmax())
+
+
+def two_means(geometry: Geometry) -> NDArray[np.bool_]:
+    """(n,) who is in one of two groups of least scatter about their means; everyone, where all rows are equal.
+
+    Of the groups that Lloyd's iterations find from each row and the one farthest from it; of as good ones the first.
+    """
+    distances = geometry.distances
+    if not distances.any():
+        return np.ones(len(distances), np.bool_)
+    values, vectors = np.linalg.eigh(geometry.products[:-1, :-1] / distances.max())
+    points = vectors * np.sqrt(np.maximum(values, 0))
+    means = _library("sklearn.cluster").KMeans
+    starts = {(min(pair), max(pair)) for pair in enumerate(distances.argmax(axis=1).tolist())}
+    found = [means(2, init=points[list(pair)], n_init=1, tol=0).fit(points) for pair in sorted(starts)]
+    scatter = blurred(np.array([one.inertia_ for one in found]))
+    return np.asarray(found[int(scatter.argmin())].labels_ == 0)

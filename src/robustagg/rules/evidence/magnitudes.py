@@ -5,8 +5,8 @@ Each reading counts some bits of the magnitudes, from the highest down, among th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,13 +15,15 @@ from robustagg import kernels
 from robustagg.kernels.interface import Rows
 from robustagg.protocol import Floats
 
+FEW = (20, 11), (10, 10), (0, 10)
+"""Lowest bit, and bits, that a reading counts: few enough that the counts of a client fit a cache."""
+SMALL = (24, 7), (16, 8), (8, 8), (0, 8)
+"""One reading more, with an eighth of the counts."""
+
 
 @dataclass(frozen=True)
 class Search:
     """What is known of the k largest magnitudes of each of n clients after some readings."""
-
-    READINGS: ClassVar = ((20, 11), (10, 10), (0, 10))
-    """Lowest bit, and bits, that a reading counts: few enough that the counts of a client fit a cache."""
 
     prefixes: NDArray[np.int64]
     """(n,) bits of the k-th largest magnitude that are known."""
@@ -30,23 +32,24 @@ class Search:
     agreeing: Floats
     """(n,) how many of the others agree in sign; after the last reading, of all k: of equal magnitudes their share."""
     readings: int = 0
+    plan: Sequence[tuple[int, int]] = FEW
 
     @classmethod
-    def of(cls, n: int, k: int) -> Search:
-        return cls(np.zeros(n, np.int64), np.full(n, k), np.zeros(n))
+    def of(cls, n: int, k: int, plan: Sequence[tuple[int, int]] = FEW) -> Search:
+        return cls(np.zeros(n, np.int64), np.full(n, k), np.zeros(n), plan=plan)
 
     @property
     def done(self) -> bool:
-        return self.readings == len(self.READINGS)
+        return self.readings == len(self.plan)
 
     @classmethod
-    def nbytes(cls, n: int) -> int:
+    def nbytes(cls, n: int, plan: Sequence[tuple[int, int]] = FEW) -> int:
         """Bytes that the counts of n clients take, what adds them up included."""
-        return 3 * n * (16 << max(bits for _, bits in cls.READINGS))
+        return 3 * n * (16 << max(bits for _, bits in plan))
 
     def counts(self, rows: Rows, signs: NDArray[np.int8]) -> NDArray[np.int64]:
         """What the next reading counts in one block. O(nd)."""
-        return kernels.active().magnitude_counts(rows, signs, *self.READINGS[self.readings], self.prefixes)
+        return kernels.active().magnitude_counts(rows, signs, *self.plan[self.readings], self.prefixes)
 
     def refined(self, counts: NDArray[np.int64]) -> Search:
         """The search after a reading has given these counts."""
@@ -58,7 +61,7 @@ class Search:
         agree = counts[:, 1, ::-1].cumsum(axis=1)[:, ::-1][everyone, place]
         tied = counts[everyone, 1, place]
         left, agreeing = self.left - above, self.agreeing + (agree - tied)
-        if self.readings + 1 == len(self.READINGS):
+        if self.readings + 1 == len(self.plan):
             agreeing = agreeing + left * tied / np.maximum(here, 1)
-        bits = self.READINGS[self.readings][1]
-        return Search(self.prefixes << bits | place, left, agreeing, self.readings + 1)
+        bits = self.plan[self.readings][1]
+        return Search(self.prefixes << bits | place, left, agreeing, self.readings + 1, self.plan)

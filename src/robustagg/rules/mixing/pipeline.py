@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, repeat
@@ -14,7 +14,7 @@ from robustagg import errors, kernels
 from robustagg.kernels.interface import GRAM_TILE, Array
 from robustagg.ledger import Ledger
 from robustagg.memory.vectors import Vector
-from robustagg.protocol import Block, Client, Floats, Round, Verdict
+from robustagg.protocol import Block, Client, Floats, Round, Span, Verdict
 from robustagg.rules.base import Rule
 from robustagg.rules.component import Component, kind_of
 from robustagg.rules.distance import Combination, DistanceRule, weighted_sum
@@ -165,15 +165,26 @@ class Pipeline(Rule[Chained]):
         return self.last.remembers
 
     @property
+    def by_tensor(self) -> bool:
+        return self.last.by_tensor
+
+    @property
     def further_rows(self) -> int:
         return bool(self.mixers) + self.last.further_rows
 
     def evidence_bytes(self, n: int, d: int, itemsize: int) -> int:
         gram = Gram.nbytes(n) if self._measures is Gram and not isinstance(self.last, DistanceRule) else 0
+        return gram + self.last.evidence_bytes(self._most(n), d, itemsize)
+
+    def tensors_bytes(self, n: int, spans: Sequence[Span]) -> int:
+        return self.last.tensors_bytes(self._most(n), spans)
+
+    def _most(self, n: int) -> int:
+        """How many rows of n clients the last member gets, or n if that is more."""
         rows = n
         for member in self.mixers:
             rows = member.rows_of(rows)
-        return gram + self.last.evidence_bytes(max(n, rows), d, itemsize)
+        return max(n, rows)
 
     # --- the three verbs ---
 
