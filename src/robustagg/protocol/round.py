@@ -79,7 +79,7 @@ class Round:
     @property
     def admitted(self) -> NDArray[np.bool_]:
         """(n,) whether a client is admitted."""
-        mask = ~np.zeros(len(self.clients), np.bool_)
+        mask = np.ones(len(self.clients), np.bool_)
         for i in self.excluded:
             mask[i] = False
         return mask

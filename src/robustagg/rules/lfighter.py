@@ -40,7 +40,7 @@ class LFighter(Rule[Verdict]):
     The two neurons whose updates are longest, summed over the clients, are taken for the source and the target of a
     label flip. 2-means on the clients' updates of both together makes two groups; of these the one of the higher score
 
-    .. math:: \frac{n_k}{n} \Big(1 - \frac{1}{n_k} \sum_{i \in k} \min_{j \in k} \cos(u_i, u_j)\Big)
+    .. math:: \frac{n_k}{n} \bigl(1 - \frac{1}{n_k} \sum_{i \in k} \min_{j \in k} \cos(u_i, u_j)\bigr)
 
     is kept. Where there are at most two neurons, all of the tensor is looked at.
 
