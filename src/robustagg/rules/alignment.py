@@ -15,7 +15,7 @@ from robustagg.protocol import Block, Floats, Round, Verdict
 from robustagg.rules.base import Rule
 from robustagg.rules.checks import positive, share
 from robustagg.rules.distance import Combination, combined, scaled, selection, shortened
-from robustagg.rules.evidence.geometry import Relation, blurred, shortening
+from robustagg.rules.evidence.geometry import Relation, shortening, usual
 from robustagg.rules.evidence.gram import Related
 from robustagg.rules.evidence.magnitudes import Search
 
@@ -155,9 +155,3 @@ class AlignIns(Rule[Verdict]):
 
     def combine(self, block: Block, note: Any, verdict: Verdict) -> Array:
         return combined(block, verdict)
-
-
-def usual(values: Floats, most: float) -> NDArray[np.bool_]:
-    """(n,) who is less than `most` standard deviations off the median."""
-    off, deviation = np.abs(values - np.median(values)), values.std()
-    return np.asarray((blurred(off) < blurred(most * deviation)) | (off == 0))

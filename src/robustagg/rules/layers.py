@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 from robustagg import kernels
 from robustagg.kernels.interface import Array, Rows
 from robustagg.protocol import Block, Floats, Round, Span, Verdict
-from robustagg.rules.alignment import usual
 from robustagg.rules.base import Rule
 from robustagg.rules.checks import number, positive
 from robustagg.rules.distance import shares_of, shortened, weighted_sum
-from robustagg.rules.evidence.geometry import Relation, shortening
+from robustagg.rules.evidence.geometry import Relation, shortening, usual
 from robustagg.rules.evidence.gram import Related
 from robustagg.rules.evidence.magnitudes import SMALL, Search
 from robustagg.rules.evidence.tensors import ByTensor, within

@@ -149,6 +149,12 @@ def blurred(values: Floats) -> Floats:
     return np.asarray(np.ldexp(np.rint(fraction * 2.0**40), exponent - 40))
 
 
+def usual(values: Floats, most: float) -> NDArray[np.bool_]:
+    """(n,) who is less than `most` standard deviations off the median."""
+    off, deviation = np.abs(values - np.median(values)), values.std()
+    return np.asarray((blurred(off) < blurred(most * deviation)) | (off == 0))
+
+
 def product(matrix: Floats, rows: Floats) -> Floats:
     """The matrix times the rows; row by row where it has few entries, O(n^2) instead of O(n^3)."""
     entries = np.count_nonzero(matrix, axis=1)
