@@ -16,6 +16,12 @@ py::object sign_counts(const py::sequence& sequence, int threads) {
     return checked(out, [&, to = out.mutable_data()] { return ra::kernels().sign_counts(rows.view(), to, threads); });
 }
 
+py::object outermost(const py::sequence& sequence, int threads) {
+    const Input rows(sequence);
+    Vector<std::int64_t> out(rows.n());
+    return checked(out, [&, to = out.mutable_data()] { return ra::kernels().outermost(rows.view(), to, threads); });
+}
+
 py::object magnitude_counts(const py::sequence& sequence, const Vector<std::int8_t>& signs, int shift, int bits,
                             const Vector<std::int64_t>& prefixes, int threads) {
     const Input rows(sequence);
@@ -33,5 +39,6 @@ py::object magnitude_counts(const py::sequence& sequence, const Vector<std::int8
 void register_count(py::module_& m) {
     m.def("majority", &majority);
     m.def("sign_counts", &sign_counts);
+    m.def("outermost", &outermost);
     m.def("magnitude_counts", &magnitude_counts);
 }

@@ -95,6 +95,7 @@ enum class Loss { squared, absolute };
     X(extremes, bool, (const RowsView&, Result greatest, Result least, int threads))                               \
     X(majority, bool, (const RowsView&, std::int32_t least, std::int8_t* signs, int threads))                      \
     X(sign_counts, bool, (const RowsView&, std::int64_t* counts, int threads))                                     \
+    X(outermost, bool, (const RowsView&, std::int64_t* counts, int threads))                                       \
     X(magnitude_counts, bool,                                                                                      \
       (const RowsView&, const std::int8_t* signs, int shift, int bits, const std::int64_t* prefixes,               \
        std::int64_t* counts, int threads))                                                                         \

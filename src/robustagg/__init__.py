@@ -32,6 +32,7 @@ from robustagg.rules.signs import RLR, SignGuard
 from robustagg.rules.spectral import CAF, DnC
 from robustagg.rules.steps import confidence, rectify, repeated_median
 from robustagg.rules.subsets import MDA, SMEA
+from robustagg.rules.suspicion import Suspicion
 from robustagg.rules.table import rule
 from robustagg.rules.trust import FLTrust
 
@@ -82,6 +83,7 @@ __all__ = [
     "Round",
     "Rule",
     "SignGuard",
+    "Suspicion",
     "Synthesis",
     "TrimmedMean",
     "Verdict",

@@ -26,6 +26,9 @@ def test_extremes_and_signs(backend, n, dtype):
             signs, sums = backend.majority(rows, least), np.sign(y).sum(axis=0)
             assert signs.dtype == np.int8
             assert_array_equal(signs, np.where(np.abs(sums) >= least, np.sign(sums), 0))
+        outer = backend.outermost(rows)
+        assert outer.dtype == np.int64
+        assert_array_equal(outer, ((y == y.max(axis=0)) | (y == y.min(axis=0))).sum(axis=1))
         counts = backend.sign_counts(rows)
         assert counts.dtype == np.int64
         assert_array_equal(counts, np.stack([(y > 0).sum(axis=1), (y < 0).sum(axis=1)], axis=1))

@@ -42,6 +42,7 @@ def primitives(backend, n):
         "manhattan": backend.manhattan,
         "extremes": backend.extremes,
         "majority": lambda rows: backend.majority(rows, 1),
+        "outermost": backend.outermost,
         "sign_counts": backend.sign_counts,
         "magnitude_counts": lambda rows: backend.magnitude_counts(
             rows, np.zeros(rows[0].size, np.int8), 20, 11, np.zeros(n, np.int64)

@@ -71,6 +71,7 @@ def test_same_bits_for_any_number_of_threads(backend):
         products = {"counts": counts, "gram": backend.gram(long), "finite": backend.finite(long)}
         products["measure"] = backend.measure(long, 3)
         products |= {"manhattan": backend.manhattan(long), "sign_counts": backend.sign_counts(long)}
+        products["outermost"] = backend.outermost(long)
         signs, prefixes = np.ones(long[0].size, np.int8), np.zeros(17, np.int64)
         products["magnitude_counts"] = backend.magnitude_counts(long, signs, 20, 11, prefixes)
         return reputation(backend, strange) | averages(backend, long) | products

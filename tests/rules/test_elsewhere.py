@@ -22,6 +22,7 @@ NUMBERS = {
     "manhattan",
     "magnitude_counts",
     "measure",
+    "outermost",
     "residual_weights",
     "sign_counts",
 }  # per client, or per pair: what rules compute with

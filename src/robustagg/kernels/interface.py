@@ -182,6 +182,9 @@ class Kernels(Protocol):
     def sign_counts(self, rows: Rows) -> NDArray[np.int64]:
         """(n, 2): how many values of the row are positive, and negative. O(nd)."""
 
+    def outermost(self, rows: Rows) -> NDArray[np.int64]:
+        """(n,): in how many coordinates each client has the greatest or the least value, of equal ones each. O(nd)."""
+
     def magnitude_counts(
         self, rows: Rows, signs: NDArray[np.int8], shift: int, bits: int, prefixes: NDArray[np.int64]
     ) -> NDArray[np.int64]:

@@ -80,6 +80,10 @@ def sign_counts(rows: Rows) -> NDArray[np.int64]:
     return _checked(_native.sign_counts(rows, kernels.num_threads()))
 
 
+def outermost(rows: Rows) -> NDArray[np.int64]:
+    return _checked(_native.outermost(rows, kernels.num_threads()))
+
+
 def magnitude_counts(
     rows: Rows, signs: NDArray[np.int8], shift: int, bits: int, prefixes: NDArray[np.int64]
 ) -> NDArray[np.int64]:

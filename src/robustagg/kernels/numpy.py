@@ -254,6 +254,14 @@ def offset(values: Array, by: NDArray[np.float64]) -> Array:
 
 
 @quiet
+def outermost(rows: Rows) -> NDArray[np.int64]:
+    counts = np.zeros(len(rows), np.int64)
+    for _, y in blocks(rows):
+        counts += ((y == y.max(axis=0)) | (y == y.min(axis=0))).sum(axis=1)
+    return counts
+
+
+@quiet
 def sign_counts(rows: Rows) -> NDArray[np.int64]:
     counts = np.zeros((len(rows), 2), np.int64)
     for _, y in blocks(rows):

@@ -31,6 +31,7 @@ from robustagg.rules.residual import ResidualReweighting
 from robustagg.rules.signs import RLR, SignGuard
 from robustagg.rules.spectral import CAF, DnC
 from robustagg.rules.subsets import MDA, SMEA
+from robustagg.rules.suspicion import Suspicion
 from robustagg.rules.trust import FLTrust
 from robustagg.rules.written import read, written
 
@@ -133,6 +134,7 @@ RULES = (
     Entry("lfighter", LFighter, "Jebreel et al., 2024", "-", "n^2 d of two neurons"),
     Entry("lasa", LASA, "Xu et al., WACV 2025", "-", "n d"),
     Entry("align-ins", AlignIns, "Xu et al., CVPR 2025", "-", "n d", asks="global_model"),
+    Entry("suspicion", Suspicion, "this library", "-", PAIRS, "what was seen of clients and pairs"),
     Entry("fltrust", FLTrust, "Cao et al., NDSS 2021", "-", "n d", asks="server_update"),
 )
 

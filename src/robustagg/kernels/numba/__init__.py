@@ -65,6 +65,7 @@ __all__ = [
     "mix",
     "narrow",
     "offset",
+    "outermost",
     "rectified_mean",
     "rectify",
     "repeated_median",
@@ -181,6 +182,10 @@ def majority(rows: Rows, least: int) -> NDArray[np.int8]:
 
 def sign_counts(rows: Rows) -> NDArray[np.int64]:
     return counted(rows, (len(rows), 2), counts.sign_counts)
+
+
+def outermost(rows: Rows) -> NDArray[np.int64]:
+    return counted(rows, (len(rows),), counts.outermost)
 
 
 def magnitude_counts(

@@ -60,6 +60,24 @@ def sign_counts(addresses, kind, lo, hi, like, counts):
 
 
 @jit
+def outermost(addresses, kind, lo, hi, like, counts):
+    values, high, low = np.empty(PIECE, like.dtype), np.empty(PIECE, like.dtype), np.empty(PIECE, like.dtype)
+    for start in range(lo, hi, PIECE):
+        stop = min(start + PIECE, hi)
+        for i in range(len(addresses)):
+            if not load(addresses[i], kind, start, stop, values):
+                return False
+            for k in range(stop - start):
+                high[k] = values[k] if i == 0 or values[k] > high[k] else high[k]
+                low[k] = values[k] if i == 0 or values[k] < low[k] else low[k]
+        for i in range(len(addresses)):
+            load(addresses[i], kind, start, stop, values)
+            for k in range(stop - start):
+                counts[i] += (values[k] == high[k]) | (values[k] == low[k])
+    return True
+
+
+@jit
 def magnitude_counts(addresses, kind, lo, hi, like, signs, shift, bits, prefixes, counts):
     values = np.empty(PIECE, like.dtype)
     words, upper = values.view(np.uint32), values.itemsize // 4  # the upper half of a float64 comes second

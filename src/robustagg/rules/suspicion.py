@@ -1,0 +1,222 @@
+"""Suspicion: who is like others, against the rest, or at the ends, round after round."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from robustagg import kernels
+from robustagg.kernels.interface import Array, Rows
+from robustagg.memory.means import Means
+from robustagg.memory.vectors import Vector
+from robustagg.protocol import Block, Client, Floats, Round
+from robustagg.rules.base import Rule
+from robustagg.rules.checks import number
+from robustagg.rules.component import Needs, Withstanding
+from robustagg.rules.distance import Combination, combined, scaled, shares_of, shortened
+from robustagg.rules.evidence.geometry import Geometry, blurred, shortening
+from robustagg.rules.evidence.gram import Gram
+
+SHARE = 0.3  # of the clients that may attack, where nobody says how many
+TO_SIGMA = 1.4826  # standard deviations in a median absolute deviation
+LEAST_SPREAD = 0.03  # of cosines, and of extremeness in that of a typical client, lest near-equal ones differ
+ACCOMPLICES = 0.2  # share of the clients whose likeness counts, two at least
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Evidence of one reading: how n rows and their median lie, and how often each row is outermost."""
+
+    gram: Gram
+    outermost: np.ndarray[Any, np.dtype[np.int64]]
+
+    @classmethod
+    def of(cls, rows: Rows) -> Seen:
+        """That of one block. O(n^2 d)."""
+        kernel = kernels.active()
+        return cls(Gram.of([*rows, kernel.median(rows)]), kernel.outermost(rows))  # which the median then centres
+
+    def __add__(self, other: Seen) -> Seen:
+        return Seen(self.gram + other.gram, self.outermost + other.outermost)
+
+
+@dataclass(frozen=True)
+class Suspected(Combination):
+    """A verdict, and what will be remembered."""
+
+    clients: Means = field(kw_only=True)
+    pairs: Means = field(kw_only=True)
+
+
+@dataclass(eq=False)
+class Suspicion(Withstanding, Rule[Suspected]):
+    r"""The mean of all but the f most suspicious clients, cut to their median length; suspicion adds up over rounds.
+
+    With m the coordinate-wise median and :math:`r_i = u_i - m`, three things are seen of a client in a round:
+
+    - *collusion*, the mean of its largest :math:`\cos(r_i, r_j)`, as many as a fifth of the clients, two at least;
+    - *opposition*, :math:`-\cos(u_i, m)`;
+    - *extremeness*, the share of the coordinates in which it has the greatest or the least value, times n / 2.
+
+    Each is meant over the rounds, the cosines pair by pair, once over all rounds alike and once with weights that
+    fade. Suspicion is the sum over the three of how many robust deviations (1.4826 times the median absolute deviation,
+    .03 at least) a client lies above the median client, by the memory that fades or by the one that does not, whichever
+    gives more. Nobody is left out who lies above in nothing.
+
+    Parameters
+    ----------
+    f : int, optional
+        How many clients may attack; where not given, three in ten, rounded down, but one of three to six.
+    retention : float
+        Share of the fading memory that stays from round to round, in [0, 1).
+    nonfinite : {"reject", "raise"}
+        What becomes of a client whose update holds a NaN or an infinity: left out, or an error.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of range; in a round, if not n > 2f.
+
+    Notes
+    -----
+    It has the evidence of the updates alone. What these cannot tell apart it does not: an honest minority whose data
+    are alike looks like colluders; label flips among clients of skewed data look like such data. What it costs to leave
+    out honest clients where nobody attacks, and where it loses, is measured in ``docs/studies.md``. Updates must be
+    differences from the global model. O(n^2 d), two passes. Weighted by `sample_counts` where given.
+
+    What it remembers is by client id: 8 numbers for each client, and 4 for each pair, that ever took part. Who comes
+    under a fresh id is new: see ``docs/identity.md``.
+
+    References
+    ----------
+    Of this library. Its parts: likeness of updates over rounds, Fung et al., RAID 2020; medians and robust deviations,
+    Hampel, JASA 1974.
+
+    Examples
+    --------
+    >>> import numpy as np, robustagg as ra
+    >>> updates = np.random.default_rng(0).normal(1, 1, (8, 100))
+    >>> updates[6:] = -updates[0] + 0.1 * updates[6:]
+    >>> ra.Suspicion(f=2).aggregate(updates).weights.round(2)
+    array([0.17, 0.17, 0.17, 0.17, 0.17, 0.17, 0.  , 0.  ])
+    """
+
+    differences = True
+    weighs_samples = True
+    by_client = True
+    remembers = True
+
+    f: int | None = None  # type: ignore[assignment]
+    retention: float = field(default=0.6, kw_only=True)
+
+    def __post_init__(self) -> None:
+        if self.f is None:
+            Rule.__post_init__(self)
+        else:
+            super().__post_init__()
+        self.retention = number("retention", self.retention, "at least 0 and below 1", lambda v: 0 <= v < 1)
+        self._clients, self._pairs = Means.of(2), Means.of(0)
+
+    def evidence_bytes(self, n: int, d: int, itemsize: int) -> int:
+        return Gram.nbytes(n + 1)
+
+    def needed(self) -> Needs | None:
+        return None if self.f is None else self.needs
+
+    def withstood(self, m: int) -> int:
+        if self.f is not None:
+            return super().withstood(m)
+        return max(int(SHARE * m + 1e-9), min(1, (m - 1) // 2))  # 0.3 * 10 is 3, not 2.9999
+
+    # --- the verbs ---
+
+    def observe(self, block: Block, round: Round, verdict: Suspected | None) -> tuple[Seen, None]:
+        return Seen.of(block.rows), None
+
+    def decide(self, evidence: Seen, round: Round) -> Suspected:
+        geometry, m = evidence.gram.geometry(), len(round.kept)
+        clients = [round.clients[i] for i in round.kept]
+        norms = geometry.relation().norms[:m]
+        opposition, likeness = opposition_of(geometry)[:m], likeness_of(geometry)[:m, :m]
+        extremeness = evidence.outermost / max(round.d, 1) * m / 2
+        seen = self._clients.after(clients, np.stack([opposition, extremeness], axis=1), self.retention)
+        pairs = self._pairs.after(clients, likeness, self.retention, pairs=True)
+        suspicion, parts = suspicions(seen.told(clients), pairs.told(clients, pairs=True))
+        out = most_suspicious(suspicion, self.withstood(m))
+        mask = np.ones(m)
+        mask[out] = 0
+        longest = float(np.median(norms[mask > 0]))
+        weights = shares_of(mask, round.counts())
+        why = [
+            f"{'kept' if one else 'left out'}: suspicion {s:.1f} (collusion {a:.1f}, opposition {b:.1f}, "
+            f"extremeness {c:.1f}){shortened(norm, longest) if one else ''}"
+            for one, s, (a, b, c), norm in zip(mask, suspicion.tolist(), parts.T.tolist(), norms.tolist(), strict=True)
+        ]
+        coefficients = weights * shortening(norms, longest)
+        verdict = Suspected(weights, why, coefficients=coefficients, clients=seen, pairs=pairs)
+        return scaled(verdict, geometry.scale)  # type: ignore[return-value]
+
+    def combine(self, block: Block, note: Any, verdict: Suspected) -> Array:
+        return combined(block, verdict)
+
+    def commit(self, verdict: Suspected, round: Round, vectors: Mapping[Client, Vector]) -> None:
+        super().commit(verdict, round, vectors)
+        self._clients, self._pairs = verdict.clients, verdict.pairs
+
+    # --- memory ---
+
+    def _state(self) -> dict[str, Any]:
+        return {**super()._state(), "seen": self._clients.state(), "pairs": self._pairs.state()}
+
+    def _restore(self, state: Mapping[str, Any]) -> None:
+        clients, pairs = Means.restored(state["seen"], 2), Means.restored(state["pairs"], None)
+        super()._restore(state)
+        self._clients, self._pairs = clients, pairs
+
+
+def likeness_of(geometry: Geometry) -> Floats:
+    """(n, n) cosines of the rows less the centre; 0 for a row that is the centre, and beside itself."""
+    inner = geometry.products[:-1, :-1]
+    norms = np.sqrt(np.maximum(np.diagonal(inner), 0))
+    lengths = norms[:, None] * norms
+    cosine = np.divide(inner, lengths, out=np.zeros_like(inner), where=lengths > 0).clip(-1, 1)
+    np.fill_diagonal(cosine, 0)
+    return np.asarray(cosine)
+
+
+def opposition_of(geometry: Geometry) -> Floats:
+    """(n,) minus the cosines of the rows and the centre; 0 of a row, or a centre, of zeros."""
+    along = geometry.products[:-1, -1] + geometry.products[-1, -1]
+    lengths = np.sqrt(np.maximum(np.diagonal(geometry.inner) * geometry.products[-1, -1], 0))
+    return np.asarray(-np.divide(along, lengths, out=np.zeros_like(along), where=lengths > 0).clip(-1, 1))
+
+
+def suspicions(seen: Floats, likeness: Floats) -> tuple[Floats, Floats]:
+    """(n,) suspicion, and (3, n) what it is made of: collusion, opposition and extremeness, in robust deviations.
+
+    `seen` (2, n, 2) and `likeness` (2, n, n) are the means over all rounds, and those that fade.
+    """
+    n = likeness.shape[1]
+    accomplices = min(max(int(ACCOMPLICES * n + 1e-9), 2), n - 1)
+    apart = np.where(np.eye(n, dtype=bool), -np.inf, likeness)
+    nearest = np.sort(apart, axis=2)[:, :, n - accomplices :]
+    collusion = nearest.mean(axis=2) if accomplices else np.zeros((2, n))
+    above = np.stack([[unusual(v) for v in (c, *s.T)] for c, s in zip(collusion, seen, strict=True)])
+    more = above.sum(axis=1).argmax(axis=0)
+    parts = above[more, :, np.arange(n)].T
+    return parts.sum(axis=0), parts
+
+
+def unusual(values: Floats) -> Floats:
+    """(n,) how many robust deviations above the median; not below 0."""
+    above = values - np.median(values)
+    return np.asarray(np.maximum(above / max(TO_SIGMA * float(np.median(np.abs(above))), LEAST_SPREAD), 0.0))
+
+
+def most_suspicious(suspicion: Floats, k: int) -> Any:
+    """Indices of the k most suspicious of those who are suspicious at all; of equal ones the first."""
+    order = np.argsort(-blurred(suspicion), kind="stable")[:k]
+    return order[suspicion[order] > 0]
