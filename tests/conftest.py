@@ -9,6 +9,8 @@ import pytest
 
 from robustagg import kernels
 
+USUAL_SHARE = 1e5  # nanoseconds, see csrc/base/parallel.cpp
+
 
 def pytest_report_header() -> str:
     missing = [name for name in kernels.BACKENDS if name not in kernels.available()]
@@ -23,6 +25,10 @@ def backend(request: pytest.FixtureRequest) -> kernels.Kernels:
 
 @pytest.fixture
 def default_threads() -> Iterator[None]:
-    """Whatever a test sets, the next one starts with the default number of threads."""
+    """However small the work, threads do it; and whatever a test sets, the next one starts with their usual number."""
+    if "native" in kernels.available():
+        importlib.import_module("robustagg.kernels.native")._native.wake_for(0)
     yield
     kernels.set_num_threads(None)
+    if "native" in kernels.available():
+        importlib.import_module("robustagg.kernels.native")._native.wake_for(USUAL_SHARE)

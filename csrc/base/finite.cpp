@@ -36,6 +36,7 @@ void finite_rows(const Rows<T>& rows, bool* out, int threads) {
 }  // namespace
 
 void finite(const RowsView& view, bool* out, int threads) {
+    threads = threads_for(view, 0.1, threads);
     visit(view, [&](const auto& rows) { finite_rows(rows, out, threads); });
 }
 

@@ -41,6 +41,7 @@ void narrow_values(const float* values, std::size_t count, DType to, void* out) 
 }
 
 void narrow(const float* values, std::size_t d, Result out, int threads) {
+    threads = worth_waking(threads, 0.3 * static_cast<double>(d));
     parallel((d + piece - 1) / piece, threads, [&](std::size_t task, int) {
         const std::size_t begin = task * piece;
         narrow_values(values + begin, std::min(piece, d - begin), out.dtype,

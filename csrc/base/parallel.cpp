@@ -30,6 +30,7 @@ std::atomic<bool> forked{false};
     pthread_atfork(nullptr, nullptr, [] { forked.store(true, std::memory_order_relaxed); });
 #endif
 
+std::atomic<double> a_share{1e5};  // nanoseconds of work that are worth a thread
 constexpr std::size_t alignment = 64;
 constexpr std::chrono::milliseconds pause{100};
 std::atomic<Question> question{nullptr};
@@ -43,6 +44,13 @@ bool has_openmp() {
     return false;
 #endif
 }
+
+int worth_waking(int most, double nanoseconds) {
+    const double share = a_share.load(std::memory_order_relaxed);
+    return static_cast<int>(nanoseconds < share * most ? std::max(nanoseconds / share, 1.0) : std::max(most, 1));
+}
+
+void wake_for(double nanoseconds) { a_share.store(nanoseconds); }
 
 bool run_tasks(std::size_t count, int threads, Task task, const void* context) {
 #if defined(_OPENMP)

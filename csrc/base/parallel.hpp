@@ -9,6 +9,11 @@ namespace ra {
 
 bool has_openmp();
 
+// How many of `most` threads are worth waking for what takes one of them about so many nanoseconds. A thread that
+// sleeps is awake after some 30 us, on a busy machine after milliseconds, and the others wait for it at the end.
+int worth_waking(int most, double nanoseconds);
+void wake_for(double nanoseconds);  // of work that a thread is woken for; for tests
+
 using Task = bool (*)(const void* context, std::size_t task, int worker);
 
 // Runs task 0 .. count-1 on up to min(threads, count) threads (on one in a forked child, where OpenMP would hang), each

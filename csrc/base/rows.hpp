@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "base/parallel.hpp"
 #include "kernels.hpp"
 
 namespace ra::RA_ISA {
@@ -30,6 +31,12 @@ struct Rows {
     // Elements need not be aligned: read them through widen().
     const T* at(std::size_t i, std::size_t column) const { return static_cast<const T*>(row[i]) + column; }
 };
+
+// Threads, of `most`, for a kernel that takes so many nanoseconds per value.
+template <class AnyRows>
+int threads_for(const AnyRows& rows, double nanoseconds, int most) {
+    return worth_waking(most, nanoseconds * static_cast<double>(rows.n) * static_cast<double>(rows.d));
+}
 
 // Calls kernel(Rows<T>) with the view's element type.
 template <class Kernel>

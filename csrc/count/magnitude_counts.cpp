@@ -26,6 +26,7 @@ void count_strip(const C* values, const std::int8_t* signs, std::size_t width, i
 
 bool magnitude_counts(const RowsView& view, const std::int8_t* signs, int shift, int bits, const std::int64_t* prefixes,
                       std::int64_t* counts, int threads) {
+    threads = threads_for(view, 1, threads);
     return visit(view, [&](auto rows) {
         using C = typename decltype(rows)::Value;
         constexpr std::size_t strip = 1024;

@@ -11,6 +11,7 @@ constexpr std::size_t piece = 2048;  // columns at a time: values and sums fit t
 }  // namespace
 
 bool majority(const RowsView& view, std::int32_t least, std::int8_t* signs, int threads) {
+    threads = threads_for(view, 0.3, threads);
     return visit(view, [&](auto rows) {
         using C = typename decltype(rows)::Value;
         return parallel((rows.d + piece - 1) / piece, threads, [&](std::size_t task, int) {

@@ -30,6 +30,7 @@ bool count_signs(const T* source, std::size_t count, std::int64_t& positive, std
 }  // namespace
 
 bool sign_counts(const RowsView& view, std::int64_t* counts, int threads) {
+    threads = threads_for(view, 0.3, threads);
     return visit(view, [&](auto rows) {
         const std::size_t pieces = (rows.d + piece - 1) / piece, all = 2 * rows.n;
         const Scratch scratch(threads, all * sizeof(std::int64_t));  // each worker counts for itself

@@ -88,6 +88,7 @@ bool confidence_rows(const Rows<R>& rows, const Confidence& parameters, void* ou
 }  // namespace
 
 bool confidence(const RowsView& view, const Confidence& parameters, void* out, int threads) {
+    threads = threads_for(view, static_cast<double>(view.n) / 2, threads);
     return visit(view, [&](const auto& rows) { return confidence_rows(rows, parameters, out, threads); });
 }
 

@@ -220,6 +220,7 @@ bool detect_rows(const Rows<R>& rows, const Confidence& confidence, double thres
 
 bool detect(const RowsView& view, const Confidence& confidence, double threshold, std::uint8_t* rejected, void* median,
             std::int64_t* counts, int threads) {
+    threads = threads_for(view, static_cast<double>(view.n) / 4, threads);
     return visit(view, [&](const auto& rows) {
         return detect_rows(rows, confidence, threshold, rejected, median, counts, threads);
     });

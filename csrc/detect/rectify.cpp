@@ -22,6 +22,7 @@ bool rectify_columns(const Rows<T>& rows, std::size_t begin, const Bits& rejecte
 }  // namespace
 
 bool rectify(const RowsView& view, Bits rejected, const void* median, const Rescale& rescale, void* out, int threads) {
+    threads = threads_for(view, 0.5, threads);
     return visit(view, [&](auto rows) {
         using C = typename decltype(rows)::Value;
         const Scratch scratch(threads, rescaled_bytes<C>(rows.n));

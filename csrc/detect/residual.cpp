@@ -157,6 +157,7 @@ bool each_tile(const Rows<R>& rows, int threads, const Tiles& tiles, const Scrat
 }  // namespace
 
 bool residual_weights(const RowsView& view, const Residual& parameters, std::int64_t* total, int threads) {
+    threads = threads_for(view, static_cast<double>(view.n) / 2, threads);
     return visit(view, [&](const auto& rows) {
         using T = typename std::decay_t<decltype(rows)>::Value;
         const std::size_t n = rows.n;
@@ -183,6 +184,7 @@ bool residual_weights(const RowsView& view, const Residual& parameters, std::int
 
 bool residual_mean(const RowsView& view, const double* weights, const Residual& parameters, double threshold, Result to,
                    int threads) {
+    threads = threads_for(view, static_cast<double>(view.n) / 2, threads);
     return visit(view, [&](const auto& rows) {
         using T = typename std::decay_t<decltype(rows)>::Value;
         const std::size_t n = rows.n;

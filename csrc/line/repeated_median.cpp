@@ -60,6 +60,7 @@ bool repeated_median_rows(const Rows<R>& rows, Intercept intercept, void* slopes
 }  // namespace
 
 bool repeated_median(const RowsView& view, Intercept intercept, void* slope, void* origin, int threads) {
+    threads = threads_for(view, static_cast<double>(view.n) / 4, threads);
     return visit(view, [&](const auto& rows) { return repeated_median_rows(rows, intercept, slope, origin, threads); });
 }
 

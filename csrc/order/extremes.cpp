@@ -20,6 +20,7 @@ void put(const C* values, std::size_t begin, std::size_t width, Result out) {
 }  // namespace
 
 bool extremes(const RowsView& view, Result greatest, Result least, int threads) {
+    threads = threads_for(view, 0.2, threads);
     return visit(view, [&](auto rows) {
         using C = typename decltype(rows)::Value;
         return parallel((rows.d + piece - 1) / piece, threads, [&](std::size_t task, int) {

@@ -53,6 +53,7 @@ Vec<T> mean_near_median(Vec<T>* v, int n, int k) {
 }  // namespace
 
 bool mean_around_median(const RowsView& view, std::size_t k, Result out, int threads) {
+    threads = threads_for(view, view.n < 17 ? 0.2 : 1, threads);
     return visit(view, [&](auto rows) {
         using C = typename decltype(rows)::Value;
         return reduce_columns(rows, out, threads,

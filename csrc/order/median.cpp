@@ -38,6 +38,7 @@ struct MedianOf {
 }  // namespace
 
 bool median(const RowsView& view, Result out, int threads) {
+    threads = threads_for(view, view.n < 17 ? 0.2 : 1, threads);
     return visit(view, [&](auto rows) {
         using C = typename decltype(rows)::Value;
         const MedianOf<C> median;

@@ -152,6 +152,7 @@ struct TrimmedMean {
 }  // namespace
 
 bool trimmed_mean(const RowsView& view, std::size_t k, Result out, int threads) {
+    threads = threads_for(view, view.n < 17 ? 0.2 : 1, threads);
     return visit(view, [&](auto rows) {
         using C = typename decltype(rows)::Value;
         const TrimmedMean<C> mean{static_cast<int>(k)};

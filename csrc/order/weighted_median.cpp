@@ -49,6 +49,7 @@ Vec<T> median_by_weight(const Vec<T>* v, int n, const double* weights, double ha
 }  // namespace
 
 bool weighted_median(const RowsView& view, const double* weights, double half, Result out, int threads) {
+    threads = threads_for(view, view.n < 17 ? 0.2 : 1, threads);
     return visit(view, [&](auto rows) {
         using C = typename decltype(rows)::Value;
         return reduce_columns(rows, out, threads,

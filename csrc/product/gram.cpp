@@ -118,6 +118,7 @@ void product_rows(const Rows<T>& rows, const Compute<T>* centre, std::size_t fir
 }  // namespace
 
 bool gram(const RowsView& view, std::size_t tile, double limit, const std::uint8_t* shrunk, double* out, int threads) {
+    threads = threads_for(view, static_cast<double>(view.n) / 40, threads);
     return visit(view, [&](auto rows) {
         using C = typename decltype(rows)::Value;
         const std::size_t m = rows.n + 1, panels = panels_of(m), tiles = (rows.d + tile - 1) / tile;

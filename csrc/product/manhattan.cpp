@@ -39,6 +39,7 @@ bool widen_slab(const Rows<T>& rows, std::size_t begin, std::size_t width, doubl
 }  // namespace
 
 bool manhattan(const RowsView& view, std::size_t tile, double limit, double* out, int threads) {
+    threads = threads_for(view, static_cast<double>(view.n) / 16, threads);
     return visit(view, [&](const auto& rows) {
         const std::size_t n = rows.n;
         const Scratch scratch(threads, n * slab * sizeof(double));

@@ -143,6 +143,7 @@ bool mix_by_subsets(const Rows<T>& rows, const double* matrix, std::size_t m, fl
 }  // namespace
 
 bool mix(const RowsView& view, const double* matrix, std::size_t m, void* out, int threads) {
+    threads = threads_for(view, static_cast<double>(m) / 16, threads);
     // One result is a mean whose weights have any sum, but for doubles, whose sum may overflow halfway.
     if (m == 1 && view.dtype != DType::f64)
         return weighted_mean(view, matrix, in_compute_type(static_cast<float*>(out)), threads);

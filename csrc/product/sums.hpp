@@ -12,7 +12,6 @@ namespace ra::RA_ISA {
 constexpr std::size_t strip = Output<float>::longest;  // columns, at most
 constexpr std::size_t block = 8 * lanes<double>;       // columns
 constexpr std::size_t one_group = 16, group = 4;       // rows: up to so many are one group, of more each has 4
-constexpr std::size_t worth_waking = 262144;           // values: a thread sums fewer in the time that it takes to wake
 template <class C>
 constexpr int vectors = block / lanes<C>;
 
@@ -82,8 +81,7 @@ __attribute__((flatten)) bool sum_strip(const Rows<T>& rows, std::size_t begin, 
 // Sums the rows; terms_of(worker) are a thread's terms. It takes a few neighbouring strips, so that it may read ahead.
 template <class T, class TermsOf>
 bool sum_rows(const Rows<T>& rows, const double* weights, int most_threads, const TermsOf& terms_of) {
-    const int threads = static_cast<int>(
-        std::clamp<std::size_t>(rows.n * rows.d / worth_waking, 1, static_cast<std::size_t>(most_threads)));
+    const int threads = threads_for(rows, 0.2, most_threads);
     const Tiles strips(rows.n, rows.d, sizeof(Compute<T>), threads, {~std::size_t{0}, 256, strip});
     const std::size_t run = strips.run(threads);
     return parallel((strips.count() + run - 1) / run, threads, [&](std::size_t task, int worker) {

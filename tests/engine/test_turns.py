@@ -89,7 +89,7 @@ class Source(inputs.Updates):
 
 def source(publish):
     made = inputs.gather(list(X))
-    found = Source(**vars(made))
+    found = Source(made.clients, made.leaves, made.rebuild)
     object.__setattr__(found, "publish", publish)
     return found
 

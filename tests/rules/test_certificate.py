@@ -138,16 +138,13 @@ def test_it_is_never_above_what_the_line_leaves(intercept):
         assert told.worst_largest <= room.max() * (1 + 1e-9)
 
 
-def test_it_has_the_same_bits_for_threads_and_over_files(tmp_path):
+def test_it_has_the_same_bits_for_threads_and_over_files(tmp_path, default_threads):
     x = honest(1, 6, 3 * 8192 + 5).astype(np.float32)
     once = ra.Reputation().aggregate(x, certify=True)
-    threads = kernels.num_threads()
-    try:
-        for count in (1, 3):
-            kernels.set_num_threads(count)
-            assert_same(ra.Reputation().aggregate(x, certify=True), once)
-    finally:
-        kernels.set_num_threads(threads)
+    for count in (1, 3):
+        kernels.set_num_threads(count)
+        assert_same(ra.Reputation().aggregate(x, certify=True), once)
+    kernels.set_num_threads(None)
     paths = [tmp_path / f"{i}.npy" for i in range(6)]
     for path, row in zip(paths, x, strict=True):
         np.save(path, row)

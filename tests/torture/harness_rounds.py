@@ -79,6 +79,9 @@ def _laws(rng: np.random.Generator, setting: Setting, tally: Counter[str]) -> No
         tally["rounds refused" if isinstance(end, Exception) else "rounds with a result"] += 1
         if not isinstance(end, Exception):
             check_result(end, setting)
+    if "native" in kernels.available():
+        with ra.use_backend("native"):
+            kernels.active()._native.wake_for(0)  # however small the work
     for threads in (2, 3):
         kernels.set_num_threads(threads)
         agree("any number of threads", plain, setting.play(setting.make(), list))

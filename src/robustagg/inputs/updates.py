@@ -35,20 +35,24 @@ class Updates:
     rebuild: Callable[[dict[Path, Any]], Any]
     excluded: Mapping[int, str] = field(default_factory=dict)
     policy: Policy = PLAIN
+    d: int = field(init=False)
 
-    @property
-    def d(self) -> int:
-        return sum(leaf.size for leaf in self.leaves if leaf.votes)
+    def __post_init__(self) -> None:
+        self.d = sum([leaf.size for leaf in self.leaves if leaf.votes])
 
     @property
     def spans(self) -> tuple[Span, ...]:
         return spans((self.policy.name(leaf.path), leaf.shape) for leaf in self.leaves if leaf.votes)
 
-    @cached_property
+    @property
     def cuts(self) -> list[list[Piece]]:
         """The pieces of leaves that blocks are made of, in their order."""
         if len(self.leaves) == 1:  # the common case, which is to take no time
             return [[(0, 0, self.d)]] if self.d else []
+        return self._cuts
+
+    @cached_property
+    def _cuts(self) -> list[list[Piece]]:
         found: list[list[Piece]] = []
         for run in runs([leaf.storage if leaf.votes else None for leaf in self.leaves]):
             tile = len(self.clients) * self.leaves[run[0]].storage.itemsize * GRAM_TILE

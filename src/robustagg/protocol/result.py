@@ -16,9 +16,9 @@ SHOWN = 40  # clients that print(result) lists
 LONGEST = 40  # characters of an id
 
 
-@dataclass(frozen=True)
+@dataclass
 class Result:
-    """One update, and what became of each client.
+    """One update, and what became of each client. It is its receiver's.
 
     Attributes
     ----------

@@ -44,9 +44,9 @@ def spans(tensors: Iterable[tuple[str, tuple[int, ...]]], start: int = 0) -> tup
     return tuple(found)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Round:
-    """One round as a rule sees it."""
+    """One round as a rule sees it. Nobody changes it; to be frozen would cost a microsecond."""
 
     number: int
     clients: tuple[Client, ...]
@@ -72,17 +72,16 @@ class Round:
     """Indices of the admitted clients, whose rows the rule gets."""
 
     def __post_init__(self) -> None:
-        kept = range(len(self.clients))
-        chosen = [i for i in kept if i not in self.excluded] if self.excluded else list(kept)
-        object.__setattr__(self, "kept", chosen)
+        everyone = range(len(self.clients))
+        self.kept = [i for i in everyone if i not in self.excluded] if self.excluded else list(everyone)
 
     @property
     def admitted(self) -> NDArray[np.bool_]:
         """(n,) whether a client is admitted."""
-        mask = np.ones(len(self.clients), np.bool_)
+        left_out = np.zeros(len(self.clients), np.bool_)
         for i in self.excluded:
-            mask[i] = False
-        return mask
+            left_out[i] = True
+        return ~left_out
 
     @property
     def lost(self) -> int:

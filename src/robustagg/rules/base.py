@@ -209,10 +209,10 @@ class Rule(Saved, Generic[V]):
         self.check_size(round)
         if round.sample_counts is not None and not self.weighs_samples:
             raise errors.sample_counts_unused(type(self).__name__)
-        for name in round.extras.keys() - self.extras:
-            if name == CERTIFY:
-                raise errors.cannot_certify(type(self).__name__)
-            raise errors.unknown_argument(type(self).__name__, name)
+        for name in round.extras:
+            if name not in self.extras:
+                kind = type(self).__name__
+                raise errors.cannot_certify(kind) if name == CERTIFY else errors.unknown_argument(kind, name)
 
     def check_size(self, round: Round) -> None:
         """Whether the model has as many coordinates as what is remembered of it; raises if not."""

@@ -15,7 +15,7 @@ from robustagg.protocol import Certificate, Floats, Round
 from robustagg.rules.evidence.gram import Related
 
 COPIES = 2  # of the rows, in bytes: they are rectified in the compute dtype
-CHUNK = 2**22  # values of rectified rows at a time
+CHUNK = 2**20  # values of rectified rows at a time: they stay in the caches
 
 
 @dataclass(frozen=True, eq=False)
