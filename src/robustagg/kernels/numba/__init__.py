@@ -24,7 +24,8 @@ from robustagg.kernels.interface import (
     Residual,
     Rows,
 )
-from robustagg.kernels.numba import averages, counts, detection, lanes, networks, registers, residual
+from robustagg.kernels import networks
+from robustagg.kernels.numba import averages, counts, detection, lanes, registers, residual
 from robustagg.kernels.numba.regression import CLIP, HIERARCHICAL, MEDIAN_POINT, NO_RESCALE, PAPER, SEPARATE
 from robustagg.kernels.numba.threads import KINDS, each_part, each_tile, sweep
 from robustagg.kernels.numpy import (  # BLAS and LAPACK do the second half
