@@ -157,8 +157,9 @@ RA_DEVICE T clamped(T x, T most) {
     return upper(-most, lower(most, x));
 }
 // (a + b) / 2 without overflow.
-RA_DEVICE Compute halfway(Compute a, Compute b) {
-    return (a < 0) == (b < 0) ? a + (b - a) * Compute(0.5) : (a + b) * Compute(0.5);
+template <class T>
+RA_DEVICE T halfway(T a, T b) {
+    return (a < 0) == (b < 0) ? a + (b - a) * T(0.5) : (a + b) * T(0.5);
 }
 // A sum as a result: what rounding carried past the largest number is set back to it.
 RA_DEVICE Compute result_of(double sum) { return static_cast<Compute>(clamped(sum, largest)); }

@@ -8,7 +8,7 @@ RA_KERNEL mean_around_median(RA_ROWS, int k, Compute* out) {
         if (!load(rows, n, j, v)) *odd = 1;
         sort(v, n);
         // Quarters, whose differences do not overflow.
-        const double below = v[(n - 1) / 2] * 0.25, above = v[n / 2] * 0.25, centre = below + (above - below) * 0.5;
+        const double centre = halfway(v[(n - 1) / 2] * 0.25, v[n / 2] * 0.25);
         int low = 0, high = n - 1;
         while (high - low >= k) {
             if (centre - v[low] * 0.25 > v[high] * 0.25 - centre)

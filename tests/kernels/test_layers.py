@@ -13,7 +13,15 @@ from robustagg import kernels
 from robustagg.kernels import interface, interface_truth
 
 ROOT = Path(__file__).parents[2]
-MOVED = {"take", "join", "window", "split", "stack", "widen"}  # rows as they lie in memory, in the host's backends
+MOVED = {
+    "home",
+    "take",
+    "join",
+    "window",
+    "split",
+    "stack",
+    "widen",
+}  # rows as they lie in memory
 MADE_OF_OTHERS = {"middle_of_line", "flip", "offset", "sparsify"}
 PORTABLE = {"beta_reputation", "decayed_score"}  # a few numbers per client: compiled once, in detect/reputation.cpp
 NOT_PRIMITIVES = {"has_openmp", "isa", "usable_isas", "set_isa", "force_path"}  # what is compiled, and for tests

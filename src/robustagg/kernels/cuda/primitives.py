@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from robustagg.errors import NonFinite
 from robustagg.kernels import numpy as specification
 from robustagg.kernels.cuda.blocks import Block, Machine, blocks_of
 from robustagg.kernels.interface import (
@@ -110,6 +111,9 @@ class Primitives:
         return reduce(add, map(counted, self._blocks(rows)))
 
     # --- rows as they lie in memory ---
+
+    def home(self, rows: Rows) -> Rows:
+        return list(map(self.machine.home, rows))
 
     def take(self, rows: Rows, places: NDArray[np.integer]) -> list[Array]:
         return [row[self._beside(row, places)] for row in rows]

@@ -1,4 +1,4 @@
-"""The bodies of csrc/cuda as one text for a compiler: for one kind of rows, and one number of clients where they are few.
+"""The bodies of csrc/cuda as a text for a compiler: for one kind of rows, and one number of clients if they are few.
 
 No compiler looks for files: whoever caches what it made of a text need look at nothing else.
 """
@@ -17,9 +17,8 @@ KINDS = {np.dtype(name): kind for kind, name in enumerate(("float32", "float64",
 FEW = {0: 128, 1: 64, 2: 128, 3: 128}
 """By kind, the most clients whose columns stay in registers, of which a thread has 255: each number is compiled."""
 
-ANY_NUMBER = frozenset(
-    """finite weighted_mean extremes majority sign_counts magnitude_counts gram measure manhattan""".split()
-)
+COUNTS = {"majority", "sign_counts", "magnitude_counts"}
+ANY_NUMBER = {"finite", "weighted_mean", "extremes", "gram", "measure", "manhattan", *COUNTS}
 """Bodies that keep no column."""
 
 INCLUDE = re.compile(r'^#include "(\w+\.cuh)"$', re.MULTILINE)
