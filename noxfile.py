@@ -86,6 +86,18 @@ def sanitize(session: nox.Session) -> None:
 
 
 @nox.session
+def cuda(session: nox.Session) -> None:
+    """The GPU's kernels: compiled by NVRTC, run as plain C++ on this processor and, where there is a GPU, on it."""
+    install(session, ".[test]")
+    session.install("nvidia-cuda-nvrtc-cu12")
+    kernels = session.posargs or ["tests/kernels"]
+    session.run("pytest", "-k", "cuda", *kernels, env={"ROBUSTAGG_CUDA_HOST": "1"})
+    if shutil.which("nvidia-smi"):
+        session.install("-e", ".[test,cuda]", "torch")
+        session.run("python", "bench/cuda.py", *session.posargs)
+
+
+@nox.session
 def torture(session: nox.Session) -> None:
     """Random hostile rounds, kills, races and damaged files against the promises; minutes, and prints its counts."""
     install(session, ".[test]")

@@ -1,5 +1,5 @@
 // The coordinate-wise lower median, on which the Gram matrix's rows are centred.
-#include "order.cuh"
+#include "cuda/order.cuh"
 
 RA_KERNEL centre(RA_ROWS, Compute* out) {
     const int n = number(clients);

@@ -1,5 +1,5 @@
 // The confidence of each value: steps A.1 to A.7 of the reputation rule.
-#include "line.cuh"
+#include "cuda/line.cuh"
 
 RA_KERNEL confidence(RA_ROWS, const Compute* gaps, const Compute* bounds, int mode, double range, int intercept,
                      double scale_floor, Compute* out) {

@@ -1,6 +1,6 @@
 // Part A of the reputation rule: a bit for each value whose confidence is below the threshold, and the median of each
 // rescaled column, a zero being positive. Rejections are counted by a second pass over the bits.
-#include "line.cuh"
+#include "cuda/line.cuh"
 
 // The lowest and the highest value accepted, and whether one between them is not.
 struct Accepted {

@@ -1,5 +1,5 @@
 // Coordinate-wise the greatest and the least value.
-#include "base.cuh"
+#include "cuda/base.cuh"
 
 RA_KERNEL extremes(RA_ROWS, Compute* greatest, Compute* least) {
     RA_EACH(j, d) {

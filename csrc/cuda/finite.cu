@@ -1,5 +1,5 @@
 // Whether every value of a row is finite.
-#include "base.cuh"
+#include "cuda/base.cuh"
 
 RA_KERNEL finite(RA_ROWS, u8* whole) {
     for (int i = 0; i < clients; ++i) {

@@ -1,7 +1,7 @@
 // Inner products of the rows centred on their coordinate-wise lower median, the centre as the last row, tile by tile.
 // In double: each product is added by one thread, coordinate by coordinate. A block takes a tile of 64 rows by 64,
 // staged 16 coordinates at a time; a thread has 4 by 4 of their products.
-#include "base.cuh"
+#include "cuda/base.cuh"
 
 constexpr int panel = 64, depth = 16, side = 16, each = panel / side, gram_threads = side * side;
 

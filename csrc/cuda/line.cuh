@@ -2,7 +2,7 @@
 // median line (A.3), residuals and confidences (A.4 to A.7). In the compute type.
 #pragma once
 
-#include "order.cuh"
+#include "cuda/order.cuh"
 
 enum Rescaling { never, paper, clip };
 enum Intercept { separate, hierarchical, median_point };

@@ -1,5 +1,5 @@
 // How often each value of some bits occurs in the keys of each row's magnitudes, by whether the sign is that asked for.
-#include "base.cuh"
+#include "cuda/base.cuh"
 
 RA_KERNEL magnitude_counts(RA_ROWS, const i8* signs, int shift, int bits, const i64* prefixes, i64* counts) {
     for (int i = 0; i < clients; ++i) {

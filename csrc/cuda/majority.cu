@@ -1,5 +1,5 @@
 // 1 where at least `least` more values are positive than negative, -1 where negative, else 0.
-#include "base.cuh"
+#include "cuda/base.cuh"
 
 RA_KERNEL majority(RA_ROWS, int least, i8* signs) {
     RA_EACH(j, d) {

@@ -1,5 +1,5 @@
 // Sums of absolute differences between rows, tile by tile, in double. A block takes a tile of a pair.
-#include "sums.cuh"
+#include "cuda/sums.cuh"
 
 RA_KERNEL manhattan(RA_ROWS, i64 tile, double limit, double* out) {
     const i64 tiles = (d + tile - 1) / tile, n = clients;

@@ -1,5 +1,5 @@
 // The coordinate-wise mean of the k values nearest the median; of two equally far from it, the smaller.
-#include "order.cuh"
+#include "cuda/order.cuh"
 
 RA_KERNEL mean_around_median(RA_ROWS, int k, Compute* out) {
     const int n = number(clients);

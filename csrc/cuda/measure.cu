@@ -1,6 +1,6 @@
 // How rows lie to one of them, or to zero, tile by tile: sums of (x - c)^2, x c and x^2, in double. A block takes a
 // tile of a row.
-#include "sums.cuh"
+#include "cuda/sums.cuh"
 
 RA_KERNEL measure(RA_ROWS, i64 tile, int reference, double limit, const u8* shrunk, double shrink, double* out) {
     const i64 tiles = (d + tile - 1) / tile;

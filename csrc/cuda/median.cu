@@ -1,5 +1,5 @@
 // The coordinate-wise median; of an even count, the mean of the two middle values.
-#include "order.cuh"
+#include "cuda/order.cuh"
 
 RA_KERNEL median(RA_ROWS, Compute* out) {
     const int n = number(clients);

@@ -1,5 +1,5 @@
 // A matrix (m, n) times the rows, each sum in double and client order.
-#include "order.cuh"
+#include "cuda/order.cuh"
 
 RA_KERNEL mix(RA_ROWS, const double* matrix, int m, Compute* out) {
     const int n = number(clients);

@@ -2,7 +2,7 @@
 // medians by bisection of ordered keys, so that all threads of a warp take the same steps.
 #pragma once
 
-#include "base.cuh"
+#include "cuda/base.cuh"
 
 RA_DEVICE void exchange(Compute& a, Compute& b) {
     const Compute low = lower(a, b);

@@ -1,5 +1,5 @@
 // The weighted mean of rescaled values, each rejected one replaced by the median, in double and client order.
-#include "line.cuh"
+#include "cuda/line.cuh"
 
 RA_KERNEL rectified_mean(RA_ROWS, const u8* rejected, const Compute* median, const double* weights, int mode,
                          double range, Compute* out) {

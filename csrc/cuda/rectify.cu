@@ -1,5 +1,5 @@
 // The rescaled values, the rejected ones replaced by the median.
-#include "line.cuh"
+#include "cuda/line.cuh"
 
 RA_KERNEL rectify(RA_ROWS, const u8* rejected, const Compute* median, int mode, double range, Compute* out) {
     const int n = number(clients);

@@ -1,5 +1,5 @@
 // Slope and intercept of the repeated-median line through each sorted column (Siegel 1982).
-#include "line.cuh"
+#include "cuda/line.cuh"
 
 RA_KERNEL repeated_median(RA_ROWS, const Compute* gaps, int intercept, Compute* slope, Compute* start) {
     const int n = number(clients);

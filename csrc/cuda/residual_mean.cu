@@ -1,5 +1,5 @@
 // The weighted mean, each value of a confidence below the threshold replaced by the line's.
-#include "line.cuh"
+#include "cuda/line.cuh"
 
 RA_KERNEL residual_mean(RA_ROWS, const Compute* gaps, const Compute* bounds, int intercept, double scale_floor,
                         int leave_smallest, const double* weights, double threshold, Compute* out) {

@@ -1,6 +1,6 @@
 // Residual-based re-weighting: over all coordinates, each client's confidence times the sample deviation of all,
 // rounded to whole numbers, so that sums do not depend on their order.
-#include "line.cuh"
+#include "cuda/line.cuh"
 
 // Exactly 0 where all are equal.
 RA_DEVICE double sample_deviation(const Compute* confidence, int n) {

@@ -1,5 +1,5 @@
 // How many values of each row are positive, and negative.
-#include "base.cuh"
+#include "cuda/base.cuh"
 
 RA_KERNEL sign_counts(RA_ROWS, i64* counts) {
     for (int i = 0; i < clients; ++i) {

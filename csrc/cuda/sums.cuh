@@ -2,7 +2,7 @@
 // number, and their sums are added up in a fixed tree.
 #pragma once
 
-#include "base.cuh"
+#include "cuda/base.cuh"
 
 constexpr int tree_threads = 128;
 

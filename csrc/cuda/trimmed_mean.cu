@@ -1,5 +1,5 @@
 // The coordinate-wise mean without the k lowest and k highest values.
-#include "order.cuh"
+#include "cuda/order.cuh"
 
 RA_KERNEL trimmed_mean(RA_ROWS, int k, Compute* out) {
     const int n = number(clients);

@@ -1,5 +1,5 @@
 // The rows' sum with weights that sum to 1, in double and client order. One reading of the rows, of doubles two.
-#include "order.cuh"
+#include "cuda/order.cuh"
 
 RA_KERNEL weighted_mean(RA_ROWS, const double* weights, Compute* out) {
     RA_EACH(j, d) {

@@ -1,6 +1,6 @@
 // The least value up to which half of the weight lies; where that is exactly half, the mean of it and the next one.
 // Weights are added up in client order: exactly, where they are integers. O(n^2) per coordinate.
-#include "order.cuh"
+#include "cuda/order.cuh"
 
 RA_KERNEL weighted_median(RA_ROWS, const double* weights, double half, Compute* out) {
     const int n = number(clients);

@@ -55,6 +55,11 @@ def test_the_list_of_kernels_has_each_once():
     assert sorted(listed) == sorted((compiled() - PORTABLE) | {"force_path"})
 
 
+def test_a_device_has_a_body_for_each_that_works_on_rows():
+    asked = primitives(interface.Kernels).keys() - MOVED - MADE_OF_OTHERS - PORTABLE - {"narrow", "top_eigenpair"}
+    assert {path.stem for path in (ROOT / "csrc/cuda").glob("*.cu")} == asked | {"centre"}  # of the Gram matrix
+
+
 def test_each_is_bound_once_and_in_the_stub_once():
     bound = [
         name for file in (ROOT / "bindings").glob("*.cpp") for name in re.findall(r'm\.def\("(\w+)"', file.read_text())

@@ -21,7 +21,7 @@ COUNTS = {"majority", "sign_counts", "magnitude_counts"}
 ANY_NUMBER = {"finite", "weighted_mean", "extremes", "gram", "measure", "manhattan", *COUNTS}
 """Bodies that keep no column."""
 
-INCLUDE = re.compile(r'^#include "(\w+\.cuh)"$', re.MULTILINE)
+INCLUDE = re.compile(r'^#include "cuda/(\w+\.cuh)"$', re.MULTILINE)
 
 
 @cache
