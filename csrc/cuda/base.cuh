@@ -20,9 +20,9 @@ using i8 = signed char;
 #define RA_SHARED __shared__
 #define RA_BARRIER __syncthreads()
 #define RA_UNROLL _Pragma("unroll")
-#define RA_EACH(k, count)                                                 \
-    for (i64 k = static_cast<i64>(blockIdx.x) * blockDim.x + threadIdx.x; \
-         k < (count); k += static_cast<i64>(gridDim.x) * blockDim.x)
+#define RA_EACH(k, count)                                                              \
+    for (i64 k = static_cast<i64>(blockIdx.x) * blockDim.x + threadIdx.x; k < (count); \
+         k += static_cast<i64>(gridDim.x) * blockDim.x)
 #define RA_EACH_BLOCK(b, count) for (i64 b = blockIdx.x; b < (count); b += gridDim.x)
 #define RA_EACH_THREAD(t, threads) for (int t = threadIdx.x, RA_once = 1; RA_once; RA_once = 0)
 #else

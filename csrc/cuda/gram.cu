@@ -31,9 +31,8 @@ RA_KERNEL gram(RA_ROWS, const Compute* centre, i64 tile, double limit, const u8*
                 const int k = thread % depth;
                 for (int i = thread / depth; i < panel; i += gram_threads / depth) {
                     const bool held = at + k < end;
-                    left[k][i] = held && first + i < m
-                                     ? centred(rows, n, centre, first + i, at + k, shrunk, shrink, limit)
-                                     : 0;
+                    left[k][i] =
+                        held && first + i < m ? centred(rows, n, centre, first + i, at + k, shrunk, shrink, limit) : 0;
                     right[k][i] = held && second + i < m
                                       ? centred(rows, n, centre, second + i, at + k, shrunk, shrink, limit)
                                       : 0;

@@ -13,8 +13,7 @@ RA_DEVICE void exchange(Compute& a, Compute& b) {
 #if defined(RA_FEW)
 
 #define RA_EXCHANGE(i, j) exchange(v[i], v[j]);
-RA_DEVICE void sort(Compute* v, int) { RA_SORTING(RA_EXCHANGE) }
-// The lower median of n values, whose order is lost.
+RA_DEVICE void sort(Compute* v, int){RA_SORTING(RA_EXCHANGE)}  // The lower median of n values, whose order is lost.
 RA_DEVICE Compute lower_middle(Compute* v, int) {
     RA_MIDDLE(RA_EXCHANGE)
     return v[(RA_FEW - 1) / 2];
@@ -109,5 +108,6 @@ RA_DEVICE Compute mean_of_ranks(const Compute* v, int n, int low, int high) {
         least = lower(least, v[i]);
         most = upper(most, v[i]);
     }
-    return static_cast<Compute>(upper(static_cast<double>(least), lower(static_cast<double>(most), sum / (high - low) / unit)));
+    return static_cast<Compute>(
+        upper(static_cast<double>(least), lower(static_cast<double>(most), sum / (high - low) / unit)));
 }

@@ -26,8 +26,8 @@ RA_KERNEL residual_weights(RA_ROWS, const Compute* gaps, const Compute* bounds, 
         judge(v, n, Column(v, n), rule, confidence);
         const double deviation = sample_deviation(confidence, n);
         for (int i = 0; i < n; ++i)
-            own[i] += static_cast<i64>(
-                nearest_whole(of_value(widened(rows[i][j]), v, confidence, n) * deviation / unit));
+            own[i] +=
+                static_cast<i64>(nearest_whole(of_value(widened(rows[i][j]), v, confidence, n) * deviation / unit));
     }
     for (int i = 0; i < n; ++i) add_to(total + i, own[i]);
 }
