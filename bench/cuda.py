@@ -112,7 +112,7 @@ def pinned(n: int = 10, d: int = 2**27) -> Row:
 
 
 def large(n: int = 10, d: int = 7 * 10**9, block: int = 2**28) -> Row:
-    """A reputation's round of bfloat16 in blocks that are made on the device, as a state dict's tensors would arrive."""
+    """Detection in bfloat16, in blocks that are made on the device, as a state dict's tensors would arrive."""
     total, gpu = 0.0, kernels.active()
     for start in range(0, d, block):
         width = min(block, d - start)

@@ -27,8 +27,8 @@ INCLUDE = re.compile(r'^#include "cuda/(\w+\.cuh)"$', re.MULTILINE)
 @cache
 def folder() -> Path:
     """Where the bodies lie: in the package, or, where it is worked on, in the repository."""
-    packed = Path(__file__).with_name("bodies")
-    return packed if packed.is_dir() else Path(__file__).parents[4] / "csrc" / "cuda"
+    here = Path(__file__).parent
+    return here if (here / "base.cuh").exists() else Path(__file__).parents[4] / "csrc" / "cuda"
 
 
 def clients_of(body: str, kind: int, n: int) -> tuple[str, int]:
