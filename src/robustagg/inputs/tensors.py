@@ -64,7 +64,7 @@ def host_of(client: Client, path: Path, tensor: Any) -> Host:
         host, wrap, name = _adapt(tensor)
     except errors.Unreadable as fault:
         raise errors.unusable_tensor(client, path, fault) from None
-    except (MemoryError, RecursionError):
+    except (MemoryError, RecursionError, errors.BackendUnavailable):
         raise
     except Exception as fault:  # whatever a framework says of a tensor without values
         raise errors.not_a_tensor(client, path, tensor, fault) from None

@@ -85,7 +85,7 @@ def active_name() -> str:
 def stay() -> bool:
     """Whether tensors on a device are to stay there: not if another backend was named, or CUDA's cannot be loaded."""
     named = _forced.get() or os.environ.get("ROBUSTAGG_BACKEND")
-    return named == "cuda" or (not named and _loads("cuda"))
+    return (named == "cuda" and bool(_load(named))) or (not named and _loads("cuda"))
 
 
 def beside(resident: bool) -> AbstractContextManager[None]:

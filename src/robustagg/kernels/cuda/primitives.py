@@ -31,7 +31,7 @@ from robustagg.kernels.interface import (
 )
 
 BLOCK_BYTES = 2**28  # of the host's rows, sent together
-COUNTING = 64  # blocks of threads that add up whole numbers
+COUNTING = 1024  # blocks of threads that add up whole numbers: each thread adds its own to the total once
 GRAM_THREADS, GRAM_PANEL, TREE_THREADS = 256, 64, 128  # as csrc/cuda has them
 
 INTERCEPTS = {"separate": 0, "hierarchical": 1, "median_point": 2}
@@ -204,7 +204,10 @@ class Primitives:
         return signs
 
     def sign_counts(self, rows: Rows) -> NDArray[np.int64]:
-        return self._total(rows, len(rows), 2, job=lambda block, counts: block.columns("sign_counts", counts))
+        def job(block: Block, counts: Any) -> None:
+            block.tasks("sign_counts", COUNTING, TREE_THREADS, counts)
+
+        return self._total(rows, len(rows), 2, job=job)
 
     def magnitude_counts(
         self, rows: Rows, signs: NDArray[np.int8], shift: int, bits: int, prefixes: NDArray[np.int64]
@@ -328,9 +331,8 @@ class Primitives:
     def residual_weights(self, rows: Rows, options: Residual) -> NDArray[np.int64]:
         def job(block: Block, total: Any) -> None:
             if block.n >= 3:
-                block.tasks(
-                    "residual_weights", 16 * COUNTING, TREE_THREADS, *_residual(block, options), RESIDUAL_UNIT, total
-                )
+                arguments = *_residual(block, options), RESIDUAL_UNIT, total
+                block.tasks("residual_weights", COUNTING, TREE_THREADS, *arguments)
             elif not self.finite(block.rows).all():
                 raise NonFinite
 
