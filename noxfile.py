@@ -94,7 +94,7 @@ def cuda(session: nox.Session) -> None:
     session.run("pytest", "-k", "cuda", *kernels, env={"ROBUSTAGG_CUDA_HOST": "1"})
     if shutil.which("nvidia-smi"):
         session.install("-e", ".[test,cuda]", "torch")
-        session.run("python", "bench/cuda.py", *session.posargs)
+        session.run("python", "bench/cuda.py")
 
 
 @nox.session
