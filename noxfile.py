@@ -25,7 +25,7 @@ def lint(session: nox.Session) -> None:
     install(session, "ruff", "clang-format")
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
-    native = session.run("git", "ls-files", "*.cpp", "*.hpp", external=True, silent=True)
+    native = session.run("git", "ls-files", "*.cpp", "*.hpp", "*.cu", "*.cuh", external=True, silent=True)
     session.run("clang-format", "--dry-run", "--Werror", *str(native).split())
 
 
