@@ -25,7 +25,7 @@ def lint(session: nox.Session) -> None:
     install(session, "ruff", "clang-format")
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
-    native = session.run("git", "ls-files", "*.cpp", "*.hpp", external=True, silent=True)
+    native = session.run("git", "ls-files", "*.cpp", "*.hpp", "*.cu", "*.cuh", external=True, silent=True)
     session.run("clang-format", "--dry-run", "--Werror", *str(native).split())
 
 
@@ -83,6 +83,18 @@ def sanitize(session: nox.Session) -> None:
     runtime = [subprocess.check_output(["g++", f"-print-file-name={name}"], text=True).strip() for name in names]
     environment = {"LD_PRELOAD": " ".join(runtime), "ASAN_OPTIONS": "detect_leaks=0", "ROBUSTAGG_BACKEND": "native"}
     session.run("pytest", *session.posargs, env=environment)
+
+
+@nox.session
+def cuda(session: nox.Session) -> None:
+    """The GPU's kernels: compiled by NVRTC, run as plain C++ on this processor and, where there is a GPU, on it."""
+    install(session, ".[test]")
+    session.install("nvidia-cuda-nvrtc-cu12")
+    kernels = session.posargs or ["tests/kernels"]
+    session.run("pytest", "-k", "cuda", *kernels, env={"ROBUSTAGG_CUDA_HOST": "1"})
+    if shutil.which("nvidia-smi"):
+        session.install("-e", ".[test,cuda]", "torch")
+        session.run("python", "bench/cuda.py")
 
 
 @nox.session

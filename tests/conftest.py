@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Iterator
 
+import cuda_host
 import pytest
 
 from robustagg import kernels
 
 USUAL_SHARE = 1e5  # nanoseconds, see csrc/base/parallel.cpp
+CUDA_HOST = ("cuda-host", "cuda-resident") if os.environ.get("ROBUSTAGG_CUDA_HOST") else ()
+"""The CUDA backend's bodies on this processor, rows coming from the host or being there: minutes of compiling."""
 
 
 def pytest_report_header() -> str:
@@ -17,10 +21,12 @@ def pytest_report_header() -> str:
     return f"robustagg backends: {', '.join(kernels.available())}" + f"; missing: {', '.join(missing)}" * bool(missing)
 
 
-@pytest.fixture(params=kernels.available())
+@pytest.fixture(params=[*kernels.available(), *CUDA_HOST])
 def backend(request: pytest.FixtureRequest) -> kernels.Kernels:
     """A backend, as a module."""
-    return importlib.import_module(f"robustagg.kernels.{request.param}")
+    if request.param in CUDA_HOST:
+        return cuda_host.primitives(resident=request.param == "cuda-resident")
+    return importlib.import_module(kernels.BACKENDS[request.param])
 
 
 @pytest.fixture

@@ -48,6 +48,8 @@ def _backend(name: str) -> str:
             pass
     except errors.BackendUnavailable as why:
         return str(why)
+    if name == "cuda":
+        return f"available ({sys.modules[kernels.BACKENDS[name]].device.name})"
     if name != "native":
         return "available"
     native = sys.modules["robustagg.kernels._native"]

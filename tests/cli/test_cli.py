@@ -66,7 +66,7 @@ def test_an_unknown_backend_in_the_environment(tmp_path: Path) -> None:
     command = ("aggregate", *files(tmp_path), "--rule", "mean", "--out", tmp_path / "g.npz")
     done = python(MAIN, *command, ROBUSTAGG_BACKEND="abacus")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "robustagg: unknown backend 'abacus'; choose one of native, numba, numpy\n"
+    assert done.stderr == "robustagg: unknown backend 'abacus'; choose one of native, numba, numpy, cuda\n"
 
 
 def test_traceback_on_request(book: Path) -> None:

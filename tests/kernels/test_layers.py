@@ -13,7 +13,15 @@ from robustagg import kernels
 from robustagg.kernels import interface, interface_truth
 
 ROOT = Path(__file__).parents[2]
-MOVED = {"take", "join", "window", "split", "stack", "widen"}  # rows as they lie in memory, in the host's backends
+MOVED = {
+    "home",
+    "take",
+    "join",
+    "window",
+    "split",
+    "stack",
+    "widen",
+}  # rows as they lie in memory
 MADE_OF_OTHERS = {"middle_of_line", "flip", "offset", "sparsify"}
 PORTABLE = {"beta_reputation", "decayed_score"}  # a few numbers per client: compiled once, in detect/reputation.cpp
 NOT_PRIMITIVES = {
@@ -52,6 +60,11 @@ def test_every_backend_has_every_primitive_with_its_arguments(backend):
 def test_the_list_of_kernels_has_each_once():
     listed = re.findall(r"^    X\((\w+),", header(), re.MULTILINE)
     assert sorted(listed) == sorted((compiled() - PORTABLE) | {"force_path"})
+
+
+def test_a_device_has_a_body_for_each_that_works_on_rows():
+    asked = primitives(interface.Kernels).keys() - MOVED - MADE_OF_OTHERS - PORTABLE - {"narrow", "top_eigenpair"}
+    assert {path.stem for path in (ROOT / "csrc/cuda").glob("*.cu")} == asked | {"centre"}  # of the Gram matrix
 
 
 def test_each_is_bound_once_and_in_the_stub_once():

@@ -19,13 +19,14 @@ N, D = 11, GRAM_TILE + 70
 NUMBERS = {
     "finite",
     "gram",
+    "home",
     "manhattan",
     "magnitude_counts",
     "measure",
     "outermost",
     "residual_weights",
     "sign_counts",
-}  # per client, or per pair: what rules compute with
+}  # per client, or per pair: what rules compute with; and what is brought to the host
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from robustagg import errors
+from robustagg import errors, kernels
 from robustagg.engine.counts import checked_counts
 from robustagg.engine.shared import Masked, inspect
 from robustagg.engine.turns import turn, uninterrupted
@@ -106,7 +106,7 @@ def _passes(rule: Verbs, source: Source, round: Round) -> Done:
     for block in _placed(source.blocks(kept)):
         piece = rule.combine(block, None if remembered is None else next(remembered), verdict)
         if memory is not None:
-            memory.add(rule.learn(block, piece, verdict))
+            memory.add(*kernels.active().home([rule.learn(block, piece, verdict)]))
         sink.add(piece)
     return Done(round, verdict, sink.result(), sink, rule.vectors if memory is None else memory.vectors())
 

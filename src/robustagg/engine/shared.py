@@ -34,6 +34,7 @@ def inspect(source: Source, kept: Sequence[int], references: int) -> Found:
     empty, guilty, shared = np.ones(m, np.bool_), np.zeros(m + references, np.bool_), False
     for rows in source.blocks(kept):
         whole = kernels.active().finite(rows)
+        rows = rows if whole.all() else kernels.active().home(rows)
         places, held = _held(rows[:m]) if not whole[:m].all() else (np.empty(0, np.intp), np.empty(0))
         shared |= bool(places.size)
         for i, row in enumerate(rows):
@@ -85,7 +86,7 @@ class Masked:
         self._values: Array = np.empty(0)
 
     def blocks(self, kept: Sequence[int]) -> Iterator[Rows]:
-        for rows in self._source.blocks(kept):
+        for rows in map(kernels.active().home, self._source.blocks(kept)):
             odd = np.flatnonzero(~_finite(rows[0]))
             if odd.size:
                 first = _bits(rows[0])[odd]

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from robustagg.errors.kinds import BackendUnavailable
 
 
-def unknown_backend(name: object, known: Sequence[str]) -> ValueError:
+def unknown_backend(name: object, known: Iterable[str]) -> ValueError:
     return ValueError(f"unknown backend {name!r}; choose one of {', '.join(known)}")
 
 
 def backend_unavailable(name: str, cause: ImportError) -> BackendUnavailable:
     return BackendUnavailable(f"backend {name!r} is not available here: {cause}")
+
+
+def backend_without(name: str, what: str, those: Iterable[str]) -> BackendUnavailable:
+    return BackendUnavailable(f"backend {name!r} has no {what}; these have: {', '.join(those)}")
 
 
 def bad_thread_count(count: object) -> ValueError:

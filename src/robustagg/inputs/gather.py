@@ -29,6 +29,7 @@ def gather(
     strict: bool = False,
     policy: Policy = PLAIN,
     isometric: bool = False,
+    resident: bool = False,
 ) -> Updates:
     """Check what the caller sent and view it as rows.
 
@@ -44,6 +45,8 @@ def gather(
         Which tensors vote.
     isometric : bool
         Whether whoever asks sees lengths and angles alone, so that products of LoRA's factors can be turned.
+    resident : bool
+        Whether tensors on a device may stay there, see :func:`robustagg.kernels.stay`.
     """
     if isinstance(updates, Mapping):
         if clients is not None:
@@ -54,7 +57,7 @@ def gather(
     elif hasattr(updates, "columns"):
         raise errors.frame_of_updates(updates)
     elif is_tensor(updates) and not np.ma.is_masked(updates):
-        return _stacked(updates, clients)
+        return _placed(_stacked(updates, clients), resident)
     elif isinstance(updates, Iterable) and not isinstance(updates, (str, bytes)):
         sent = list(updates)
     else:
@@ -65,11 +68,16 @@ def gather(
     if _are_alike(sent):
         return Updates(names, [_alike(sent)], lambda whole: whole[()])
     found = survey.Entrants(names, sent, policy, strict).survey()
-    leaves = _leaves(found, names)
+    rebuild = rebuilder(sent[found.model], policy)
+    whole = _placed(Updates(names, _leaves(found, names), rebuild, found.excluded, policy), resident)
     if policy.lora == "product":
-        leaves = paired(leaves, policy)
-        leaves = list(map(core, leaves)) if isometric else leaves
-    return Updates(names, leaves, rebuilder(sent[found.model], policy), found.excluded, policy)
+        leaves = paired(whole.at_home().leaves, policy)
+        whole = replace(whole, leaves=list(map(core, leaves)) if isometric else leaves)
+    return whole
+
+
+def _placed(updates: Updates, resident: bool) -> Updates:
+    return updates if resident else updates.at_home()
 
 
 def copied(tree: Any, policy: Policy) -> Any:

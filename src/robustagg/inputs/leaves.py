@@ -11,6 +11,7 @@ import numpy as np
 
 from robustagg import errors, kernels
 from robustagg.inputs import survey, trees
+from robustagg.inputs.devices import at_home
 from robustagg.inputs.policy import PLAIN, Policy, reduced
 from robustagg.inputs.rows import laid_out
 from robustagg.inputs.tensors import Path, Wrap, host_of, numbers, stored
@@ -82,14 +83,15 @@ class Leaf:
             raise errors.ragged(name, self.path, host.values.shape, reference, self.shape)
         if host.dtype != self.dtype:
             raise errors.mixed_dtypes(name, self.path, host.dtype, reference, self.dtype)
-        return host.values.reshape(-1)
+        return at_home([host.values.reshape(-1)])[0]
 
     def settled(self, kept: Sequence[int]) -> Any:
         """What the result holds of a leaf that does not vote."""
         assert self.action is not None
-        rows = [self.rows[i] for i in kept]
+        rows: Rows = [self.rows[i] for i in kept]
         if self.dtype == survey.CONSTANT:
             return rows[0]
+        rows = at_home(rows)
         pieces = [
             reduced(self.action, np.stack([numbers(row[start : start + CONTIGUOUS_BLOCK], self.dtype) for row in rows]))
             for start in range(0, max(self.size, 1), CONTIGUOUS_BLOCK)

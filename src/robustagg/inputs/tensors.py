@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from robustagg import errors
+from robustagg.inputs.devices import on_device, other_adapted, torch_adapted
 from robustagg.kernels.interface import Array
 from robustagg.protocol import Client
 
@@ -63,7 +64,7 @@ def host_of(client: Client, path: Path, tensor: Any) -> Host:
         host, wrap, name = _adapt(tensor)
     except errors.Unreadable as fault:
         raise errors.unusable_tensor(client, path, fault) from None
-    except (MemoryError, RecursionError):
+    except (MemoryError, RecursionError, errors.BackendUnavailable):
         raise
     except Exception as fault:  # whatever a framework says of a tensor without values
         raise errors.not_a_tensor(client, path, tensor, fault) from None
@@ -102,6 +103,10 @@ def _adapt(tensor: Any) -> tuple[Array, Wrap, str]:
     torch = sys.modules.get("torch")  # a torch tensor cannot exist before torch is imported
     if torch is not None and isinstance(tensor, torch.Tensor):
         return _adapt_torch(torch, tensor)
+    there = other_adapted(tensor)
+    if there is not None:
+        values, back = there
+        return *_either(values, back, lambda host: back(sys.modules["cupy"].asarray(host))), ""
     cupy = sys.modules.get("cupy")
     if cupy is not None and isinstance(tensor, cupy.ndarray):
         return _adapt_cupy(cupy, tensor)
@@ -120,6 +125,11 @@ def _adapt(tensor: Any) -> tuple[Array, Wrap, str]:
     else:
         host = np.asarray(memoryview(tensor))
     return host, lambda values: _like(tensor, _sent(values, host.dtype)), ""
+
+
+def _either(values: Array, back: Wrap, wrap: Wrap) -> tuple[Array, Wrap]:
+    """An array on a device, and the way back of results there, or at the host, as those of buffers are."""
+    return values, lambda result: back(result) if on_device(result) else wrap(result)
 
 
 def _number(sent: float) -> Wrap:
@@ -177,6 +187,9 @@ def _adapt_torch(torch: Any, tensor: Any) -> tuple[Array, Wrap, str]:
         return result.to(device, dtype)
 
     plain = tensor.detach().resolve_conj().resolve_neg()
+    there = torch_adapted(torch, plain)
+    if there is not None:
+        return *_either(*there, wrap), name
     if name.startswith(NARROW):
         plain = plain.to(torch.float32)
     return _torch_values(torch, plain.cpu()), wrap, name

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from robustagg.inputs.blocks import Piece, cuts, runs
+from robustagg.inputs.devices import at_home, on_device
 from robustagg.inputs.leaves import CONTIGUOUS_BLOCK, FACTOR, Leaf, matched
 from robustagg.inputs.policy import PLAIN, Policy
 from robustagg.inputs.rows import are_contiguous
@@ -39,6 +40,17 @@ class Updates:
 
     def __post_init__(self) -> None:
         self.d = sum([leaf.size for leaf in self.leaves if leaf.votes])
+
+    @property
+    def resident(self) -> bool:
+        """Whether some of the rows are on a device."""
+        return any(on_device(row) for leaf in self.leaves for row in leaf.rows)
+
+    def at_home(self) -> Updates:
+        """The same updates in the host's memory."""
+        if not self.resident:
+            return self
+        return replace(self, leaves=[replace(leaf, rows=at_home(leaf.rows)) for leaf in self.leaves])
 
     @property
     def spans(self) -> tuple[Span, ...]:

@@ -1,4 +1,4 @@
-"""The primitives, one name in three backends, and the choice between them.
+"""The primitives, one name in four backends, and the choice between them.
 
 ``active()`` is the backend in force: the one of the innermost :func:`use_backend`, else the one that the environment
 variable ``ROBUSTAGG_BACKEND`` names when it is first asked for, else the fastest that can be loaded. A backend asked
@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import os
 import re
+from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar, Token
 from functools import cache
 from typing import cast
@@ -25,12 +26,20 @@ __all__ = [
     "active",
     "active_name",
     "available",
+    "beside",
     "num_threads",
     "set_num_threads",
+    "stay",
     "use_backend",
 ]
 
-BACKENDS = ("native", "numba", "numpy")  # fastest first
+BACKENDS = {
+    "native": "robustagg.kernels.native",
+    "numba": "robustagg.kernels.numba",
+    "numpy": "robustagg.kernels.numpy",
+    "cuda": "robustagg.kernels.cuda.backend",
+}
+"""By name, the module; for rows of the host the fastest first, among which a GPU at the end of a bus is none."""
 MOST_THREADS = 256  # systems refuse thousands, and OpenMP then ends the process
 
 _forced: ContextVar[str | None] = ContextVar("robustagg_backend", default=None)
@@ -42,7 +51,7 @@ def _load(name: str) -> Kernels:
     if name not in BACKENDS:
         raise errors.unknown_backend(name, BACKENDS)
     try:
-        return cast(Kernels, importlib.import_module(f"robustagg.kernels.{name}"))
+        return cast(Kernels, importlib.import_module(BACKENDS[name]))
     except ImportError as cause:
         raise errors.backend_unavailable(name, cause) from cause
 
@@ -73,6 +82,17 @@ def active_name() -> str:
     return _forced.get() or _default_backend()
 
 
+def stay() -> bool:
+    """Whether tensors on a device are to stay there: not if another backend was named, or CUDA's cannot be loaded."""
+    named = _forced.get() or os.environ.get("ROBUSTAGG_BACKEND")
+    return (named == "cuda" and bool(_load(named))) or (not named and _loads("cuda"))
+
+
+def beside(resident: bool) -> AbstractContextManager[None]:
+    """Computes where rows are: on the device, with the CUDA backend, or with the one in force."""
+    return use_backend("cuda") if resident else nullcontext()
+
+
 def active() -> Kernels:
     """The backend in force."""
     return _load(active_name())
@@ -96,7 +116,7 @@ def use_backend(name: str) -> Switched:
 
     Parameters
     ----------
-    name : {"native", "numba", "numpy"}
+    name : {"native", "numba", "numpy", "cuda"}
         The backend.
 
     Raises

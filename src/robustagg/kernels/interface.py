@@ -89,6 +89,9 @@ class Kernels(Protocol):
     SCRATCH: int
     """Bytes that its kernels need per value of a block, besides the rows and what they return."""
 
+    def home(self, rows: Rows) -> Rows:
+        """The rows in the host's memory; themselves, where they are there."""
+
     def take(self, rows: Rows, places: NDArray[np.integer]) -> list[Array]:
         """The rows' values at some coordinates, in rows of their own."""
 

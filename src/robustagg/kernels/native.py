@@ -140,8 +140,9 @@ def middle_of_line(rows: Rows, intercept: str) -> Array:
     return specification.middle_of(*repeated_median(rows, intercept), len(rows))
 
 
-take, join, window, widen = specification.take, specification.join, specification.window, specification.widen
-split, stack, flip, offset = specification.split, specification.stack, specification.flip, specification.offset
+home, take, join, window = specification.home, specification.take, specification.join, specification.window
+widen, split, stack = specification.widen, specification.split, specification.stack
+flip, offset = specification.flip, specification.offset
 sparsify = specification.sparsify
 
 

@@ -99,6 +99,10 @@ def up_scaled(values: NDArray[np.float64], e: NDArray[np.int32]) -> NDArray[np.f
 # --- rows as they lie in memory, for all backends of the host's -------------------------------------------------------
 
 
+def home(rows: Rows) -> Rows:
+    return rows
+
+
 def take(rows: Rows, places: NDArray[np.integer]) -> list[Array]:
     return [row[places] for row in rows]
 
@@ -133,7 +137,8 @@ def middle_of(slope: Array, start: Array, n: int) -> Array:
     """The line's value at the middle of n ranks, clamped to the largest number."""
     largest = np.finfo(start.dtype).max
     eighth = start.astype(np.float64) / 8 + slope.astype(np.float64) / 8 * ((n - 1) / 2)  # at most half the largest
-    return np.asarray(np.clip(eighth, -largest / 8, largest / 8) * 8, start.dtype)
+    middle: Array = (np.clip(eighth, -largest / 8, largest / 8) * 8).astype(start.dtype)
+    return middle
 
 
 # --- the cheap rules ------------------------------------------------------------------------------------------------
@@ -285,7 +290,8 @@ def magnitude_counts(
 def magnitude_keys(values: Array) -> NDArray[np.int64]:
     """The 31 bits below the sign of float32, of float64 the upper ones."""
     words = values.view(f"u{values.itemsize}") >> (8 * values.itemsize - 32)
-    return np.asarray((words & 0x7FFFFFFF).astype(np.int64))
+    keys: NDArray[np.int64] = (words & 0x7FFFFFFF).astype(np.int64)
+    return keys
 
 
 def sparsify(rows: Rows, keys: NDArray[np.int64]) -> list[Array]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import cast
 
+from robustagg import errors
 from robustagg.kernels import active_name
 from robustagg.kernels.interface_truth import TruthKernels
 
@@ -16,5 +17,8 @@ MODULES = {
 
 
 def active() -> TruthKernels:
-    """The module of the backend that :func:`robustagg.kernels.active_name` names."""
-    return cast(TruthKernels, importlib.import_module(MODULES[active_name()]))
+    """The module of the backend that :func:`robustagg.kernels.active_name` names; BackendUnavailable if it has none."""
+    name = active_name()
+    if name not in MODULES:
+        raise errors.backend_without(name, "truth discovery", tuple(MODULES))
+    return cast(TruthKernels, importlib.import_module(MODULES[name]))

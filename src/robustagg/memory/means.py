@@ -1,4 +1,4 @@
-"""Means over rounds of what was seen of clients, or of pairs of them: of all rounds alike, and of the last ones most."""
+"""Means over rounds of what was seen of clients, or of pairs: of all rounds alike, and of the last ones most."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
-from robustagg import engine, errors, inputs, ledger
+from robustagg import engine, errors, inputs, kernels, ledger
 from robustagg.kernels.interface import Array
 from robustagg.memory.vectors import Vector
 from robustagg.protocol import Block, Client, Floats, Result, Round, Source, Span, Verdict
@@ -171,10 +171,11 @@ class Rule(Saved, Generic[V]):
         """
         policy = inputs.Policy.of(buffers, policy)
         turned = self.isometric and reference is None and not extras
-        source: Source = inputs.gather(updates, clients, strict=strict, policy=policy, isometric=turned)
-        if reference is not None:
-            source = inputs.Relative(source, reference)
-        return self.hold(source, policy, sample_counts, round, extras)
+        stay = reference is None and not extras  # what is compared with vectors of the host's is compared there
+        found = inputs.gather(updates, clients, strict=strict, policy=policy, isometric=turned, resident=stay)
+        source: Source = found if reference is None else inputs.Relative(found, reference)
+        with kernels.beside(found.resident):
+            return self.hold(source, policy, sample_counts, round, extras)
 
     def hold(
         self,

@@ -14,6 +14,7 @@ BELOW = {
     "line": {"base", "order"},
     "detect": {"base", "order", "product", "line"},
     "truth": {"base", "order"},
+    "cuda": set(),
 }
 
 

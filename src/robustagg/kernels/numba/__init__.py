@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustagg.errors import NonFinite
+from robustagg.kernels import networks
 from robustagg.kernels import numpy as specification
 from robustagg.kernels.interface import (
     GRAM_LIMIT,
@@ -24,7 +25,7 @@ from robustagg.kernels.interface import (
     Residual,
     Rows,
 )
-from robustagg.kernels.numba import averages, counts, detection, lanes, networks, registers, residual
+from robustagg.kernels.numba import averages, counts, detection, lanes, registers, residual
 from robustagg.kernels.numba.regression import CLIP, HIERARCHICAL, MEDIAN_POINT, NO_RESCALE, PAPER, SEPARATE
 from robustagg.kernels.numba.threads import KINDS, each_part, each_tile, sweep
 from robustagg.kernels.numpy import (  # BLAS and LAPACK do the second half
@@ -33,6 +34,7 @@ from robustagg.kernels.numpy import (  # BLAS and LAPACK do the second half
     decayed_score,
     flip,
     gram,
+    home,
     join,
     measure,
     offset,
@@ -54,6 +56,7 @@ __all__ = [
     "finite",
     "flip",
     "gram",
+    "home",
     "join",
     "magnitude_counts",
     "majority",

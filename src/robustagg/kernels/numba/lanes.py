@@ -17,7 +17,7 @@ from llvmlite import ir
 from numba import carray, njit, types
 from numba.extending import intrinsic
 
-from robustagg.kernels.numba.networks import BOTH, SMALLER
+from robustagg.kernels.networks import BOTH, SMALLER
 
 LANES = 64
 TILE = 2**17  # values of a tile of groups, staged together so that each row is read in long runs

@@ -18,8 +18,8 @@ from numba.core import cgutils
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import cpu_target
 
+from robustagg.kernels.networks import Network, middle, sorting
 from robustagg.kernels.numba.lanes import LANES
-from robustagg.kernels.numba.networks import Network, middle, sorting
 
 REGISTERS = 32  # those of AVX-512; code for more values is slow to compile, and stores them in between after all
 VECTOR = 64 if "+avx512f" in cpu_target.target_context.codegen().magic_tuple()[2] else 32  # bytes

@@ -1,0 +1,67 @@
+"""Tensors on a device as CuPy arrays in the same memory, and results there as tensors of their kind again."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from robustagg import kernels
+
+FLOATS = ("float16", "float32", "float64")
+ON_DEVICE = (2, 13)  # DLPack's kinds of memory: CUDA's own, and what it shares with the host
+
+Adapted: TypeAlias = tuple[Any, Callable[[Any], Any]]
+"""The array, and the way from one of any shape to a tensor of the sender's kind and dtype."""
+
+
+def on_device(row: Any) -> bool:
+    """Whether a row is an array on a device."""
+    cupy = sys.modules.get("cupy")  # such an array cannot exist before CuPy is imported
+    return cupy is not None and isinstance(row, cupy.ndarray)
+
+
+def at_home(rows: Sequence[Any]) -> list[Any]:
+    """Rows in the host's memory; what is none passes unchanged."""
+    return [row.get() if on_device(row) else row for row in rows]
+
+
+def torch_adapted(torch: Any, tensor: Any) -> Adapted | None:
+    """A strided torch tensor of CUDA's, bfloat16 as its bits; None where it is to be copied to the host."""
+    name = str(tensor.dtype).removeprefix("torch.")
+    if not tensor.is_cuda or name not in (*FLOATS, "bfloat16") or not kernels.stay():
+        return None
+    import cupy
+
+    device, dtype, bits = tensor.device, tensor.dtype, name == "bfloat16"
+    plain = tensor.contiguous()
+    values = cupy.from_dlpack(plain.view(torch.int16) if bits else plain)
+
+    def wrap(result: Any) -> Any:
+        made = torch.from_dlpack(result.view(np.int16) if bits else result)
+        return (made.view(dtype) if bits else made).to(device)
+
+    return values.view(np.uint16) if bits else values, wrap
+
+
+def other_adapted(tensor: Any) -> Adapted | None:
+    """An array of CuPy's, or of whoever shares memory by DLPack or ``__cuda_array_interface__``; None as above.
+
+    The last, where they know no DLPack, get results of CuPy's.
+    """
+    if not _of_cuda(tensor) or str(tensor.dtype) not in FLOATS or not kernels.stay():
+        return None
+    import cupy
+
+    if isinstance(tensor, cupy.ndarray) or not hasattr(tensor, "__dlpack__"):
+        return cupy.ascontiguousarray(cupy.asarray(tensor)), lambda result: result
+    space = tensor.__array_namespace__()
+    return cupy.ascontiguousarray(cupy.from_dlpack(tensor)), space.from_dlpack
+
+
+def _of_cuda(tensor: Any) -> bool:
+    if hasattr(tensor, "__dlpack_device__"):
+        return tensor.__dlpack_device__()[0] in ON_DEVICE
+    return hasattr(tensor, "__cuda_array_interface__")

@@ -1,0 +1,127 @@
+"""Rows where the kernels run: launching on them, and cutting the host's rows into blocks that go there one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from robustagg.errors import NonFinite
+from robustagg.kernels.cuda import sources
+from robustagg.kernels.interface import GRAM_TILE, Array, Rows
+from robustagg.kernels.numpy import compute_dtype
+
+COLUMN_THREADS = 128
+MOST_BLOCKS = 2**16  # of a grid: threads take more than one column rather than be more
+
+
+class Sent(NamedTuple):
+    """Rows on their way to the machine."""
+
+    rows: list[Array]
+    arrive: Callable[[], None]
+    """Lets what is launched from now on find them there."""
+
+
+class Machine(Protocol):
+    """Where kernels run: a device, or, for tests, this processor."""
+
+    arrays: Any
+    """The module of its arrays, with NumPy's names."""
+
+    def holds(self, array: Any) -> bool:
+        """Whether an array is in its memory."""
+
+    def bring(self, array: Any) -> Any:
+        """An array in its memory, contiguous."""
+
+    def send(self, rows: Rows) -> Sent:
+        """Begin to bring the host's rows."""
+
+    def home(self, array: Any) -> Array:
+        """Its array in the host's memory."""
+
+    def address(self, array: Any) -> int:
+        """Where its array begins."""
+
+    def launch(self, text: str, kernel: str, blocks: int, threads: int, arguments: tuple[Any, ...]) -> None:
+        """Run a kernel of a text on arrays of the machine and NumPy's numbers."""
+
+
+class Block:
+    """Some neighbouring columns of all rows, on the machine."""
+
+    def __init__(self, machine: Machine, rows: Rows, part: slice) -> None:
+        self.machine, self.rows, self.part = machine, rows, part
+        self.n, self.d, self.dtype = len(rows), part.stop - part.start, rows[0].dtype
+        self.compute = compute_dtype(rows)
+        self.tiles = -(-self.d // GRAM_TILE)
+
+    @cached_property
+    def addresses(self) -> Any:
+        return self.machine.bring(np.array([self.machine.address(row) for row in self.rows], np.uint64))
+
+    def empty(self, *shape: int, dtype: Any = None) -> Any:
+        """An array on the machine, of the compute dtype unless another is named."""
+        return self.machine.arrays.empty(shape, self.compute if dtype is None else dtype)
+
+    def zeros(self, *shape: int, dtype: Any) -> Any:
+        return self.machine.arrays.zeros(shape, dtype)
+
+    def own(self, values: Any) -> Any:
+        """The block's columns of an array that has all."""
+        return self.machine.bring(values[..., self.part])
+
+    def own_bits(self, bits: Any) -> Any:
+        """The block's columns of an array of a bit per column."""
+        return self.machine.bring(bits[..., self.part.start // 8 : -(-self.part.stop // 8)])
+
+    def columns(self, body: str, *arguments: Any, kernel: str | None = None) -> None:
+        """Run a kernel that gives each column to a thread."""
+        blocks = min(-(-self.d // COLUMN_THREADS), MOST_BLOCKS)
+        self._run(body, kernel or body, blocks, COLUMN_THREADS, arguments)
+
+    def tasks(self, body: str, count: int, threads: int, *arguments: Any, kernel: str | None = None) -> None:
+        """Run a kernel that gives each of `count` tasks to a block of threads."""
+        self._run(body, kernel or body, min(count, MOST_BLOCKS), threads, arguments)
+
+    def _run(self, body: str, kernel: str, blocks: int, threads: int, arguments: tuple[Any, ...]) -> None:
+        if not self.d:
+            return
+        odd = self.zeros(1, dtype=np.uint32)
+        text = sources.text(body, self.dtype, self.n)
+        shape = (self.addresses, np.int32(self.n), np.int64(self.d), odd)
+        self.machine.launch(text, kernel, blocks, threads, (*shape, *map(self._packed, arguments)))
+        if self.machine.home(odd)[0]:
+            raise NonFinite
+
+    def _packed(self, argument: Any) -> Any:
+        """An argument as a kernel takes it: whole numbers have 32 bits unless NumPy says otherwise."""
+        if isinstance(argument, np.generic):
+            return argument
+        if isinstance(argument, int):
+            return np.int32(argument)
+        if isinstance(argument, float):
+            return np.float64(argument)
+        return self.machine.bring(argument)
+
+
+def parts(n: int, d: int, itemsize: int, most: int) -> Iterator[slice]:
+    """Neighbouring ranges of columns whose n values take about `most` bytes: whole tiles, at least one range."""
+    width = max(most // (n * itemsize * GRAM_TILE), 1) * GRAM_TILE
+    for start in range(0, max(d, 1), width):
+        yield slice(start, min(start + width, d))
+
+
+def blocks_of(machine: Machine, rows: Rows, most: int) -> Iterator[Block]:
+    """The host's rows, a block being sent while the one before it is computed on."""
+    ranges = list(parts(len(rows), rows[0].size, rows[0].dtype.itemsize, most))
+    ahead = machine.send([row[ranges[0]] for row in rows])
+    for part, following in zip(ranges, [*ranges[1:], None], strict=True):
+        sent = ahead
+        if following is not None:
+            ahead = machine.send([row[following] for row in rows])
+        sent.arrive()
+        yield Block(machine, sent.rows, part)

@@ -1,0 +1,150 @@
+"""The CUDA backend where there is no device: its texts, what is told to kernels, and its answers as plain C++.
+
+The whole kernel suite runs on the bodies as plain C++ with ROBUSTAGG_CUDA_HOST=1: ``nox -s cuda``.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import cuda_host
+import numpy as np
+import pytest
+import zoo
+from cases import CASES
+from kernel_cases import DEFAULTS, RESCALES, THRESHOLD, check_detection, menagerie
+from numpy.testing import assert_array_equal
+
+from robustagg import errors, kernels
+from robustagg.kernels import numpy as specification
+from robustagg.kernels import truth
+from robustagg.kernels.cuda import sources
+from robustagg.kernels.cuda.blocks import Block, parts
+from robustagg.kernels.interface import GRAM_TILE
+
+BODIES = sorted(path.stem for path in sources.folder().glob("*.cu"))
+needs_compiler = pytest.mark.skipif(cuda_host.COMPILER is None, reason="needs a C++ compiler")
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_a_text_is_whole_and_says_for_whom_it_is(body):
+    few, many = (sources.text(body, np.dtype(np.float32), n) for n in (10, 200))
+    assert "#include" not in few
+    assert f"RA_KERNEL {body}(" in few
+    if body in sources.ANY_NUMBER:
+        assert few == many
+    else:
+        assert "#define RA_FEW 10\n" in few
+        assert "#define RA_MANY 256\n" in many
+        assert many == sources.text(body, np.dtype(np.float32), 129)
+
+
+def test_ranges_of_columns_are_whole_tiles_and_leave_none_out():
+    found = list(parts(10, 5 * GRAM_TILE + 3, 4, 2 * 10 * 4 * GRAM_TILE))
+    assert [part.start for part in found] == [0, 2 * GRAM_TILE, 4 * GRAM_TILE]
+    assert [part.stop for part in found] == [2 * GRAM_TILE, 4 * GRAM_TILE, 5 * GRAM_TILE + 3]
+    assert list(parts(10**6, 7, 8, 1)) == [slice(0, 7)]
+    assert list(parts(3, 0, 4, 100)) == [slice(0, 0)]
+
+
+class Recorder(cuda_host.Host):
+    """Keeps what it is asked to launch."""
+
+    def launch(self, *launched):
+        self.launched = launched
+
+
+def test_arguments_have_the_types_that_kernels_take_and_the_grid_covers_the_columns():
+    machine, rows = Recorder(resident=True), zoo.rows_of(3, 1000)
+    Block(machine, rows, slice(0, 1000)).columns("median", 5, 0.5, np.int64(7), np.zeros(2))
+    _, kernel, blocks, threads, (addresses, n, d, odd, *given) = machine.launched
+    assert (kernel, blocks, threads) == ("median", 8, 128)
+    assert addresses.tolist() == [row.ctypes.data for row in rows]
+    assert [type(value) for value in (n, d, *given)] == [
+        np.int32, np.int64, np.int32, np.float64, np.int64, np.ndarray,
+    ]  # fmt: skip
+    assert odd.dtype == np.uint32
+    del machine.launched
+    Block(machine, rows, slice(0, 0)).columns("median")
+    assert not hasattr(machine, "launched")
+
+
+@needs_compiler
+@pytest.mark.parametrize("n", [9, 130])
+def test_as_plain_cpp_it_is_the_specification(n):
+    backend = cuda_host.primitives()
+    rows, kinds = menagerie(n, "float32", 2)
+    assert_array_equal(backend.median(rows), specification.median(rows))
+    check_detection(backend, rows, kinds, RESCALES[1], "separate")
+
+
+@needs_compiler
+def test_blocks_give_what_the_whole_gives():
+    rows = zoo.rows_of(9, 2 * GRAM_TILE + 77)
+    whole, cut = cuda_host.primitives(), cuda_host.primitives(block_bytes=1)
+    for found, expected in zip(*(each.detect(rows, DEFAULTS, THRESHOLD) for each in (cut, whole)), strict=True):
+        assert_array_equal(found, expected)
+    for name in ("median", "gram", "sign_counts", "finite"):
+        assert_array_equal(getattr(cut, name)(rows), getattr(whole, name)(rows))
+
+
+@pytest.mark.skipif(not os.environ.get("ROBUSTAGG_CUDA_HOST"), reason="compiles for minutes: ROBUSTAGG_CUDA_HOST=1")
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_every_rule_is_computed_by_the_bodies(case, monkeypatch):
+    rows = zoo.rows_of(12, GRAM_TILE + 500)
+    expected = case.make(2).aggregate(rows)
+    monkeypatch.setattr(kernels, "_load", lambda name: cuda_host.primitives(resident=name == "cuda"))
+    with kernels.beside(True):
+        found = case.make(2).aggregate(rows)
+    np.testing.assert_allclose(found.update, expected.update, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(found.weights, expected.weights, rtol=0, atol=1e-6)
+
+
+def nvrtc():
+    """NVIDIA's compiler library where its package is installed; it needs no device."""
+    spec = importlib.util.find_spec("nvidia")
+    folders = [] if spec is None else list(spec.submodule_search_locations or [])
+    found = [path for folder in folders for path in Path(folder).glob("cuda_nvrtc/lib/libnvrtc.so.*")]
+    return ctypes.CDLL(str(found[0])) if found else None
+
+
+@pytest.mark.skipif(nvrtc() is None, reason="needs NVRTC: pip install nvidia-cuda-nvrtc-cu12")
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "uint16"])
+@pytest.mark.parametrize("body", BODIES)
+def test_nvrtc_accepts_it_and_warns_of_nothing(body, dtype):
+    library = nvrtc()
+    for n, architecture in ((1, 80), (10, 90), (50, 90), (200, 90)):
+        program, size = ctypes.c_void_p(), ctypes.c_size_t()
+        text = sources.text(body, np.dtype(dtype), n).encode()
+        assert not library.nvrtcCreateProgram(ctypes.byref(program), text, None, 0, None, None)
+        options = [b"--std=c++17", b"--fmad=false", f"--gpu-architecture=compute_{architecture}".encode()]
+        failed = library.nvrtcCompileProgram(program, len(options), (ctypes.c_char_p * len(options))(*options))
+        library.nvrtcGetProgramLogSize(program, ctypes.byref(size))
+        log = ctypes.create_string_buffer(size.value)
+        library.nvrtcGetProgramLog(program, log)
+        library.nvrtcDestroyProgram(ctypes.byref(program))
+        assert not failed, log.value.decode()
+        assert not re.search(r"warning|error", log.value.decode()), log.value.decode()
+
+
+@pytest.mark.skipif("cuda" in kernels.available(), reason="there is a device here")
+def test_without_a_device_asking_for_it_is_an_error():
+    with pytest.raises(errors.BackendUnavailable, match="'cuda' is not available here: "):
+        kernels.use_backend("cuda")
+    code = "import robustagg as ra; ra.Median()([[1.0], [2.0]])"
+    environment = {**os.environ, "ROBUSTAGG_BACKEND": "cuda"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "BackendUnavailable: backend 'cuda' is not available here: " in done.stderr
+
+
+def test_what_it_has_not_is_refused_by_name(monkeypatch):
+    monkeypatch.setattr(truth, "active_name", lambda: "cuda")
+    with pytest.raises(errors.BackendUnavailable, match="'cuda' has no truth discovery; these have: native"):
+        truth.active()

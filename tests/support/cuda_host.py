@@ -1,0 +1,74 @@
+"""The CUDA backend's bodies on this processor: compiled as plain C++, launched by the same Python as on a device."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from robustagg.kernels.cuda.blocks import Sent
+from robustagg.kernels.cuda.primitives import Primitives
+
+COMPILER = shutil.which(os.environ.get("CXX", "c++"))
+FLAGS = ("-std=c++17", "-O1", "-ffp-contract=off", "-shared", "-fPIC", "-x", "c++")
+TYPES = {np.int32: ctypes.c_int, np.int64: ctypes.c_longlong, np.float64: ctypes.c_double}
+
+
+class Host:
+    """A machine whose memory is the host's; `resident`: it says that all arrays are its own."""
+
+    arrays = np
+
+    def __init__(self, resident: bool) -> None:
+        self._resident = resident
+
+    def holds(self, array: Any) -> bool:
+        return self._resident
+
+    def bring(self, array: Any) -> Any:
+        return np.require(array, requirements=["A", "C"])
+
+    def send(self, rows: Any) -> Sent:
+        return Sent(list(map(self.bring, rows)), lambda: None)
+
+    def home(self, array: Any) -> Any:
+        return array
+
+    def address(self, array: Any) -> int:
+        return array.ctypes.data
+
+    def launch(self, text: str, kernel: str, blocks: int, threads: int, arguments: tuple[Any, ...]) -> None:
+        given = [
+            TYPES[type(value)](value) if isinstance(value, np.generic) else ctypes.c_void_p(value.ctypes.data)
+            for value in arguments
+        ]
+        function = library(text)[kernel]
+        function.restype = None
+        function(*given)
+
+
+@cache
+def library(text: str) -> ctypes.CDLL:
+    """A text compiled, or as it was compiled before."""
+    assert COMPILER is not None
+    folder = Path(tempfile.gettempdir(), f"robustagg-cuda-host-{os.getuid()}")
+    folder.mkdir(mode=0o700, exist_ok=True)
+    path = folder / (hashlib.sha256(f"{COMPILER}{FLAGS}{text}".encode()).hexdigest() + ".so")
+    if not path.exists():
+        with tempfile.NamedTemporaryFile(dir=folder) as made:
+            subprocess.run([COMPILER, *FLAGS, "-o", made.name, "-"], input=text, text=True, check=True)
+            shutil.copy(made.name, path.with_suffix(f".{os.getpid()}"))
+        path.with_suffix(f".{os.getpid()}").rename(path)
+    return ctypes.CDLL(str(path))
+
+
+def primitives(resident: bool = False, **options: Any) -> Primitives:
+    return Primitives(Host(resident), **options)
