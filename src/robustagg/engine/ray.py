@@ -76,9 +76,9 @@ class Ray:
         """How many tasks run at a time, as far as Ray knows now."""
         return max(sum(self._fits(node) for node in self._nodes()), 1)
 
-    def within(self, nbytes: int) -> Ray:
+    def within(self, nbytes: int) -> Self:
         """The same, for tasks of which each may take so many bytes of memory."""
-        twin = object.__new__(Ray)
+        twin = object.__new__(type(self))
         twin.__dict__.update(self.__dict__, _nbytes=nbytes)
         if not any(map(twin._fits, self._nodes())):
             raise errors.too_small_nodes(nbytes, max((node.get("memory", 0) for node in self._nodes()), default=0))
@@ -102,10 +102,9 @@ class Ray:
                 for brief in ray.wait(list(running))[0]:
                     k, kept = running.pop(brief)
                     yield k, ray.get(brief), kept
-        except ray.exceptions.RayTaskError as fault:
-            raise fault.cause from None
         except ray.exceptions.RayError as fault:
-            raise errors.cluster_lost(fault) from None
+            cause = getattr(fault, "cause", fault)
+            raise errors.cluster_lost(cause) if isinstance(cause, ray.exceptions.RayError) else cause from None
         finally:
             for brief in running:
                 ray.cancel(brief, force=True)

@@ -32,9 +32,7 @@ def other_version(driver: str, worker: str) -> ImportError:
 
 
 def too_small_nodes(nbytes: int, most: float) -> ValueError:
-    return ValueError(
-        f"max_memory is {nbytes} bytes for each task, and no node of the cluster has more than {most:.0f}"
-    )
+    return ValueError(f"max_memory is {nbytes} bytes for each task, no node of the cluster has more than {most:.0f}")
 
 
 def cluster_lost(fault: Exception) -> OSError:
