@@ -9,6 +9,8 @@ from concurrent.futures import Executor as Pool
 from concurrent.futures import as_completed
 from typing import Any
 
+import numpy as np
+
 
 class InTurn:
     """One task after the other, in this process, in a random order; all of it goes and comes as bytes, some twice."""
@@ -29,6 +31,20 @@ class InTurn:
                 if self._random.random() > self._again:
                     break
             yield k, *pickle.loads(made)
+
+
+class Frozen(InTurn):
+    """One task after the other, every one twice: what is kept of it is one object, whose arrays cannot be written to."""
+
+    def each(self, work: Callable[..., Any], common: Any, tasks: Any) -> Iterator[tuple[int, Any, Any]]:
+        for k, task in enumerate(tasks):
+            work(common, *task)
+            brief, kept = work(common, *task)
+            for note in kept or ():
+                for part in note if isinstance(note, tuple) else (note,):
+                    if isinstance(part, np.ndarray):
+                        part.flags.writeable = False
+            yield k, brief, kept
 
 
 class Pooled:

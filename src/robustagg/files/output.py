@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import weakref
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -109,6 +110,7 @@ class Stretch(Pieces):
 
     def __init__(self, path: Path, layout: Layout, cuts: Iterable[Cut]) -> None:
         self._file = path.open("r+b")
+        weakref.finalize(self, self._file.close)  # of a partition that comes to nothing
         super().__init__(WRITERS[path.suffix.lower()](self._file, layout.model), layout, cuts)
 
     def result(self) -> None:
