@@ -15,6 +15,7 @@ if not os.environ.get("ROBUSTAGG_RAY"):
     pytest.skip("takes minutes; nox -s ray sets ROBUSTAGG_RAY", allow_module_level=True)
 
 import ray
+from commandline import robustagg
 from raycluster import NODE, Losing, Sabotaged, cluster_of_two, limit
 
 from robustagg.engine.ray import Ray
@@ -109,14 +110,18 @@ def test_workers_killed_while_they_combine(name, files, expected, tmp_path):
     assert executor.killed >= 2
 
 
-@pytest.mark.parametrize(
-    ("name", "work"), [("median", "combine"), ("reputation", "observe"), ("reputation", "combine")]
-)
-def test_a_node_is_lost(name, work, cluster, files, expected, tmp_path):
+@pytest.mark.parametrize("lost", ["median combine", "reputation observe", "reputation combine"])
+def test_a_node_is_lost(lost, cluster, files, expected, tmp_path):
     name, work = lost.split()
     executor = Losing(cluster, work, after=3)
     same(rounds(RULES[name](), files, tmp_path / "out.safetensors", executor), expected[name])
     assert not cluster.worker_nodes
+
+
+def test_the_command_line(files, expected, tmp_path):
+    out = tmp_path / "out.safetensors"
+    robustagg("aggregate", *files, "--rule", "median", "--out", out, "--max-memory", MEMORY, "--ray", "auto")
+    assert out.read_bytes() == expected["median"][1]
 
 
 def test_memory_that_no_node_has(files, tmp_path):

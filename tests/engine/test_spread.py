@@ -160,6 +160,22 @@ def test_a_file_is_known_on_another_machine(tmp_path):
         pass
 
 
+def test_progress_is_told_by_partition(plain, tmp_path):
+    told = []
+    ra.aggregate_files(
+        ra.Reputation(),
+        plain[0],
+        tmp_path / "out.npy",
+        max_memory=MEMORY,
+        executor=InTurn(),
+        progress=lambda done, total: told.append((done, total)),
+    )
+    done, totals = zip(*told, strict=True)
+    assert len(done) > 4
+    assert list(done) == sorted(done)
+    assert done[-1] == totals[0] == totals[-1] == 2 * plain[1].nbytes
+
+
 # --- faults ---------------------------------------------------------------------------------------------------------
 
 

@@ -34,7 +34,7 @@ class InTurn:
 
 
 class Frozen(InTurn):
-    """One task after the other, every one twice: what is kept of it is one object, whose arrays cannot be written to."""
+    """One task after the other, each twice: what is kept of it is one object, whose arrays cannot be written to."""
 
     def each(self, work: Callable[..., Any], common: Any, tasks: Any) -> Iterator[tuple[int, Any, Any]]:
         for k, task in enumerate(tasks):
