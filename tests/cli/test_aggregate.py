@@ -299,5 +299,6 @@ def test_without_ray_the_error_says_what_to_install(
     tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    done = robustagg("aggregate", *files(tmp_path), "--out", folder / "out.npz", "--ray", "auto", code=1)
+    arguments = ["--rule", "median", "--out", folder / "out.npz", "--ray", "auto"]
+    done = robustagg("aggregate", *files(tmp_path), *arguments, code=1)
     assert "pip install 'robustagg[ray]'" in done.stderr

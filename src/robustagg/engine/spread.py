@@ -69,7 +69,8 @@ class Spread:
         """The evidence of all blocks, given the previous pass's verdict; the notes stay where they are."""
         evidence, notes = None, [None] * len(self._crew.partitions)
         for k, seen, kept in self._pass(observe, verdict, [(part,) for part in self._crew.partitions]):
-            evidence = seen if evidence is None else evidence + seen
+            if seen is not None:  # as it is where a NaN came first, or nothing could be read
+                evidence = seen if evidence is None else evidence + seen
             notes[k] = kept
         self._notes = notes
         return evidence
