@@ -76,7 +76,7 @@ def measured(name: str, files: list[Path], folder: Path, memory: str) -> dict[st
 
 
 def worked_out(found: dict[str, Any], n: int, machines: int, cores: int, network: float, storage: float) -> Any:
-    """Hours of the large round, and what limits it: processors, each machine's network, or the storage of all."""
+    """Minutes of the large round, and what limits it: processors, each machine's network, or the storage of all."""
     read = found["passes"] * CLIENTS * COORDINATES * BYTES
     values = found["passes"] * CLIENTS * COORDINATES
     each = found["busy"] / (found["passes"] * found["bytes"] / 4)  # seconds of a processor per value, at n clients
@@ -86,7 +86,7 @@ def worked_out(found: dict[str, Any], n: int, machines: int, cores: int, network
         "storage": read / (storage * 1e9),
     }
     limit = max(limits, key=lambda name: limits[name])
-    return limits[limit] / 3600, limit
+    return limits[limit] / 60, limit
 
 
 def main(
@@ -120,7 +120,7 @@ def main(
     far = Table("rule", *(f"{m} machine{'s' * (m > 1)}" for m in (1, 8, 64)))
     for row in found:
         costs = [worked_out(row, n, m, cores, network, storage) for m in (1, 8, 64)]
-        far.add_row(row["rule"], *(f"{hours:.2f} h, {limit}" for hours, limit in costs))
+        far.add_row(row["rule"], *(f"{minutes:.1f} min, {limit}" for minutes, limit in costs))
     console.print(f"{CLIENTS} clients x {COORDINATES:.0e} bfloat16, {cores} processors, {network} and {storage} GB/s:")
     console.print(far)
     if write is not None:

@@ -62,7 +62,7 @@ class Ray:
         self._ray, self._retries, self._nbytes = ray, retries, 0
         self._ours = not ray.is_initialized()
         if self._ours:
-            ray.init(address=address, log_to_driver=False)
+            ray.init(address=address, log_to_driver=False, logging_level="warning")
 
     def __enter__(self) -> Self:
         return self
