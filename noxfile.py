@@ -64,6 +64,18 @@ def flower(session: nox.Session) -> None:
 
 
 @nox.session
+def ray(session: nox.Session) -> None:
+    """Rounds on a Ray cluster of two nodes whose workers and nodes are killed: the bits of one machine."""
+    session.install("-c", "constraints/ray.txt", "ray", "pytest", "-e", ".[cli,files]")
+    environment = {
+        "ROBUSTAGG_RAY": "1",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "PYTHONPATH": str(Path("tests/support").absolute()),
+    }
+    session.run("pytest", *(session.posargs or ["tests/engine/test_ray.py"]), env=environment)
+
+
+@nox.session
 @nox.parametrize("host", HOSTS, ids=HOSTS)
 def hosts(session: nox.Session, host: str) -> None:
     """What the other federated codebases ask, each on its own classes: ``nox -s "hosts(nvflare)"``."""

@@ -19,7 +19,7 @@ from sphinx.util.inventory import InventoryFile
 
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
-MODULES = ["", ".attacks", ".simulation", ".studies", ".testing", ".theory", ".truth", ".truth.attacks"]
+MODULES = ["", ".attacks", ".engine.ray", ".simulation", ".studies", ".testing", ".theory", ".truth", ".truth.attacks"]
 IN_THE_SUITE = {"guarantees.md", "start.md", "studies.md", "tensors.md", "writing-rules.md"}
 """Pages whose examples are tests already; some need torch."""
 

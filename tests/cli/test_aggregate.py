@@ -293,3 +293,12 @@ def test_certify_says_how_far_the_update_can_be_from_the_median(tmp_path: Path, 
         "aggregate", *files(tmp_path, 1), "--rule", "median", "--out", folder / "m.npz", "--certify", code=1
     )
     assert "Median certifies nothing" in done.stderr
+
+
+def test_without_ray_the_error_says_what_to_install(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    arguments = ["--rule", "median", "--out", folder / "out.npz", "--ray", "auto"]
+    done = robustagg("aggregate", *files(tmp_path), *arguments, code=1)
+    assert "pip install 'robustagg[ray]'" in done.stderr

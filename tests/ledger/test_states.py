@@ -22,6 +22,7 @@ RULES = {
     "reputation-sums": lambda: ra.Reputation(window=None),
     "foolsgold": ra.FoolsGold,
     "clipping": lambda: ra.CenteredClipping(tau=1.0),
+    "suspicion": lambda: ra.Suspicion(retention=0.5),
     "krum": lambda: ra.Krum(f=1),
     "mixed-clipping": lambda: ra.Pipeline(ra.NNM(f=1), ra.CenteredClipping(tau=1.0)),
     "mixed-reputation": lambda: ra.Pipeline(ra.NormClipping(9.0), ra.Reputation(window=2)),

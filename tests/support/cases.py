@@ -166,6 +166,14 @@ CASES = [
         permutation=False,  # copies tie
     ),
     Case("FLDetector", lambda f: ra.FLDetector(window=2), lambda f: 1, shift=False, counts=True),
+    Case(
+        "Suspicion",
+        lambda f: ra.Suspicion(f=f),
+        definition=definitions.suspicion,
+        shift=False,
+        picks=True,
+        counts=True,
+    ),
     Case("RLR", lambda f: ra.RLR(f + 1), lambda f: f + 1, definitions.rlr, refuses=False, shift=False, counts=True),
     Case("SignGuard", lambda f: ra.SignGuard(share=1), lambda f: 1, shift=False, counts=True),
     Case("SignGuard-sim", lambda f: ra.SignGuard(variant="sim"), lambda f: 1, shift=False, counts=True),

@@ -403,3 +403,29 @@ def fl_detector_scores(rounds, window):
             scores.append(away / away.sum())
         results.append(x.mean(axis=0))
     return scores
+
+
+def suspicion(x, f):
+    """The mean of the least suspicious, of one round, so that both memories are that round."""
+    n = len(x)
+    middle = np.median(x, axis=0)
+
+    def cosine(a, b):
+        lengths = np.sqrt((a @ a) * (b @ b))
+        return a @ b / lengths if lengths else 0.0
+
+    def above(values):
+        away = [v - np.median(values) for v in values]
+        return [max(v / max(1.4826 * np.median(np.abs(away)), 0.03), 0) for v in away]
+
+    most = min(max(n // 5, 2), n - 1)
+    like = [sorted(cosine(x[i] - middle, x[j] - middle) for j in range(n) if j != i) for i in range(n)]
+    collusion = above([np.mean(row[n - 1 - most :]) if most else 0.0 for row in like])
+    opposition = above([-cosine(row, middle) for row in x])
+    ends = [sum(v in (min(column), max(column)) for v, column in zip(row, x.T, strict=True)) for row in x]
+    total = np.sum([collusion, opposition, above([count / x.shape[1] * n / 2 for count in ends])], axis=0)
+    worst = sorted(range(n), key=lambda i: (-float(f"{total[i]:.12g}"), i))[:f]
+    kept = [i for i in range(n) if i not in worst or not total[i] > 0]
+    norms = np.linalg.norm(x[kept], axis=1)
+    longest = np.median(norms)
+    return np.mean([row * min(1, longest / max(norm, 1e-300)) for row, norm in zip(x[kept], norms, strict=True)], axis=0)

@@ -10,6 +10,7 @@ import typer
 
 from robustagg import Result, Rule, aggregate_files, errors
 from robustagg.cli import arguments, screen
+from robustagg.engine.ray import Ray
 from robustagg.files.output import check as check_output
 from robustagg.files.output import overwritten
 from robustagg.memory.publish import Draft
@@ -29,6 +30,10 @@ _REFERENCE = (
     "The global model's file, where the clients' files hold whole models: rules that take differences get them, "
     "and the update is a whole model again."
 )
+_RAY = (
+    "Have a Ray cluster do the work: HOST:PORT, 'auto' for this machine's, 'local' for a new one. All its machines see "
+    "the files and the update's folder under the same paths; --max-memory is then what each task may take."
+)
 _STRICT = "Fail on an unusable file; otherwise its client is left out of the round."
 
 Files: TypeAlias = Annotated[list[Path], typer.Argument(help=_FILES, show_default=False)]
@@ -43,6 +48,7 @@ Ids: TypeAlias = Annotated[list[str] | None, typer.Option("--id", help=_IDS)]
 Counts: TypeAlias = Annotated[Path | None, typer.Option("--sample-counts", exists=True, dir_okay=False, help=_COUNTS)]
 Reference: TypeAlias = Annotated[Path | None, typer.Option("--reference", exists=True, help=_REFERENCE)]
 Memory: TypeAlias = Annotated[str, typer.Option("--max-memory", help="Memory to work in.")]
+Cluster: TypeAlias = Annotated[str | None, typer.Option("--ray", metavar="ADDRESS", help=_RAY)]
 Certify: TypeAlias = Annotated[bool, typer.Option("--certify", help=_CERTIFY)]
 Strict: TypeAlias = Annotated[bool, typer.Option("--strict", help=_STRICT)]
 
@@ -58,6 +64,7 @@ def aggregate(
     sample_counts: Counts = None,
     reference: Reference = None,
     max_memory: Memory = "1 GiB",
+    ray: Cluster = None,
     strict: Strict = False,
     certify: Certify = False,
     as_json: screen.Json = False,
@@ -90,7 +97,8 @@ def aggregate(
         made = _continued(type(made), ledger, values)
         if getattr(made, "rescale", None) == "paper" and "rescale" not in values:
             screen.warn(f"{ledger} was made with rescale = 'paper', which one client can steer; a new ledger is not")
-    result = _aggregated(made, files, out, ledger, options)
+    with nullcontext() if ray is None else Ray(ray) as cluster:
+        result = _aggregated(made, files, out, ledger, {**options, "executor": cluster})
     if as_json:
         screen.say_json({**result.to_dict(), "out": str(out), "ledger": None if ledger is None else str(ledger)})
         return

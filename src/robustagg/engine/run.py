@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
-from robustagg import errors, kernels
+from robustagg import errors
 from robustagg.engine.counts import checked_counts
-from robustagg.engine.shared import Masked, inspect
+from robustagg.engine.serial import Serial
+from robustagg.engine.shared import Found, Masked, inspect
+from robustagg.engine.spread import Crew, Spread
 from robustagg.engine.turns import turn, uninterrupted
-from robustagg.kernels.interface import Rows
 from robustagg.memory.vectors import Vector
-from robustagg.protocol import NON_FINITE, ROUNDS, Block, Client, Notes, Result, Round, Sink, Source, Verbs, Verdict
+from robustagg.protocol import (
+    NON_FINITE,
+    ROUNDS,
+    Client,
+    Divisible,
+    Executor,
+    Result,
+    Round,
+    Sink,
+    Source,
+    Verbs,
+    Verdict,
+)
 
 
 class Done(NamedTuple):
@@ -34,10 +47,12 @@ def run(
     number: int | None = None,
     extras: Mapping[str, Any] | None = None,
     remarks: Mapping[int, str] | None = None,
+    executor: Executor | None = None,
 ) -> Result:
     """One round of `rule` over `source`. A rule does one round at a time; other threads wait.
 
-    `remarks`, by the client's index, stand in the result beside the rule's reasons.
+    `remarks`, by the client's index, stand in the result beside the rule's reasons. With an executor the source must be
+    :class:`Divisible`; the bits are the same.
     What the caller has told NumPy to do about overflow and the like does not reach into the round.
     """
     with turn(rule), np.errstate(all="ignore"):
@@ -53,9 +68,11 @@ def run(
         references = rule.references(round)
         if references:
             source = source.with_references(references)
+        names = tuple(references)
+        crew = None if executor is None else Crew(executor, rule, cast(Divisible, source), names)
         while True:
             try:
-                done = _attempt(rule, source, round, tuple(references))
+                done = _attempt(rule, source, round, names, crew)
                 break
             except errors.Unusable as found:  # each time at least one client fewer
                 round = round.without(found.reasons)
@@ -67,17 +84,33 @@ def run(
     return result
 
 
-def _attempt(rule: Verbs, source: Source, round: Round, references: Sequence[str]) -> Done:
+def _attempt(rule: Verbs, source: Source, round: Round, references: Sequence[str], crew: Crew | None) -> Done:
+    if crew is None:
+        return _here(rule, source, round, references)
+    rule.check(round)
+    round = _prepared(rule, round)
+    passes = crew.over(cast(Divisible, source), round, looks=True)
+    try:
+        return _passes(rule, passes, round)
+    except errors.NonFinite:
+        assert passes.found is not None
+        _judge(rule, passes.found, round, references)
+    return _passes(rule, crew.over(Masked(source, round.kept), round, looks=False), round)
+
+
+def _here(rule: Verbs, source: Source, round: Round, references: Sequence[str]) -> Done:
     if rule.unguarded:
         source = _examined(rule, source, round, references) or source
     try:
         rule.check(round)
-        return _passes(rule, source, _prepared(rule, round))
+        prepared = _prepared(rule, round)
+        return _passes(rule, Serial(rule, source, prepared), prepared)
     except errors.NonFinite:
         masked = _examined(rule, source, round, references)
         if masked is None:
             raise errors.non_finite_memory(type(rule).__name__) from None
-    return _passes(rule, masked, _prepared(rule, round))
+    prepared = _prepared(rule, round)
+    return _passes(rule, Serial(rule, masked, prepared), prepared)
 
 
 def _prepared(rule: Verbs, round: Round) -> Round:
@@ -85,55 +118,34 @@ def _prepared(rule: Verbs, round: Round) -> Round:
     return round if drawn is None else replace(round, prepared=drawn)
 
 
-def _passes(rule: Verbs, source: Source, round: Round) -> Done:
-    kept = round.kept
-    notes: Notes | None = None
+def _passes(rule: Verbs, passes: Serial | Spread, round: Round) -> Done:
     verdict: Verdict | None = None
     while rule.observes and (verdict is None or verdict.again):
-        evidence, notes = None, source.notes()
-        for block in _placed(source.blocks(kept)):
-            seen, note = rule.observe(block, round, verdict)
-            if isinstance(seen, (tuple, list, str)):
-                raise errors.evidence_does_not_add(type(rule).__name__, seen)
-            evidence = seen if evidence is None else evidence + seen
-            notes.append(note)
-        verdict = rule.decide(evidence, round)
+        verdict = rule.decide(passes.observe(verdict), round)
     if verdict is None:
         verdict = rule.decide(None, round)
-    sink = source.sink(kept)
-    memory = source.memory(rule.vectors, verdict.learns) if verdict.learns else None
-    remembered = iter(notes) if notes is not None else None
-    for block in _placed(source.blocks(kept)):
-        piece = rule.combine(block, None if remembered is None else next(remembered), verdict)
-        if memory is not None:
-            memory.add(*kernels.active().home([rule.learn(block, piece, verdict)]))
-        sink.add(piece)
+    sink, memory = passes.combine(verdict)
     return Done(round, verdict, sink.result(), sink, rule.vectors if memory is None else memory.vectors())
 
 
-def _placed(blocks: Iterator[Rows]) -> Iterator[Block]:
-    start = 0
-    for rows in blocks:
-        yield Block(rows, start)
-        start += rows[0].size
-
-
 def _examined(rule: Verbs, source: Source, round: Round, references: Sequence[str]) -> Source | None:
-    """The source without the NaN and infinities that all clients share; None where there are none.
+    """The source without the NaN and infinities that all clients share; None where there are none."""
+    found = inspect(source, round.kept, len(references))
+    _judge(rule, found, round, references)
+    return Masked(source, round.kept) if found.shared else None
 
-    Whoever sent others is left out; a reference vector with one is the caller's mistake.
-    """
-    kept = round.kept
-    found = inspect(source, kept, len(references))
-    for name, bad in zip(references, found.guilty[len(kept) :], strict=True):
+
+def _judge(rule: Verbs, found: Found, round: Round, references: Sequence[str]) -> None:
+    """Whoever sent NaN or infinities that are not shared is left out; in a reference they are the caller's mistake."""
+    kept, told = round.kept, found.guilty
+    for name, bad in zip(references, told[len(kept) :], strict=True):
         if bad:
             raise errors.non_finite_reference(name)
-    guilty = [i for i, bad in zip(kept, found.guilty[: len(kept)], strict=True) if bad]
-    if not guilty:
-        return Masked(source, kept) if found.shared else None
-    if rule.nonfinite == "raise":
+    guilty = [i for i, bad in zip(kept, told[: len(kept)], strict=True) if bad]
+    if guilty and rule.nonfinite == "raise":
         raise errors.non_finite_clients([round.clients[i] for i in guilty])
-    raise errors.Unusable(dict.fromkeys(guilty, NON_FINITE))
+    if guilty:
+        raise errors.Unusable(dict.fromkeys(guilty, NON_FINITE))
 
 
 def result_of(rule: Verbs, verdict: Verdict, round: Round, update: Any = None) -> Result:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+import copy
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,47 +13,84 @@ from numpy.typing import NDArray
 from robustagg import kernels
 from robustagg.kernels.interface import Array, Rows
 from robustagg.memory.vectors import Memory, Vector
-from robustagg.protocol import Client, Notes, Sink, Source
+from robustagg.protocol import Block, Client, Divisible, Notes, Partition, Sink, Source
 
 
-class Found(NamedTuple):
-    """What a pass over rows with NaN or infinities has found."""
+@dataclass(frozen=True)
+class Found:
+    """What was found of NaN and infinities in some blocks; adds up."""
 
-    guilty: NDArray[np.bool_]
+    bad: NDArray[np.bool_]
     """(rows,) who holds one that is not shared."""
+    empty: NDArray[np.bool_]
+    """(clients,) who holds nothing else."""
     shared: bool
     """Whether something is."""
 
+    def __add__(self, other: Found) -> Found:
+        return Found(self.bad | other.bad, self.empty & other.empty, self.shared or other.shared)
 
-def inspect(source: Source, kept: Sequence[int], references: int) -> Found:
-    """Whose fault a NaN or an infinity is.
+    @property
+    def clean(self) -> bool:
+        """Whether there are none."""
+        return not (self.shared or self.bad.any())
 
-    At a place where more than half of the clients, and at least two, hold the same bits of a NaN or an infinity, the
-    others are the odd ones; anywhere else, whoever holds one is. Clients without any number are odd first of all: what
-    they share with others counts only once they are out. A reference may hold anything where the clients share.
+    @property
+    def guilty(self) -> NDArray[np.bool_]:
+        """(rows,) whose fault they are. Clients without any number are odd first of all: what they share with others
+        counts only once they are out.
+        """
+        if not (self.shared and self.empty.any()):
+            return self.bad
+        return np.concatenate([self.empty, self.bad[len(self.empty) :]])
+
+
+class Look:
+    """Whose fault a NaN or an infinity is, block by block.
+
+    At a place where more than half of the m clients, and at least two, hold the same bits of a NaN or an infinity, the
+    others are the odd ones; anywhere else, whoever holds one is. A reference, a row after the clients', may hold
+    anything where the clients share.
     """
-    m = len(kept)
-    empty, guilty, shared = np.ones(m, np.bool_), np.zeros(m + references, np.bool_), False
-    for rows in source.blocks(kept):
+
+    def __init__(self, m: int, references: int) -> None:
+        self._m = m
+        self.found = Found(np.zeros(m + references, np.bool_), np.ones(m, np.bool_), False)
+
+    def through(self, blocks: Iterable[Block]) -> Iterator[Block]:
+        """The blocks before the first NaN; all are looked at."""
+        for block in blocks:
+            self.add(block.rows)
+            if self.found.clean:
+                yield block
+
+    def add(self, rows: Rows) -> None:
+        """The next block."""
+        m, found = self._m, self.found
+        bad, empty = found.bad, found.empty
         whole = kernels.active().finite(rows)
         rows = rows if whole.all() else kernels.active().home(rows)
         places, held = _held(rows[:m]) if not whole[:m].all() else (np.empty(0, np.intp), np.empty(0))
-        shared |= bool(places.size)
         for i, row in enumerate(rows):
             if whole[i] and not (places.size and i < m):
                 empty[i : i + 1] &= not row.size
                 continue
-            bad = ~_finite(row)
+            odd = ~_finite(row)
             if i < m:
-                empty[i] &= bad.all()
-                bad[places] = _bits(row)[places] != held
+                empty[i] &= odd.all()
+                odd[places] = _bits(row)[places] != held
             else:
-                bad[places] = False
-            guilty[i] |= bad.any()
-    if shared and empty.any():
-        guilty[:m] = empty
-        return Found(guilty, False)
-    return Found(guilty, shared)
+                odd[places] = False
+            bad[i] |= odd.any()
+        self.found = Found(bad, empty, found.shared or bool(places.size))
+
+
+def inspect(source: Source, kept: Sequence[int], references: int) -> Found:
+    """A pass that looks for whose fault a NaN or an infinity is."""
+    look = Look(len(kept), references)
+    for rows in source.blocks(kept):
+        look.add(rows)
+    return look.found
 
 
 def _held(rows: Rows) -> tuple[NDArray[np.intp], Array]:
@@ -109,6 +148,17 @@ class Masked:
 
     def sink(self, kept: Sequence[int]) -> Sink:
         return Restoring(self._source.sink(kept), self)
+
+    def partitions(self, slots: int) -> list[Partition]:
+        return cast(Divisible, self._source).partitions(slots)
+
+    def part(self, partition: Partition) -> Source:
+        part = copy.copy(self)
+        part._source = cast(Divisible, self._source).part(partition)
+        return part
+
+    def shared(self, vectors: Mapping[Client, Vector]) -> Mapping[Client, Vector]:
+        return cast(Divisible, self._source).shared(vectors)
 
     def restored(self, piece: Array) -> Array:
         """The result of the block that was given out last, with what the clients share."""

@@ -31,5 +31,17 @@ def optional_package(package: str, extra: str) -> ImportError:
     return ImportError(f"this needs {package}, which is not installed: pip install 'robustagg[{extra}]'")
 
 
+def other_version(driver: str, worker: str) -> ImportError:
+    return ImportError(f"a worker has robustagg {worker}, whoever sent the work {driver}: install the same everywhere")
+
+
+def too_small_nodes(nbytes: int, most: float) -> ValueError:
+    return ValueError(f"max_memory is {nbytes} bytes for each task, no node of the cluster has more than {most:.0f}")
+
+
+def cluster_lost(fault: Exception) -> OSError:
+    return OSError(f"the cluster has lost work that it cannot do again: {type(fault).__name__}: {fault}")
+
+
 def worker_gone(package: str) -> OSError:
     return OSError(f"the process that reads files with {package} has ended: does 'import {package}' work?")

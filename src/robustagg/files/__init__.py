@@ -11,19 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from robustagg import errors, inputs
-from robustagg.files import budget, folder, foreign, output
+from robustagg.files import folder, output
 from robustagg.files.folder import Folder
-from robustagg.files.opener import Opener
 from robustagg.files.output import Target
-from robustagg.files.progress import Progress
+from robustagg.files.rounds import held
 from robustagg.files.shards import INDEX
-from robustagg.files.source import Files
-from robustagg.files.storage import Scratch
-from robustagg.files.survey import Entrants, model_file, survey
-from robustagg.files.tensors import Model
-from robustagg.protocol import Client, Result, Source, spans
-from robustagg.rules.base import CERTIFY, Rule
-from robustagg.rules.evidence.deviation import COPIES
+from robustagg.files.survey import Entrants
+from robustagg.protocol import Client, Executor, Result
+from robustagg.rules.base import Rule
 from robustagg.rules.mixing.base import Mixer, PreAggregation
 
 MODELS = ("model.safetensors", "pytorch_model.bin", "model.weights.h5")  # as their frameworks name every model
@@ -45,6 +40,7 @@ def aggregate_files(
     policy: inputs.Policy | None = None,
     reference: Any = None,
     progress: Callable[[int, int], None] | None = None,
+    executor: Executor | None = None,
     **extras: Any,
 ) -> Result:
     """Turn one round of clients' files into one file, without ever holding the updates in memory.
@@ -87,6 +83,10 @@ def aggregate_files(
         block like the clients'.
     progress : callable, optional
         Called with the bytes read so far and the bytes to be read in all, which may grow.
+    executor : Executor, optional
+        Whoever does the work in place of this process, such as :class:`robustagg.engine.ray.Ray`; the bits are the
+        same. The files and `out`, which is .safetensors or .npy, are then on storage that every worker sees under the
+        same path, and `max_memory` is what each piece of work may take.
     **extras
         What some rules need besides: tensors by name, like the model's, differences always; ``certify=True`` as
         :meth:`Rule.aggregate` takes it.
@@ -118,10 +118,11 @@ def aggregate_files(
     out = Path(out)
     is_file = isinstance(reference, (str, PathLike))
     output.check(out, [*listed, fspath(reference)] if is_file else listed)
-    entrants, target = Entrants(clients, listed, strict, fspath(reference) if is_file else None), partial(Target, out)
+    entrants = Entrants(clients, listed, strict, fspath(reference) if is_file else None)
+    target = partial(Target, out, pieces=executor is not None)
     options: dict[str, Any] = {"buffers": buffers, "sample_counts": sample_counts, "number": round, "extras": extras}
-    options |= {"policy": policy, "reference": reference}
-    return _run(rule, entrants, target, out.absolute().parent, max_memory, progress, **options)
+    options |= {"policy": policy, "reference": reference, "executor": executor}
+    return held(rule, entrants, target, out, max_memory, progress, **options)
 
 
 def preaggregate_files(
@@ -192,49 +193,8 @@ def preaggregate_files(
     folder.check(out, suffix, names or ())
     target = partial(Folder, out, suffix, names)
     entrants = Entrants(clients, listed, strict)
-    result = _run(
-        Mixer(member), entrants, target, out.absolute().parent, max_memory, progress, buffers=buffers, number=round
-    )
+    result = held(Mixer(member), entrants, target, out, max_memory, progress, buffers=buffers, number=round)
     return replace(result, rule=type(member).__name__)
-
-
-def _run(
-    rule: Rule[Any],
-    entrants: Entrants,
-    target: Callable[[Model], Target | Folder],
-    folder: Path,
-    max_memory: int | str,
-    progress: Callable[[int, int], None] | None,
-    buffers: Mapping[str, str] | None,
-    policy: inputs.Policy | None = None,
-    reference: Any = None,
-    **arguments: Any,
-) -> Result:
-    """One round of files; where the result goes is made once the model's tensors are known."""
-    memory, scratch, policy = budget.parse(max_memory), Scratch(folder), inputs.Policy.of(buffers, policy)
-    policy.check_for_files()
-    for path in (*entrants.paths, entrants.reference or ""):
-        foreign.library(path)
-    with foreign.Converters(scratch) as converters:
-        opener = Opener(budget.header_limit(memory), scratch, converters)
-        found = survey(entrants, opener)
-        if entrants.reference is not None:
-            reference = model_file(entrants.reference, opener, found.tensors)
-    if found.tensors and not any(tensor.votes for tensor in found.tensors):
-        raise errors.only_integers(entrants.clients[min(found.files)], found.tensors[0].dtype)
-    found = found.under(policy)
-    voting = [tensor for tensor in found.tensors if tensor.votes]
-    itemsize = max((tensor.storage.itemsize for tensor in voting), default=1)
-    n = len(found.files)
-    placed = spans((tensor.name, tensor.shape) for tensor in voting)
-    evidence = rule.evidence_bytes(n, placed[-1].stop if placed else 0, itemsize) + rule.tensors_bytes(n, placed)
-    copies = COPIES if (arguments.get("extras") or {}).get(CERTIFY) else 0
-    further = n * (rule.further_rows + copies + (reference is not None))
-    plan = budget.divide(memory, n, further, itemsize, found.nbytes + evidence)
-    work = Progress(progress, found, passes=1 + rule.observes + rule.unguarded)
-    with target(found.model) as out, Files(entrants, found, plan, out, work) as files:
-        source: Source = files if reference is None else inputs.Relative(files, reference)
-        return rule.hold(source, policy, **arguments)
 
 
 def _listed(

@@ -79,7 +79,9 @@ class RowFiles:
     def add(self, piece: Array) -> None:
         if self._memory is None:
             self._m = len(piece)
-            self._memory = OnDisk({}, range(self._m), self._layout.d, self._layout.dtype, self._folder.folder)
+            self._memory = OnDisk(
+                {}, range(self._m), self._layout.d, self._layout.dtype, Disk.nameless(self._folder.folder)
+            )
         self._memory.add(piece)
 
     def result(self) -> list[Path]:

@@ -122,46 +122,53 @@ def _fields(text: bytes) -> tuple[str, str, object]:
 
 
 class Writer:
-    """Writes the one tensor of a .npy file."""
+    """Writes the one tensor of a .npy file, piece by piece in any order."""
 
     keeps_order = True
+    has_places = True
 
     def __init__(self, file: BinaryIO, model: Model) -> None:
         self._file, self._tensor = file, model.tensors[0]
-        file.write(_written_header(self._tensor))
+        self._header = _written_header(self._tensor)
 
-    def begin(self, k: int) -> None:
-        """Tensor k comes next."""
+    def begin(self) -> None:
+        self._file.write(self._header)
 
-    def write(self, values: Array) -> None:
-        self._file.write(_numbers(self._tensor, values))
+    def write(self, k: int, start: int, values: Array) -> None:
+        numbers = _numbers(self._tensor, values)
+        self._file.seek(len(self._header) + start * numbers.itemsize)
+        self._file.write(numbers)
 
     def close(self) -> None:
         """All tensors are written."""
 
 
 class ArchiveWriter:
-    """Writes a .npz file, each tensor in one go, in any order."""
+    """Writes a .npz file: tensors in any order, each from its beginning to its end."""
 
     keeps_order = True
+    has_places = False  # before its bytes a member has their checksum
 
     def __init__(self, file: BinaryIO, model: Model) -> None:
         self._archive = zipfile.ZipFile(file, "w")
-        self._model, self._current = model, 0
+        self._model = model
         self._member: IO[bytes] | None = None
 
-    def begin(self, k: int) -> None:
-        """Tensor k comes next."""
+    def begin(self) -> None:
+        """Each member has a header of its own."""
+
+    def write(self, k: int, start: int, values: Array) -> None:
+        if start == 0:
+            self._next(k)
+        assert self._member is not None
+        self._member.write(_numbers(self._model.tensors[k], values))
+
+    def _next(self, k: int) -> None:
         self._end()
-        self._current = k
         # the date is zipfile's default, a constant: the same round gives the same bytes
         name = self._model.tensors[k].name + ".npy"
         self._member = self._archive.open(zipfile.ZipInfo(name), "w", force_zip64=True)
         self._member.write(_written_header(self._model.tensors[k]))
-
-    def write(self, values: Array) -> None:
-        assert self._member is not None
-        self._member.write(_numbers(self._model.tensors[self._current], values))
 
     def close(self) -> None:
         """All tensors are written; the directory lists them in the model's order."""

@@ -34,10 +34,12 @@ class Opener:
     ----------
     limit : int
         Bytes that a header may have, and that a tensor may take while it is brought into C order.
+    anywhere : bool
+        Whether reading may begin anywhere in a file; what has to be read front to back becomes a private copy, too.
     """
 
-    def __init__(self, limit: int, scratch: Scratch, converters: Converters) -> None:
-        self._limit, self._scratch, self._converters = limit, scratch, converters
+    def __init__(self, limit: int, scratch: Scratch, converters: Converters, anywhere: bool = False) -> None:
+        self._limit, self._scratch, self._converters, self._anywhere = limit, scratch, converters, anywhere
         self._converted: dict[str, Region] = {}
 
     def look(self, path: str) -> Opened:
@@ -55,7 +57,8 @@ class Opener:
         self, files: tuple[Readable, ...], contents: Contents
     ) -> tuple[tuple[Readable, ...], NDArray[np.void]]:
         """The files and places of tensors all in C order: those that have another become a private copy."""
-        if not any(tensor.fortran for tensor in contents.tensors):
+        packed = self._anywhere and bool((contents.places["kind"] != PLAIN).any())
+        if not packed and not any(tensor.fortran for tensor in contents.tensors):
             return files, contents.places
         reader, places = Reader(files, contents.tensors, contents.places), []
         for k, tensor in enumerate(contents.tensors):

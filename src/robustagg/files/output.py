@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+import secrets
+import weakref
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -11,29 +15,33 @@ import numpy as np
 
 from robustagg import errors, inputs
 from robustagg.files import npy, safetensors
-from robustagg.files.layout import Layout, Middles, turned
+from robustagg.files.layout import Cut, Layout, Middles, turned
 from robustagg.files.storage import Scratch
 from robustagg.files.tensors import Model
 from robustagg.kernels.interface import Array
 from robustagg.memory.publish import Draft
+from robustagg.memory.vectors import Disk
 
 
 class Writer(Protocol):
-    """Writes tensors in any order, each in one go."""
+    """Writes tensors in any order."""
 
     keeps_order: bool
     """Whether the format knows Fortran order."""
+    has_places: bool
+    """Whether every value has a place that is known beforehand: so pieces come in any order, from any process."""
 
-    def begin(self, k: int) -> None:
-        """Tensor k comes next."""
+    def begin(self) -> None:
+        """Write what comes before the tensors."""
 
-    def write(self, values: Array) -> None: ...
+    def write(self, k: int, start: int, values: Array) -> None:
+        """Values of tensor k from `start` on; where they have no places, all of a tensor in their order."""
 
     def close(self) -> None:
         """All tensors are written. To close again does nothing."""
 
 
-WRITERS: dict[str, Callable[[BinaryIO, Model], Writer]] = {
+WRITERS: dict[str, type[safetensors.Writer | npy.Writer | npy.ArchiveWriter]] = {
     ".safetensors": safetensors.Writer,
     ".npz": npy.ArchiveWriter,
     ".npy": npy.Writer,
@@ -71,15 +79,18 @@ def check_model(path: object, suffix: str, model: Model) -> None:
         raise errors.reserved_name(path, safetensors.METADATA)
 
 
-class Output:
-    """Takes the pieces of one update in the order of the cuts; those of integer tensors are the middles."""
+def check_pieces(path: Path, model: Model) -> None:
+    """Whether many processes can write such a file together; raises if not."""
+    writer = WRITERS[path.suffix.lower()]
+    if not writer.has_places or (writer.keeps_order and any(tensor.fortran for tensor in model.tensors)):
+        raise errors.no_places(path)
 
-    def __init__(self, file: BinaryIO, suffix: str, layout: Layout, middles: Middles, folder: Path) -> None:
-        self._writer = WRITERS[suffix.lower()](file, layout.model)
-        self._layout, self._middles = layout, middles
-        self._cuts = layout.cuts()
-        self._scratch = Scratch(folder)
-        self._aside: dict[int, int] = {}  # where tensors in Fortran order begin in it
+
+class Pieces:
+    """Takes the pieces of one update that are cut so, in their order."""
+
+    def __init__(self, writer: Writer, layout: Layout, cuts: Iterable[Cut]) -> None:
+        self._writer, self._layout, self._cuts = writer, layout, iter(cuts)
 
     def add(self, piece: Array) -> None:
         if not piece.size:
@@ -90,22 +101,54 @@ class Output:
             self._put(k, start, values[at : at + stop - start])
             at += stop - start
 
+    def _put(self, k: int, start: int, values: Array) -> None:
+        self._writer.write(k, start, values)
+
+
+class Stretch(Pieces):
+    """Takes some pieces of an update, whose file somebody else has begun and will finish."""
+
+    def __init__(self, path: Path, layout: Layout, cuts: Iterable[Cut]) -> None:
+        self._file = path.open("r+b")
+        weakref.finalize(self, self._file.close)  # of a partition that comes to nothing
+        super().__init__(WRITERS[path.suffix.lower()](self._file, layout.model), layout, cuts)
+
+    def result(self) -> None:
+        """Let other machines see them."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+
+    def publish(self) -> None:
+        """Somebody else does, when all are there."""
+
+
+class Output(Pieces):
+    """Takes all pieces of one update, or leaves them to others; those of integer tensors are the middles."""
+
+    def __init__(self, file: BinaryIO, suffix: str, layout: Layout, middles: Middles, folder: Path) -> None:
+        super().__init__(WRITERS[suffix.lower()](file, layout.model), layout, layout.cuts())
+        self._writer.begin()
+        self._middles = middles
+        self._scratch = Scratch(partial(Disk.nameless, folder))
+        self._aside: dict[int, int] = {}  # where tensors in Fortran order begin in it
+
     def finish(self) -> None:
         """Add what no piece has brought."""
         for k, tensor in enumerate(self._layout.tensors):
             if tensor.size == 0:
-                self._writer.begin(k)
+                self._writer.write(k, 0, np.empty(0, tensor.storage))
             elif not tensor.votes:
                 at = 0
                 for values in self._middles(k):
                     self._put(k, at, values)
                     at += values.size
         for k, begin in self._aside.items():
-            tensor = self._layout.tensors[k]
-            self._writer.begin(k)
+            tensor, at = self._layout.tensors[k], 0
             vector = self._scratch.vector(begin, tensor.storage)
             for values in turned(vector, tensor.shape, self._layout.limit):
-                self._writer.write(values)
+                self._writer.write(k, at, values)
+                at += values.size
         self._writer.close()
 
     def abandon(self) -> None:
@@ -119,19 +162,26 @@ class Output:
                 self._aside[k] = self._scratch.end
             self._scratch.append(np.ascontiguousarray(values))
             return
-        if start == 0:
-            self._writer.begin(k)
-        self._writer.write(values)
+        super()._put(k, start, values)
 
 
 class Target:
-    """A file under a name of its own until it is complete; left without that, it is deleted."""
+    """A file under a name of its own until it is complete; left without that, it is deleted.
 
-    def __init__(self, path: Path, model: Model) -> None:
+    Parameters
+    ----------
+    path : Path
+    model : Model
+    pieces : bool
+        Whether other processes write to it.
+    """
+
+    def __init__(self, path: Path, model: Model, pieces: bool = False) -> None:
         check_model(path, path.suffix, model)
+        if pieces:
+            check_pieces(path, model)
         self._path, self._draft = path, Draft(path)
-        self._file = self._draft.open()
-        self._output: Output | None = None
+        self._begun: tuple[Output, BinaryIO] | None = None
 
     @property
     def folder(self) -> Path:
@@ -142,31 +192,38 @@ class Target:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        if self._output is not None:
-            self._output.abandon()
-        self._output = None  # it knows the source, which knows us: memory goes now, not when a cycle is found
-        with suppress(OSError):  # what could not be written is not wanted any more
-            self._file.close()
+        self._abandon()
         self._draft.__exit__()
 
     def sink(self, layout: Layout, kept: Sequence[int], middles: Middles) -> Target:
-        """Begin, or begin again."""
-        if self._output is not None:
-            self._output.abandon()
-        self._file.seek(0)
-        self._file.truncate()
-        self._output = Output(self._file, self._path.suffix, layout, middles, self.folder)
+        """Begin, or begin again, in a new file: who still writes to an earlier one does no harm."""
+        self._abandon()
+        self.begun = self._draft.path.with_name(secrets.token_hex(8) + self._path.suffix)
+        file = self.begun.open("xb+")
+        self._begun = Output(file, self._path.suffix, layout, middles, self.folder), file
         return self
 
     def add(self, piece: Array) -> None:
-        assert self._output is not None
-        self._output.add(piece)
+        assert self._begun is not None
+        self._begun[0].add(piece)
 
     def result(self) -> Path:
-        assert self._output is not None
-        self._output.finish()
-        self._file.flush()
+        assert self._begun is not None
+        output, file = self._begun
+        output.finish()
+        file.flush()
+        self.begun.replace(self._draft.path)
         return self._path
 
     def publish(self) -> None:
         self._draft.publish()
+
+    def _abandon(self) -> None:
+        if self._begun is None:
+            return
+        output, file = self._begun
+        self._begun = None  # it knows the source, which knows us: memory goes now, not when a cycle is found
+        output.abandon()
+        with suppress(OSError):  # what could not be written is not wanted any more
+            file.close()
+        self.begun.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 from robustagg.files.survey import Survey
@@ -19,6 +20,13 @@ class Progress:
 
     def begin_pass(self, clients: int) -> None:
         self._total = max(self._total, self._done + clients * (self._votes + self._rest))
+
+    @property
+    def unwatched(self) -> Progress:
+        """One that tells nobody."""
+        progress = copy.copy(self)
+        progress._callback = None
+        return progress
 
     def add(self, nbytes: int) -> None:
         self._done += nbytes

@@ -106,9 +106,10 @@ def _check_cover(found: list[tuple[Tensor, int]], size: int) -> None:
 
 
 class Writer:
-    """Writes tensors, each in one go, in any order."""
+    """Writes tensors, piece by piece in any order."""
 
     keeps_order = False
+    has_places = True
 
     def __init__(self, file: BinaryIO, model: Model) -> None:
         self._file, tensors = file, model.tensors
@@ -126,14 +127,13 @@ class Writer:
             }
         text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
         text += b" " * (-len(text) % 8)
-        self._begin = 8 + len(text)
-        file.write(len(text).to_bytes(8, "little") + text)
+        self._header = len(text).to_bytes(8, "little") + text
 
-    def begin(self, k: int) -> None:
-        """Tensor k comes next."""
-        self._file.seek(self._begin + self._offsets[k])
+    def begin(self) -> None:
+        self._file.write(self._header)
 
-    def write(self, values: Array) -> None:
+    def write(self, k: int, start: int, values: Array) -> None:
+        self._file.seek(len(self._header) + self._offsets[k] + start * values.itemsize)
         self._file.write(values.astype(values.dtype.newbyteorder("<"), copy=False).data)
 
     def close(self) -> None:

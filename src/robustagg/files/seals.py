@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -20,14 +20,16 @@ WORDS = 2**14  # 32-bit words that are hashed at a time: they and their keys sta
 class Seals:
     """A keyed digest of each client's rows.
 
-    A strip of 32-bit words w becomes the sum of k w modulo 2^64, with secret random 64-bit keys k. Two different strips
+    A strip of 32-bit words w becomes the sum of k w modulo 2^64, with secret 64-bit keys k. Two different strips
     have the same sum with a probability of at most 2^-32 (multilinear hashing, Lemire and Kaser, Comput. J. 57, 2014).
     The sums go through BLAKE2.
     """
 
-    def __init__(self) -> None:
-        self._keys = np.frombuffer(secrets.token_bytes(WORDS * 8), np.uint64)
-        self._first: dict[int, bytes] = {}
+    def __init__(self, secret: bytes | None = None, first: Mapping[int, bytes] | None = None) -> None:
+        key = secrets.token_bytes(32) if secret is None else secret
+        self._keys = np.frombuffer(hashlib.shake_256(key).digest(WORDS * 8), np.uint64)
+        self.first = dict(first or {})
+        """The digests of the first pass."""
         self._now: dict[int, hashlib.blake2b] = {}
 
     def begin(self, kept: Sequence[int]) -> None:
@@ -45,7 +47,7 @@ class Seals:
     def changed(self) -> list[int]:
         """Who is not as in the first pass, at the end of one."""
         digests = {i: digest.digest() for i, digest in self._now.items()}
-        return [i for i, digest in digests.items() if self._first.setdefault(i, digest) != digest]
+        return [i for i, digest in digests.items() if self.first.setdefault(i, digest) != digest]
 
     def _sum(self, words: Array) -> np.uint64:
         return np.dot(words.astype(np.uint64), self._keys[: words.size])  # type: ignore[no-any-return]

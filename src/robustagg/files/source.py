@@ -20,7 +20,7 @@ from robustagg.files.seals import Seals
 from robustagg.files.survey import Entrants, ModelFile, Survey
 from robustagg.files.tensors import Tensor
 from robustagg.kernels.interface import Array, Rows
-from robustagg.memory.vectors import Memory, OnDisk, Vector
+from robustagg.memory.vectors import Disk, Memory, OnDisk, Vector
 from robustagg.protocol import Client, Sink, Span
 
 MIDDLES = 8  # integers are read this many times narrower than the rest: they are sorted in wider copies
@@ -38,8 +38,7 @@ class Files:
         self._notes: SpilledNotes | None = None
         self._references: list[list[Array] | ModelFile] = []
         self._seals = Seals() if progress.passes > 1 else None
-        widest = max((tensor.storage.itemsize for tensor in self._tensors if tensor.votes), default=1)
-        self._buffer = np.empty((len(found.files), budget.width * widest), np.uint8)
+        self._buffer = self._made_buffer()
 
     def __enter__(self) -> Files:
         return self
@@ -74,7 +73,7 @@ class Files:
         self._progress.begin_pass(len(kept))
         if self._seals is not None:
             self._seals.begin(kept)
-        for cut in self._layout.cuts():
+        for cut in self._cuts():
             rows = self._read(readers, cut)
             if self._seals is not None:
                 self._seals.add(rows)
@@ -109,9 +108,17 @@ class Files:
         return self._destination.sink(self._layout, kept, partial(self._middles, kept))
 
     def memory(self, old: Mapping[Client, Vector], names: Sequence[Client]) -> Memory:
-        return OnDisk(old, names, self.d, self._layout.dtype, self._destination.folder)
+        return OnDisk(old, names, self.d, self._layout.dtype, Disk.nameless(self._destination.folder))
 
     # --- reading ---
+
+    def _made_buffer(self) -> Array:
+        widest = max((tensor.storage.itemsize for tensor in self._tensors if tensor.votes), default=1)
+        return np.empty((len(self._found.files), self._budget.width * widest), np.uint8)
+
+    def _cuts(self) -> Iterator[Cut]:
+        """How blocks are cut."""
+        return self._layout.cuts()
 
     @property
     def _tensors(self) -> tuple[Tensor, ...]:

@@ -10,10 +10,9 @@ from __future__ import annotations
 import io
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -36,12 +35,19 @@ class File:
     def size(self) -> int:
         return self._identity.size
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What other machines need: each has its own numbers for the file, where it finds it."""
+        told = self._identity._replace(device=None, inode=None, changed=None)
+        return {"path": os.path.abspath(self.path), "_identity": told}
+
     @contextmanager
     def open(self) -> Iterator[Handle]:
         try:
             with io.FileIO(self.path, opener=_opener) as raw:
-                if _identity(os.fstat(raw.fileno())) != self._identity:
+                found = _identity(os.fstat(raw.fileno()))
+                if not self._identity.fits(found):
                     raise errors.file_changed()
+                self._identity = found
                 yield Handle(raw)
         except OSError as fault:
             raise errors.cannot_open(fault) from None
@@ -91,17 +97,17 @@ Readable: TypeAlias = File | Region
 
 
 class Scratch:
-    """A temporary file without a name, for private copies of what cannot be read as it is; made when it is needed."""
+    """A temporary file for private copies of what cannot be read as it is; made when it is needed."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, make: Callable[[], Disk]) -> None:
+        self._make = make
         self._disk: Disk | None = None
         self.end = 0
 
     @property
     def disk(self) -> Disk:
         if self._disk is None:
-            self._disk = Disk.nameless(self._folder)
+            self._disk = self._make()
         return self._disk
 
     def append(self, values: Array) -> None:
@@ -153,11 +159,15 @@ def _opener(path: str, flags: int) -> int:
 
 
 class _Identity(NamedTuple):
-    device: int
-    inode: int
+    device: int | None
+    inode: int | None
     size: int
     modified: int
-    changed: int  # nobody but the file system sets this one
+    changed: int | None  # nobody but the file system sets this one
+
+    def fits(self, other: _Identity) -> bool:
+        """Whether they are one, as far as both are known."""
+        return all(mine is None or mine == theirs for mine, theirs in zip(self, other, strict=True))
 
 
 def _identity(status: os.stat_result) -> _Identity:

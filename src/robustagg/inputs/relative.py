@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from robustagg import errors
 from robustagg.inputs.tensors import numbers
 from robustagg.kernels.interface import GRAM_TILE, Array, Rows
 from robustagg.memory.vectors import Memory, Vector
-from robustagg.protocol import Client, Notes, Sink, Source, Span
+from robustagg.protocol import Client, Divisible, Notes, Partition, Sink, Source, Span
 
 REFERENCE = "reference"
 CHUNK = 2**25  # bytes of differences that are there at a time, or a tile if that is more
@@ -73,6 +74,17 @@ class Relative:
     def with_references(self, trees: Mapping[str, Any]) -> Relative:
         """The source with further rows in every block, which are differences already."""
         return Relative(self._plain, self._reference, trees)
+
+    def partitions(self, slots: int) -> list[Partition]:
+        return cast(Divisible, self._source).partitions(slots)
+
+    def part(self, partition: Partition) -> Relative:
+        part = copy.copy(self)
+        part._source = cast(Divisible, self._source).part(partition)
+        return part
+
+    def shared(self, vectors: Mapping[Client, Vector]) -> Mapping[Client, Vector]:
+        return cast(Divisible, self._source).shared(vectors)
 
     def notes(self) -> Notes:
         return self._source.notes()

@@ -6,7 +6,9 @@ change once a round is complete; the next round writes a file of its own.
 
 from __future__ import annotations
 
+import copy
 import os
+import secrets
 import tempfile
 import weakref
 from collections.abc import Mapping, Sequence
@@ -35,6 +37,11 @@ class Disk:
         with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
             return cls(file.fileno(), f"a temporary file in {folder}")
 
+    @classmethod
+    def of(cls, other: Disk) -> Disk:
+        """The same file, known by its descriptor alone."""
+        return Disk(other._descriptor, other._name)
+
     def fileno(self) -> int:
         return self._descriptor
 
@@ -55,6 +62,25 @@ class Disk:
             done += os.pwrite(self._descriptor, view[done:], offset + done)
 
 
+class Named(Disk):
+    """A file that other processes, on other machines too, open by its name while it has one."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with path.open("r+b", buffering=0) as file:
+            super().__init__(file.fileno(), str(path))
+
+    @classmethod
+    def made(cls, folder: Path) -> Named:
+        """A new file in a folder that goes when it is no longer needed."""
+        path = folder / secrets.token_hex(8)
+        path.touch(exist_ok=False)
+        return cls(path)
+
+    def __reduce__(self) -> Any:
+        return Named, (self._path,)
+
+
 class Stored:
     """A vector in a file. What is taken from it, ``vector[start:stop]``, is an array in memory."""
 
@@ -68,7 +94,13 @@ class Stored:
         return values
 
     def __reduce__(self) -> Any:  # a copy, or what goes to another process, is in memory
+        if isinstance(self._disk, Named):
+            return Stored, (self._disk, self._offset, self.size, self.dtype)
         return np.asarray, (self[:],)
+
+    def on(self, disk: Disk) -> Stored:
+        """The same vector in the same file, known otherwise."""
+        return Stored(disk, self._offset, self.size, self.dtype)
 
     def write(self, start: int, values: Array) -> None:
         """Values from `start` on; only before the round that makes the vector is complete."""
@@ -118,18 +150,16 @@ class OnDisk:
         The vectors so far, and the names of the new ones.
     d, dtype
         Size and dtype of the new vectors.
-    folder : Path
-        Where the file is made.
+    disk : Disk
+        The file, which is empty.
     """
 
     def __init__(
-        self, old: Mapping[Client, Vector], names: Sequence[Client], d: int, dtype: np.dtype[Any], folder: Path
+        self, old: Mapping[Client, Vector], names: Sequence[Client], d: int, dtype: np.dtype[Any], disk: Disk
     ) -> None:
-        disk, end, replaced = Disk.nameless(folder), 0, set(names)
-        self._vectors: dict[Client, Vector] = {}
-        for name in (name for name in old if name not in replaced):
-            self._vectors[name] = copied(old[name], disk, end)
-            end += old[name].size * old[name].dtype.itemsize
+        replaced = set(names)
+        self._vectors = all_copied({name: old[name] for name in old if name not in replaced}, disk)
+        end = sum(vector.size * vector.dtype.itemsize for vector in self._vectors.values())
         self._new = [Stored(disk, end + i * d * dtype.itemsize, d, dtype) for i in range(len(names))]
         self._vectors.update(zip(names, self._new, strict=True))
         self._at = 0
@@ -141,6 +171,22 @@ class OnDisk:
 
     def vectors(self) -> dict[Client, Vector]:
         return self._vectors
+
+    def stretch(self, start: int, disk: Disk) -> OnDisk:
+        """What takes the coordinates of the new vectors from `start` on."""
+        twin = copy.copy(self)
+        twin._vectors, twin._new, twin._at = {}, [vector.on(disk) for vector in self._new], start
+        return twin
+
+
+def all_copied(vectors: Mapping[Client, Vector], disk: Disk) -> dict[Client, Vector]:
+    """Copies in an empty file, one after the other."""
+    found: dict[Client, Vector] = {}
+    end = 0
+    for name, vector in vectors.items():
+        found[name] = copied(vector, disk, end)
+        end += vector.size * vector.dtype.itemsize
+    return found
 
 
 def copied(vector: Vector, disk: Disk, offset: int) -> Stored:

@@ -3,7 +3,7 @@
 from robustagg.names import Client, Floats
 from robustagg.protocol.result import Result
 from robustagg.protocol.round import NON_FINITE, ROUNDS, Block, Round, Span, spans
-from robustagg.protocol.verbs import Notes, Sink, Source, Verbs
+from robustagg.protocol.verbs import Divisible, Executor, Notes, Partition, Sink, Source, Verbs
 from robustagg.protocol.verdict import Certificate, Standing, Verdict
 
 __all__ = [
@@ -12,8 +12,11 @@ __all__ = [
     "Block",
     "Certificate",
     "Client",
+    "Divisible",
+    "Executor",
     "Floats",
     "Notes",
+    "Partition",
     "Result",
     "Round",
     "Sink",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from robustagg.kernels.interface import Array, Rows
@@ -69,6 +70,9 @@ class Verbs(Protocol):
     def record(self, result: Result) -> None:
         """Keep what became of a completed round's clients, until it is saved."""
 
+    def for_worker(self, vectors: Mapping[Client, Vector]) -> Verbs:
+        """A copy to observe, combine and learn with elsewhere: with these vectors, without all else it remembers."""
+
 
 class Sink(Protocol):
     """Takes the pieces of the result in block order."""
@@ -123,3 +127,50 @@ class Source(Protocol):
 
     def memory(self, old: Mapping[Client, Vector], names: Sequence[Client]) -> Memory:
         """Where new vectors of the model's size go, beside the old ones; the round may outlive the source."""
+
+
+@dataclass
+class Partition:
+    """A stretch of the model that a worker reads and writes by itself."""
+
+    start: int
+    """Index of its first coordinate."""
+    cuts: Sequence[Any]
+    """Its blocks, as the source knows them."""
+    nbytes: int
+    """Bytes that each client has there."""
+    seal: Any = None
+    """What the first pass has read there; a later one that reads anything else says whose it is."""
+
+
+class Divisible(Source, Protocol):
+    """A source that goes to other processes, which read and write partitions of it."""
+
+    def partitions(self, slots: int) -> list[Partition]:
+        """The model, for so many workers."""
+
+    def part(self, partition: Partition) -> Source:
+        """One partition: its blocks alone, and a sink and a memory that take their pieces."""
+
+    def shared(self, vectors: Mapping[Client, Vector]) -> Mapping[Client, Vector]:
+        """The vectors, where workers can read them."""
+
+
+class Executor(Protocol):
+    """Runs work on partitions: on the machines of a cluster, in processes, or one after the other."""
+
+    @property
+    def slots(self) -> int:
+        """How much it runs at a time."""
+
+    def within(self, nbytes: int) -> Executor:
+        """The same, for work of which each piece may take so many bytes of memory."""
+
+    def each(
+        self, work: Callable[..., tuple[Any, Any]], common: Any, tasks: Sequence[tuple[Any, ...]]
+    ) -> Iterator[tuple[int, Any, Any]]:
+        """(index, brief, kept) of every task, in whatever order they end; ``work(common, *task)`` gives (brief, kept).
+
+        What is brief comes here. What is kept may stay where it was made: what stands for it here, where it is part of
+        a later task, is again what it was. Work that is lost is done again, and gives the same.
+        """

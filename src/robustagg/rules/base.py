@@ -15,7 +15,7 @@ import numpy as np
 from robustagg import engine, errors, inputs, kernels, ledger
 from robustagg.kernels.interface import Array
 from robustagg.memory.vectors import Vector
-from robustagg.protocol import Block, Client, Floats, Result, Round, Source, Span, Verdict
+from robustagg.protocol import Block, Client, Executor, Floats, Result, Round, Source, Span, Verdict
 from robustagg.rules.checks import one_of
 from robustagg.rules.saving import Saved
 
@@ -185,11 +185,12 @@ class Rule(Saved, Generic[V]):
         number: int | None = None,
         extras: Mapping[str, Any] | None = None,
         remarks: Mapping[int, str] | None = None,
+        executor: Executor | None = None,
     ) -> Result:
         """One round over any source, under a policy, which the ledger of a rule keeps."""
         with engine.turn(self):
             self.check_policy(policy)
-            result = engine.run(self, source, sample_counts, number, extras, remarks)
+            result = engine.run(self, source, sample_counts, number, extras, remarks, executor)
             self._policy = policy.told()
         return result
 

@@ -163,6 +163,11 @@ class FLDetector(Rule[Verdict]):
 
     # --- what is remembered ---
 
+    def for_worker(self, vectors: Mapping[Client, Vector]) -> FLDetector:
+        twin = super().for_worker(vectors)
+        twin._records = {}
+        return twin
+
     def _slot(self, rounds: int) -> str:
         """Where the result of a round is, given how many were before it."""
         return f"result {rounds % (self.window + 1)}"

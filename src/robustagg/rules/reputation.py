@@ -249,6 +249,11 @@ class Reputation(Rule[Verdict]):
 
     # --- memory ---
 
+    def for_worker(self, vectors: Mapping[Client, Vector]) -> Reputation:
+        twin = super().for_worker(vectors)
+        twin._ledger = ledger.Ledger(self.decay, self.window, self.newcomer)
+        return twin
+
     @property
     def _reputations(self) -> ledger.Ledger:
         return self._ledger

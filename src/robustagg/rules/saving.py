@@ -39,6 +39,13 @@ class Saved(Component):
         """What the rule remembers of the model's size, by name."""
         return self._vectors
 
+    def for_worker(self, vectors: Mapping[Client, Vector]) -> Self:
+        """A copy to observe, combine and learn with elsewhere: with these vectors, without all else it remembers."""
+        twin = object.__new__(type(self))
+        twin.__dict__.update(self.__dict__)
+        twin._vectors, twin._past = vectors, ledger.Past()
+        return twin
+
     @property
     def _reputations(self) -> ledger.Ledger | None:
         """The memory of reputations, where the rule has one."""

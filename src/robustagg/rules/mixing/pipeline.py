@@ -62,7 +62,7 @@ class ChunkNotes(tuple[Any, ...]):
         if first is None:
             return None
         if not isinstance(first, tuple):
-            return cls._again(lambda fields: next(iter(fields)), 1, chunks)
+            return cls._again(_alone, 1, chunks)
         return cls._again(getattr(first, "_make", tuple), len(first), chain.from_iterable(chunks))
 
     @classmethod
@@ -296,6 +296,11 @@ class Pipeline(Rule[Chained]):
 
     # --- memory ---
 
+    def for_worker(self, vectors: Mapping[Client, Vector]) -> Pipeline:
+        twin = super().for_worker(vectors)
+        twin.last = self.last.for_worker(vectors)
+        return twin
+
     @property
     def last_round(self) -> int | None:
         """Number of the last completed round: the rule's, which may have a history."""
@@ -326,6 +331,10 @@ class Pipeline(Rule[Chained]):
         own = {**state["last"], **memory}
         self.last._check_state(own)
         self.last._restore(own)
+
+
+def _alone(fields: Iterable[Any]) -> Any:
+    return next(iter(fields))
 
 
 def chunks(block: Block, matrix: Floats) -> Iterator[Block]:

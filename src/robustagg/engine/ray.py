@@ -1,0 +1,119 @@
+"""Work on the machines of a Ray cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from robustagg import errors
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["Ray"]
+
+
+class Ray:
+    """Has the work of a round done by plain Ray tasks, for ``aggregate_files(..., executor=Ray(address))``.
+
+    A task reads one stretch of the clients' files, and writes that of the result. What it notes stays in the object
+    store of the node that made it; what is added up over the model, numbers per client or pair of clients, comes to the
+    caller. A task that is lost with its worker or its node is done again, and gives the same bits.
+
+    Parameters
+    ----------
+    address : str, optional
+        "HOST:PORT"; "auto", the cluster that this machine is part of; "local", a new one on this machine alone. Without
+        one, as :func:`ray.init` has it: what RAY_ADDRESS names, else a new one. A connection that is there is used.
+    retries : int
+        How often a task is begun again.
+
+    Raises
+    ------
+    ImportError
+        Without Ray (``robustagg[ray]``); in a round, if a worker has another version of this package.
+    OSError
+        In a round, if a task is lost more often, or the cluster is.
+    ValueError
+        In a round, if no node has the memory that a task may take.
+
+    Notes
+    -----
+    A task has one processor, computes with one thread, and asks Ray for the round's `max_memory`: a node does as many
+    at a time as it has processors and memory for. Its object store holds the notes: none for rules that look at
+    coordinates alone or at distances, a bit per value and one number per coordinate for :class:`Reputation`; Ray moves
+    what does not fit to disk. Every machine has the same version of Python and of this package, and sees the files and
+    the folder of the result under the same paths.
+
+    Leaving a ``with`` block ends a connection that was begun here.
+
+    Examples
+    --------
+    >>> from robustagg.engine.ray import Ray
+    >>> with Ray("auto") as cluster:  # doctest: +SKIP
+    ...     ra.aggregate_files(rule, paths, "global.safetensors", executor=cluster)
+    """
+
+    def __init__(self, address: str | None = None, retries: int = 3) -> None:
+        try:
+            import ray
+        except ImportError as missing:
+            raise errors.optional_package("Ray", "ray") from missing
+        self._ray, self._retries, self._nbytes = ray, retries, 0
+        self._ours = not ray.is_initialized()
+        if self._ours:
+            ray.init(address=address, log_to_driver=False, logging_level="warning")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._ours:
+            self._ray.shutdown()
+
+    @property
+    def slots(self) -> int:
+        """How many tasks run at a time, as far as Ray knows now."""
+        return max(sum(self._fits(node) for node in self._nodes()), 1)
+
+    def within(self, nbytes: int) -> Self:
+        """The same, for tasks of which each may take so many bytes of memory."""
+        twin = object.__new__(type(self))
+        twin.__dict__.update(self.__dict__, _nbytes=nbytes)
+        if not any(map(twin._fits, self._nodes())):
+            raise errors.too_small_nodes(nbytes, max((node.get("memory", 0) for node in self._nodes()), default=0))
+        return twin
+
+    def each(
+        self, work: Callable[..., tuple[Any, Any]], common: Any, tasks: Sequence[tuple[Any, ...]]
+    ) -> Iterator[tuple[int, Any, Any]]:
+        """(index, brief, kept) of every task, in the order in which they end; what is kept is an object reference."""
+        ray = self._ray
+        task = ray.remote(work).options(
+            num_returns=2, num_cpus=1, memory=self._nbytes, max_retries=self._retries, name=work.__name__
+        )
+        sent = ray.put(common)
+        running = {}
+        for k, own in enumerate(tasks):
+            brief, kept = task.remote(sent, *own)
+            running[brief] = k, kept
+        try:
+            while running:
+                for brief in ray.wait(list(running))[0]:
+                    k, kept = running.pop(brief)
+                    yield k, ray.get(brief), kept
+        except ray.exceptions.RayError as fault:
+            cause = getattr(fault, "cause", fault)
+            raise errors.cluster_lost(cause) if isinstance(cause, ray.exceptions.RayError) else cause from None
+        finally:
+            for brief in running:
+                ray.cancel(brief, force=True)
+
+    def _nodes(self) -> list[dict[str, float]]:
+        """What each node that is there has."""
+        return [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+
+    def _fits(self, node: dict[str, float]) -> int:
+        """How many tasks a node runs at a time."""
+        cpus = int(node.get("CPU", 0))
+        return min(cpus, int(node.get("memory", 0) // self._nbytes)) if self._nbytes else cpus

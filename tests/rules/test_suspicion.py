@@ -1,0 +1,99 @@
+"""What Suspicion has that the laws of the table do not ask for: a memory of clients and of pairs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+
+import robustagg as ra
+from robustagg.memory.means import Means
+
+N, F, D = 10, 3, 400
+
+
+def sent(round: int, attack: bool = True) -> np.ndarray:
+    """Honest updates along a common direction; the last three share another besides, loudly only where they attack."""
+    rng = np.random.default_rng(round)
+    x = np.random.default_rng(99).normal(size=D) + rng.normal(size=(N, D))
+    if attack:
+        x[N - F :] += 2 * np.random.default_rng(98).normal(size=D)
+    return x
+
+
+def test_colluders_are_left_out_and_the_reason_says_why():
+    result = ra.Suspicion(f=F).aggregate(sent(1))
+    assert_array_equal(result.weights > 0, [True] * 7 + [False] * 3)
+    assert all("left out: suspicion" in reason and "collusion" in reason for reason in result.reasons[7:])
+    assert all(reason.startswith("kept: suspicion") for reason in result.reasons[:7])
+
+
+def test_who_has_colluded_is_not_forgiven_for_behaving():
+    rule = ra.Suspicion(f=F)
+    for round in range(1, 6):
+        rule.aggregate(sent(round))
+    assert_array_equal(rule.aggregate(sent(6, attack=False)).weights[7:], 0)
+    fresh = ra.Suspicion(f=F).aggregate(sent(6, attack=False))
+    assert (fresh.weights[7:] > 0).any()  # which the last round alone does not tell
+
+
+def test_without_f_three_in_ten_may_be_left_out_and_one_of_three():
+    rule = ra.Suspicion()
+    assert [rule.withstood(m) for m in (1, 2, 3, 6, 7, 10, 20, 100)] == [0, 0, 1, 1, 2, 3, 6, 30]
+    x = np.ones((3, 5)) + 0.01 * np.arange(15).reshape(3, 5) % 0.07
+    x[1] = -100
+    assert_array_equal(rule.aggregate(x).weights, [0.5, 0, 0.5])
+
+
+def test_nobody_is_left_out_of_equal_updates():
+    assert_array_equal(ra.Suspicion(f=2).aggregate(np.ones((5, 3))).weights, np.full(5, 0.2))
+
+
+@pytest.mark.parametrize("retention", [-0.1, 1.0, float("nan"), "much"])
+def test_a_retention_out_of_range_is_refused(retention):
+    with pytest.raises((ValueError, TypeError), match="retention"):
+        ra.Suspicion(retention=retention)
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    rounds=st.lists(st.lists(st.integers(0, 6), min_size=1, max_size=5, unique=True), min_size=1, max_size=6),
+    retention=st.sampled_from([0.0, 0.5, 0.9]),
+)
+@pytest.mark.parametrize("pairs", [False, True])
+def test_means_are_those_of_the_rounds_in_which_one_was_seen(pairs, rounds, retention):
+    rng = np.random.default_rng(0)
+    means, lists = Means.of(0 if pairs else 2), {}
+    for clients in rounds:
+        for one in [*lists]:  # what was not seen does not age
+            if set(one) <= set(clients):
+                lists[one] = [(value, weight * retention) for value, weight in lists[one]]
+        seen = rng.normal(size=(len(clients), len(clients) if pairs else 2))
+        before = means.table.copy()
+        after = means.after(clients, seen, retention, pairs)
+        assert_array_equal(means.table, before)
+        means = after
+        for a, row in zip(clients, seen, strict=True):
+            for k, value in enumerate(row):
+                key = (a, clients[k]) if pairs else (a,)
+                if pairs or k == 0:
+                    lists.setdefault(key, []).append((value, 1.0))
+        everything, fading = means.told(clients, pairs)
+        for i, a in enumerate(clients):
+            for j, b in enumerate(clients) if pairs else [(0, None)]:
+                values, weights = np.array(lists[(a, b) if pairs else (a,)]).T
+                assert_allclose(everything[i, j], values.mean(), rtol=1e-9, atol=1e-12)
+                assert_allclose(fading[i, j], values @ weights / weights.sum(), rtol=1e-9, atol=1e-12)
+
+
+def test_a_state_that_does_not_fit_is_refused_and_nothing_changed():
+    rule = ra.Suspicion(f=F)
+    rule.aggregate(sent(1))
+    state, before = rule.state_dict(), rule.state_dict()
+    for name in ("seen", "pairs"):
+        damaged = {**state, name: {**state[name], "clients": state[name]["clients"][:-1]}}
+        with pytest.raises(ra.InvalidLedger):
+            rule.load_state_dict(damaged)
+        assert rule.state_dict() == before
