@@ -428,4 +428,6 @@ def suspicion(x, f):
     kept = [i for i in range(n) if i not in worst or not total[i] > 0]
     norms = np.linalg.norm(x[kept], axis=1)
     longest = np.median(norms)
-    return np.mean([row * min(1, longest / max(norm, 1e-300)) for row, norm in zip(x[kept], norms, strict=True)], axis=0)
+    return np.mean(
+        [row * min(1, longest / max(norm, 1e-300)) for row, norm in zip(x[kept], norms, strict=True)], axis=0
+    )
