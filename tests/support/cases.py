@@ -171,7 +171,6 @@ CASES = [
         lambda f: ra.Suspicion(f=f),
         definition=definitions.suspicion,
         shift=False,
-        picks=True,
         counts=True,
     ),
     Case("RLR", lambda f: ra.RLR(f + 1), lambda f: f + 1, definitions.rlr, refuses=False, shift=False, counts=True),

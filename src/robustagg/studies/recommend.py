@@ -17,6 +17,7 @@ from robustagg.studies.store import Store
 from robustagg.studies.study import Study, study
 
 CANDIDATES: tuple[Spec, ...] = (
+    "suspicion",
     "reputation",
     "mean",
     "median",
