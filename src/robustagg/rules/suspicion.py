@@ -120,6 +120,11 @@ class Suspicion(Withstanding, Rule[Suspected]):
         self.retention = number("retention", self.retention, "at least 0 and below 1", lambda v: 0 <= v < 1)
         self._clients, self._pairs = Means.of(2), Means.of(0)
 
+    def for_worker(self, vectors: Mapping[Client, Vector]) -> Suspicion:
+        twin = super().for_worker(vectors)
+        twin._clients, twin._pairs = Means.of(2), Means.of(0)
+        return twin
+
     def evidence_bytes(self, n: int, d: int, itemsize: int) -> int:
         return Gram.nbytes(n + 1)
 
