@@ -24,7 +24,7 @@ class Ray:
     ----------
     address : str, optional
         "HOST:PORT"; "auto", the cluster that this machine is part of; "local", a new one on this machine alone. Without
-        one, as :func:`ray.init` has it: what RAY_ADDRESS names, else a new one. A connection that is there is used.
+        one, as ``ray.init`` has it: what RAY_ADDRESS names, else a new one. A connection that is there is used.
     retries : int
         How often a task is begun again.
 
@@ -41,8 +41,8 @@ class Ray:
     -----
     A task has one processor, computes with one thread, and asks Ray for the round's `max_memory`: a node does as many
     at a time as it has processors and memory for. Its object store holds the notes: none for rules that look at
-    coordinates alone or at distances, a bit per value and one number per coordinate for :class:`Reputation`; Ray moves
-    what does not fit to disk. Every machine has the same version of Python and of this package, and sees the files and
+    coordinates alone or at distances, a bit per value and one number per coordinate for
+    :class:`robustagg.Reputation`; Ray moves what does not fit to disk. Every machine has the same version of Python and of this package, and sees the files and
     the folder of the result under the same paths.
 
     Leaving a ``with`` block ends a connection that was begun here.
