@@ -41,9 +41,9 @@ class Ray:
     -----
     A task has one processor, computes with one thread, and asks Ray for the round's `max_memory`: a node does as many
     at a time as it has processors and memory for. Its object store holds the notes: none for rules that look at
-    coordinates alone or at distances, a bit per value and one number per coordinate for
-    :class:`robustagg.Reputation`; Ray moves what does not fit to disk. Every machine has the same version of Python and of this package, and sees the files and
-    the folder of the result under the same paths.
+    coordinates alone or at distances, a bit per value and one number per coordinate for :class:`robustagg.Reputation`;
+    Ray moves what does not fit to disk. Every machine has the same version of Python and of this package, and sees the
+    files and the folder of the result under the same paths.
 
     Leaving a ``with`` block ends a connection that was begun here.
 
