@@ -83,9 +83,8 @@ def active_name() -> str:
 
 
 def stay() -> bool:
-    """Whether tensors on a device are to stay there: not if another backend was named, or CUDA's cannot be loaded."""
-    named = _forced.get() or os.environ.get("ROBUSTAGG_BACKEND")
-    return (named == "cuda" and bool(_load(named))) or (not named and _loads("cuda"))
+    """Whether tensors on a device are to stay there: where CUDA's backend is named, as it has not run on one yet."""
+    return active_name() == "cuda" and bool(active())
 
 
 def beside(resident: bool) -> AbstractContextManager[None]:
