@@ -16,6 +16,7 @@ from robustagg.rules.cosine import FLAME, ClippedClustering
 from robustagg.rules.fldetector import FLDetector
 from robustagg.rules.foolsgold import FoolsGold
 from robustagg.rules.geometric import CenteredClipping, GeometricMedian
+from robustagg.rules.harm import harms
 from robustagg.rules.krum import Bulyan, Krum, MultiKrum
 from robustagg.rules.layers import LASA
 from robustagg.rules.lfighter import LFighter
@@ -92,6 +93,7 @@ __all__ = [
     "aggregate_files",
     "capped_counts",
     "confidence",
+    "harms",
     "load",
     "preaggregate_files",
     "rectify",

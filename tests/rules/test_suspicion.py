@@ -97,3 +97,57 @@ def test_a_state_that_does_not_fit_is_refused_and_nothing_changed():
         with pytest.raises(ra.InvalidLedger):
             rule.load_state_dict(damaged)
         assert rule.state_dict() == before
+
+
+# --- with a clean set -----------------------------------------------------------------------------------------------
+
+
+def test_harm_tells_what_updates_alone_do_not():
+    x = np.random.default_rng(0).normal(1, 1, (9, 50))
+    x[4, 0] = 3.0  # harmless to the eye
+    told = np.where(np.arange(9) == 4, 0.5, 0.0)
+    assert ra.Suspicion(f=1).aggregate(x).weights[4] > 0
+    result = ra.Suspicion(f=1, validated=True).aggregate(x, harm=told)
+    assert result.weights[4] == 0
+    assert "harm 50.0" in result.reasons[4]
+    by_client = dict(zip("abcdefghi", told, strict=True))
+    named = ra.Suspicion(f=1, validated=True).aggregate(x, clients=list("abcdefghi"), harm=by_client)
+    assert_array_equal(named.weights, result.weights)
+
+
+def test_harms_are_what_the_median_without_each_is_better_by():
+    x, goal = np.random.default_rng(1).normal(size=(7, 20)), np.ones(20)
+
+    def validate(update):
+        return -np.linalg.norm(update - goal)
+
+    expected = [validate(np.median(np.delete(x, i, axis=0), axis=0)) - validate(np.median(x, axis=0)) for i in range(7)]
+    assert_allclose(ra.harms(x, validate), expected, rtol=1e-9)
+    assert_allclose(ra.harms({str(i): row for i, row in enumerate(x)}, validate), expected, rtol=1e-9)
+    assert_array_equal(ra.harms(x[:1], validate), [0])
+
+
+@pytest.mark.parametrize("harm", [None, [0.0] * 6, [0.0, 0, 0, 0, float("nan")], {"a": 1.0}, "harm", 3.0])
+def test_harm_that_is_none_is_refused_and_nothing_changed(harm):
+    rule = ra.Suspicion(f=1, validated=True)
+    before = rule.state_dict()
+    with pytest.raises((TypeError, ValueError), match="harm"):
+        rule.aggregate(np.random.default_rng(0).normal(size=(5, 3)), **({} if harm is None else {"harm": harm}))
+    assert rule.state_dict() == before
+    with pytest.raises(TypeError, match="harm"):
+        ra.Suspicion(f=1).aggregate(np.ones((5, 3)), harm=[0.0] * 5)
+
+
+def test_a_validated_rule_goes_on_after_it_is_saved(tmp_path):
+    rule, harm = ra.Suspicion(validated=True), np.arange(N) / 100
+    rule.aggregate(sent(1), harm=harm)
+    rule.save(tmp_path / "ledger.sqlite")
+    again = ra.load(tmp_path / "ledger.sqlite")
+    for round in (2, 3):
+        assert_array_equal(again(sent(round), harm=harm), rule(sent(round), harm=harm))
+
+
+def test_who_sends_a_nan_has_no_harm():
+    x = sent(1)
+    x[0, 0] = np.nan
+    assert ra.Suspicion(f=F, validated=True).aggregate(x, harm=np.zeros(N)).weights[0] == 0

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from robustagg import kernels
+from robustagg import errors, kernels
 from robustagg.kernels.interface import Array, Rows
 from robustagg.memory.means import Means
 from robustagg.memory.vectors import Vector
 from robustagg.protocol import Block, Client, Floats, Round
 from robustagg.rules.base import Rule
-from robustagg.rules.checks import number
+from robustagg.rules.checks import number, yes_or_no
 from robustagg.rules.component import Needs, Withstanding
 from robustagg.rules.distance import Combination, combined, scaled, shares_of, shortened
 from robustagg.rules.evidence.geometry import Geometry, blurred, shortening
@@ -23,6 +23,10 @@ from robustagg.rules.evidence.gram import Gram
 SHARE = 0.3  # of the clients that may attack, where nobody says how many
 TO_SIGMA = 1.4826  # standard deviations in a median absolute deviation
 LEAST_SPREAD = 0.03  # of cosines, and of extremeness in that of a typical client, lest near-equal ones differ
+LEAST_HARM_SPREAD = 0.01  # of what a clean set says, in nats
+NAMES = ("collusion", "opposition", "extremeness", "harm")
+HARM = "harm"
+"""An argument of the call."""
 ACCOMPLICES = 0.2  # share of the clients whose likeness counts, two at least
 
 
@@ -61,10 +65,15 @@ class Suspicion(Withstanding, Rule[Suspected]):
     - *opposition*, :math:`-\cos(u_i, m)`;
     - *extremeness*, the share of the coordinates in which it has the greatest or the least value, times n / 2.
 
+    With ``validated=True`` a fourth:
+
+    - *harm*, how much better a clean set at the server likes the model without the client, see :func:`harms`, an
+      argument of the call: ``rule.aggregate(updates, harm=ra.harms(updates, validate))``.
+
     Each is meant over the rounds, the cosines pair by pair, once over all rounds alike and once with weights that
-    fade. Suspicion is the sum over the three of how many robust deviations (1.4826 times the median absolute deviation,
-    .03 at least) a client lies above the median client, by the memory that fades or by the one that does not, whichever
-    gives more. Nobody is left out who lies above in nothing.
+    fade. Suspicion is the sum over them of how many robust deviations (1.4826 times the median absolute deviation, .03
+    at least, .01 of harm) a client lies above the median client, by the memory that fades or by the one that does not,
+    whichever gives more. Nobody is left out who lies above in nothing.
 
     Parameters
     ----------
@@ -72,23 +81,28 @@ class Suspicion(Withstanding, Rule[Suspected]):
         How many clients may attack; where not given, three in ten, rounded down, but one of three to six.
     retention : float
         Share of the fading memory that stays from round to round, in [0, 1).
+    validated : bool
+        Whether every round comes with `harm`: one number per client, in their order or by client.
     nonfinite : {"reject", "raise"}
         What becomes of a client whose update holds a NaN or an infinity: left out, or an error.
 
     Raises
     ------
     ValueError
-        If a parameter is out of range; in a round, if not n > 2f.
+        If a parameter is out of range; in a round, if not n > 2f, or `harm` is not a finite number for each client.
+    TypeError
+        In a round without `harm` where it is `validated`.
 
     Notes
     -----
-    It has the evidence of the updates alone. What these cannot tell apart it does not: an honest minority whose data
-    are alike looks like colluders; label flips among clients of skewed data look like such data. What it costs to leave
-    out honest clients where nobody attacks, and where it loses, is measured in ``docs/studies.md``. Updates must be
-    differences from the global model. O(n^2 d), two passes. Weighted by `sample_counts` where given.
+    Unless it is validated it has the evidence of the updates alone. What these cannot tell apart it does not: an
+    honest minority whose data are alike looks like colluders; label flips among clients of skewed data look like such
+    data. What it costs to leave out honest clients where nobody attacks, and where it loses, is measured in
+    ``docs/studies.md``. Updates must be differences from the global model. O(n^2 d), two passes. Weighted by
+    `sample_counts` where given.
 
-    What it remembers is by client id: 8 numbers for each client, and 4 for each pair, that ever took part. Who comes
-    under a fresh id is new: see ``docs/identity.md``.
+    What it remembers is by client id: 8 numbers for each client, 12 where it is validated, and 4 for each pair, that
+    ever took part. Who comes under a fresh id is new: see ``docs/identity.md``.
 
     References
     ----------
@@ -111,6 +125,7 @@ class Suspicion(Withstanding, Rule[Suspected]):
 
     f: int | None = None  # type: ignore[assignment]
     retention: float = field(default=0.6, kw_only=True)
+    validated: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
         if self.f is None:
@@ -118,11 +133,19 @@ class Suspicion(Withstanding, Rule[Suspected]):
         else:
             super().__post_init__()
         self.retention = number("retention", self.retention, "at least 0 and below 1", lambda v: 0 <= v < 1)
-        self._clients, self._pairs = Means.of(2), Means.of(0)
+        self.validated = yes_or_no("validated", self.validated)
+        self._clients, self._pairs = self._nothing_seen()
+
+    def _nothing_seen(self) -> tuple[Means, Means]:
+        return Means.of(2 + self.validated), Means.of(0)
+
+    @property
+    def extras(self) -> frozenset[str]:
+        return frozenset({HARM} if self.validated else ())
 
     def for_worker(self, vectors: Mapping[Client, Vector]) -> Suspicion:
         twin = super().for_worker(vectors)
-        twin._clients, twin._pairs = Means.of(2), Means.of(0)
+        twin._clients, twin._pairs = self._nothing_seen()
         return twin
 
     def evidence_bytes(self, n: int, d: int, itemsize: int) -> int:
@@ -138,6 +161,11 @@ class Suspicion(Withstanding, Rule[Suspected]):
 
     # --- the verbs ---
 
+    def check(self, round: Round) -> None:
+        super().check(round)
+        if self.validated:
+            harm_of(round)
+
     def observe(self, block: Block, round: Round, verdict: Suspected | None) -> tuple[Seen, None]:
         return Seen.of(block.rows), None
 
@@ -147,7 +175,8 @@ class Suspicion(Withstanding, Rule[Suspected]):
         norms = geometry.relation().norms[:m]
         opposition, likeness = opposition_of(geometry)[:m], likeness_of(geometry)[:m, :m]
         extremeness = evidence.outermost / max(round.d, 1) * m / 2
-        seen = self._clients.after(clients, np.stack([opposition, extremeness], axis=1), self.retention)
+        columns = [opposition, extremeness, *([round.of_admitted(harm_of(round))] if self.validated else [])]
+        seen = self._clients.after(clients, np.stack(columns, axis=1), self.retention)
         pairs = self._pairs.after(clients, likeness, self.retention, pairs=True)
         suspicion, parts = suspicions(seen.told(clients), pairs.told(clients, pairs=True))
         out = most_suspicious(suspicion, self.withstood(m))
@@ -156,9 +185,8 @@ class Suspicion(Withstanding, Rule[Suspected]):
         longest = float(np.median(norms[mask > 0]))
         weights = shares_of(mask, round.counts())
         why = [
-            f"{'kept' if one else 'left out'}: suspicion {s:.1f} (collusion {a:.1f}, opposition {b:.1f}, "
-            f"extremeness {c:.1f}){shortened(norm, longest) if one else ''}"
-            for one, s, (a, b, c), norm in zip(mask, suspicion.tolist(), parts.T.tolist(), norms.tolist(), strict=True)
+            f"{'kept' if one else 'left out'}: suspicion {total:.1f} ({told}){shortened(norm, longest) if one else ''}"
+            for one, total, told, norm in zip(mask, suspicion.tolist(), words_of(parts), norms.tolist(), strict=True)
         ]
         coefficients = weights * shortening(norms, longest)
         verdict = Suspected(weights, why, coefficients=coefficients, clients=seen, pairs=pairs)
@@ -177,9 +205,30 @@ class Suspicion(Withstanding, Rule[Suspected]):
         return {**super()._state(), "seen": self._clients.state(), "pairs": self._pairs.state()}
 
     def _restore(self, state: Mapping[str, Any]) -> None:
-        clients, pairs = Means.restored(state["seen"], 2), Means.restored(state["pairs"], None)
+        clients, pairs = Means.restored(state["seen"], 2 + self.validated), Means.restored(state["pairs"], None)
         super()._restore(state)
         self._clients, self._pairs = clients, pairs
+
+
+def harm_of(round: Round) -> Floats:
+    """(n,) what the call says of all clients' harm."""
+    if HARM not in round.extras:
+        raise errors.missing_argument("Suspicion", HARM)
+    given = round.extras[HARM]
+    try:
+        told = [given[client] for client in round.clients] if isinstance(given, Mapping) else given
+        harm = np.array(told, np.float64)
+    except (KeyError, TypeError, ValueError) as fault:
+        raise errors.out_of_range(HARM, given, "a finite number for each client") from fault
+    if harm.shape != (len(round.clients),) or not np.isfinite(harm).all():
+        raise errors.out_of_range(HARM, given, "a finite number for each client")
+    return harm
+
+
+def words_of(parts: Floats) -> Iterator[str]:
+    """What each client's suspicion is made of."""
+    for own in parts.T.tolist():
+        yield ", ".join(f"{name} {value:.1f}" for name, value in zip(NAMES, own, strict=False))
 
 
 def likeness_of(geometry: Geometry) -> Floats:
@@ -200,25 +249,26 @@ def opposition_of(geometry: Geometry) -> Floats:
 
 
 def suspicions(seen: Floats, likeness: Floats) -> tuple[Floats, Floats]:
-    """(n,) suspicion, and (3, n) what it is made of: collusion, opposition and extremeness, in robust deviations.
+    """(n,) suspicion, and (k, n) what it is made of, in the order of the names, in robust deviations.
 
-    `seen` (2, n, 2) and `likeness` (2, n, n) are the means over all rounds, and those that fade.
+    `seen` (2, n, k - 1) and `likeness` (2, n, n) are the means over all rounds, and those that fade.
     """
     n = likeness.shape[1]
     accomplices = min(max(int(ACCOMPLICES * n + 1e-9), 2), n - 1)
     apart = np.where(np.eye(n, dtype=bool), -np.inf, likeness)
     nearest = np.sort(apart, axis=2)[:, :, n - accomplices :]
     collusion = nearest.mean(axis=2) if accomplices else np.zeros((2, n))
-    above = np.stack([[unusual(v) for v in (c, *s.T)] for c, s in zip(collusion, seen, strict=True)])
+    least = (LEAST_SPREAD, LEAST_SPREAD, LEAST_SPREAD, LEAST_HARM_SPREAD)
+    above = np.array([list(map(unusual, (like, *own.T), least)) for like, own in zip(collusion, seen, strict=True)])
     more = above.sum(axis=1).argmax(axis=0)
     parts = above[more, :, np.arange(n)].T
     return parts.sum(axis=0), parts
 
 
-def unusual(values: Floats) -> Floats:
-    """(n,) how many robust deviations above the median; not below 0."""
+def unusual(values: Floats, least: float) -> Floats:
+    """(n,) how many robust deviations, `least` at least, above the median; not below 0."""
     above = values - np.median(values)
-    return np.asarray(np.maximum(above / max(TO_SIGMA * float(np.median(np.abs(above))), LEAST_SPREAD), 0.0))
+    return np.asarray(np.maximum(above / max(TO_SIGMA * float(np.median(np.abs(above))), least), 0.0))
 
 
 def most_suspicious(suspicion: Floats, k: int) -> Any:

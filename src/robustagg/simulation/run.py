@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from robustagg.protocol import Result
 from robustagg.rules.base import Rule
+from robustagg.rules.harm import harms
 from robustagg.rules.table import Spec, line, rule_against
 from robustagg.simulation.adversaries import Adversary, Aim
 from robustagg.simulation.models import Parameters, Training, model, one_blas_thread
@@ -20,6 +21,7 @@ from robustagg.simulation.results import CLEAN, RoundRecord, RuleRun, Simulation
 from robustagg.simulation.settings import Settings
 from robustagg.simulation.tasks import Samples, Task, load, split
 
+LEAST_SCORE = -20.0  # lest a single sample decide
 Progress = Callable[[str, RoundRecord], None]
 
 
@@ -99,7 +101,7 @@ class Federation:
         previous: Parameters | None = None
         for number in range(1, self.settings.rounds + 1):
             rows, served = self._trained(parameters, rule, adversary, number)
-            aggregate = partial(self._aggregate, adversary=adversary, number=number, served=served)
+            aggregate = partial(self._aggregate, parameters, adversary=adversary, number=number, served=served)
             rows = adversary.sends(rows, number, previous, partial(_tried, rule, aggregate))
             result = aggregate(rule, rows)
             if result is not None:
@@ -128,11 +130,19 @@ class Federation:
         return rows[: len(samples)], {name: known[name] for name in rule.extras if name in known}
 
     def _aggregate(
-        self, rule: Rule[Any], rows: Parameters, adversary: Adversary, number: int, served: dict[str, Any]
+        self,
+        parameters: Parameters,
+        rule: Rule[Any],
+        rows: Parameters,
+        adversary: Adversary,
+        number: int,
+        served: dict[str, Any],
     ) -> Result | None:
         """The round's result; None where all training has diverged, and the model stays."""
         if not np.isfinite(rows).all(axis=1).any():
             return None
+        if "harm" in rule.extras:
+            served = {**served, "harm": harms(rows, partial(self._liked, parameters))}
         honest = len(rows) - adversary.f
         clients = list(range(len(rows)))
         counts = [float(len(y)) for _, y in self.clients]
@@ -143,6 +153,12 @@ class Federation:
             round=number,
             **served,
         )
+
+    def _liked(self, parameters: Parameters, update: Parameters) -> float:
+        """The mean over the classes of the mean log-probability of the server's samples, each -20 at least."""
+        x, y = self.server
+        scores = self.model.scores(parameters + update, x)[np.arange(len(y)), y].clip(LEAST_SCORE)
+        return float(np.mean([scores[y == k].mean(dtype=np.float64) for k in np.unique(y)]))
 
     def _record(self, number: int, parameters: Parameters, adversary: Adversary, result: Result | None) -> RoundRecord:
         x, y = self.task.test
