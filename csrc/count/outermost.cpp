@@ -1,5 +1,5 @@
-// counts[i] = in how many columns row i has the largest or the smallest value; of equal ones each counts. O(nd), the rows
-// are read twice, a piece of the columns at a time.
+// counts[i] = in how many columns row i has the largest or the smallest value; of equal ones each counts. O(nd), the
+// rows are read twice, a piece of the columns at a time.
 #include "base/stage.hpp"
 
 namespace ra::RA_ISA {
