@@ -30,6 +30,7 @@ class Network:
             "FLWR_TELEMETRY_ENABLED": "0",
             "FLWR_DISABLE_UPDATE_CHECK": "1",
             "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_ADDRESS": "local",  # not a cluster whose killed head has left its address behind
             "OMP_NUM_THREADS": "1",
         }
         shutil.copytree(APP, folder / "app", ignore=shutil.ignore_patterns("__pycache__"))
