@@ -16,7 +16,7 @@ from robustagg.memory.publish import Draft, sweep
 
 def write(target: Path, data: bytes, *, replace: bool = True) -> None:
     with Draft(target) as draft:
-        with draft.open() as file:
+        with draft.path.open("xb+") as file:
             file.write(data)
         draft.publish(replace=replace)
 
@@ -27,7 +27,7 @@ def killed(target: Path) -> None:
 import os, signal
 from robustagg.memory.publish import Draft
 draft = Draft({str(target)!r})
-draft.open().write(b"half")
+draft.path.open("xb+").write(b"half")
 os.kill(os.getpid(), signal.SIGKILL)
 """
     assert subprocess.run([sys.executable, "-c", code]).returncode == -signal.SIGKILL
@@ -48,7 +48,7 @@ def test_published_with_ordinary_permissions_and_nothing_left(tmp_path: Path) ->
 def test_a_draft_left_alone_is_deleted(tmp_path: Path) -> None:
     (tmp_path / "out").write_bytes(b"old")
     with Draft(tmp_path / "out") as draft:
-        draft.open().close()
+        draft.path.open("xb+").close()
     assert (tmp_path / "out").read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["out"]
 

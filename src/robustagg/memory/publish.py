@@ -14,7 +14,6 @@ import secrets
 import shutil
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
 
 LOCK = "lock"
 NO_LINKS = {errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EMLINK, errno.EXDEV, errno.EINVAL}
@@ -51,10 +50,6 @@ class Draft:
     def __exit__(self, *exception: object) -> None:
         os.close(self._lock)  # first: what is open cannot be deleted everywhere
         shutil.rmtree(self._folder, ignore_errors=True)
-
-    def open(self) -> BinaryIO:
-        """A new file at :attr:`path`, with ordinary permissions."""
-        return self.path.open("xb+")
 
     def publish(self, *, replace: bool = True) -> None:
         """Give the draft its name, once its bytes are on disk.

@@ -17,11 +17,11 @@ from robustagg.protocol import Block, Client, Floats, Round, Standing, Verdict
 from robustagg.rules.base import CERTIFY, Rule, shares
 from robustagg.rules.checks import not_negative, number, one_of, positive, share, whole, yes_or_no
 from robustagg.rules.evidence.deviation import Deviations, Judged
+from robustagg.rules.evidence.geometry import TO_SIGMA
 
 INTERCEPTS = ("separate", "hierarchical", "median_point")
 RESCALES = ("clip", "paper")
 NORMALIZATIONS = ("median", "minmax", "sum")
-TO_SIGMA = 1.4826  # standard deviations in a median absolute deviation
 LEAST_SPREAD = 0.02  # of reputations, lest near-equal ones differ
 PUBLISHED = {
     "value_range": 2.0,

@@ -17,11 +17,10 @@ from robustagg.rules.base import Rule
 from robustagg.rules.checks import number, yes_or_no
 from robustagg.rules.component import Needs, Withstanding
 from robustagg.rules.distance import Combination, combined, scaled, shares_of, shortened
-from robustagg.rules.evidence.geometry import Geometry, blurred, shortening
+from robustagg.rules.evidence.geometry import TO_SIGMA, Geometry, blurred, shortening
 from robustagg.rules.evidence.gram import Gram
 
 SHARE = 0.3  # of the clients that may attack, where nobody says how many
-TO_SIGMA = 1.4826  # standard deviations in a median absolute deviation
 LEAST_SPREAD = 0.03  # of cosines, and of extremeness in that of a typical client, lest near-equal ones differ
 LEAST_HARM_SPREAD = 0.01  # of what a clean set says, in nats
 NAMES = ("collusion", "opposition", "extremeness", "harm")

@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from robustagg.protocol import Result
 from robustagg.rules.base import Rule
@@ -178,12 +177,6 @@ class Federation:
             ),
             loss=loss,
         )
-
-
-def _recall(right: NDArray[np.bool_], y: NDArray[np.intp], classes: int) -> tuple[float | None, ...]:
-    """Share of each class's samples that are right; None where there is no such sample."""
-    counts = np.bincount(y, minlength=classes)
-    return tuple(float(right[y == k].mean()) if counts[k] else None for k in range(classes))
 
 
 def _tried(rule: Rule[Any], aggregate: Callable[..., Result | None], rows: Parameters) -> Parameters | None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from robustagg.protocol import Floats
 
+TO_SIGMA = 1.4826  # standard deviations in a median absolute deviation
 FEW = 3  # entries of a row of a matrix
 ROWS = 256  # of n x n matrices at a time
 SAME = 1e-12  # directions whose cosine is so near 1 are the same but for rounding
