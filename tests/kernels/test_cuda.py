@@ -34,15 +34,15 @@ needs_compiler = pytest.mark.skipif(cuda_host.COMPILER is None, reason="needs a 
 
 @pytest.mark.parametrize("body", BODIES)
 def test_a_text_is_whole_and_says_for_whom_it_is(body):
-    few, many = (sources.text(body, np.dtype(np.float32), n) for n in (10, 200))
+    few, many = (sources.text(body, np.dtype(np.float32), n) for n in (10, 300))
     assert "#include" not in few
-    assert f"RA_KERNEL {body}(" in few
+    assert f"{body}(RA_ROWS" in few
     if body in sources.ANY_NUMBER:
         assert few == many
     else:
         assert "#define RA_FEW 10\n" in few
-        assert "#define RA_MANY 256\n" in many
-        assert many == sources.text(body, np.dtype(np.float32), 129)
+        assert "#define RA_MANY 512\n" in many
+        assert many == sources.text(body, np.dtype(np.float32), 257)
 
 
 def test_ranges_of_columns_are_whole_tiles_and_leave_none_out():

@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 import cupy
+import cupyx
 import numpy as np
 
 from robustagg.kernels.cuda.blocks import Sent
@@ -54,6 +55,16 @@ class Device:
 
     def home(self, array: Any) -> Array:
         return np.asarray(cupy.asnumpy(array))
+
+    def blank(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        return np.asarray(cupyx.empty_pinned(shape, dtype))
+
+    def fetch(self, array: Any, to: Array) -> None:
+        for whole, piece in zip(to.reshape(-1, to.shape[-1]), array.reshape(-1, array.shape[-1]), strict=True):
+            piece.get(out=whole, blocking=False)
+
+    def settle(self) -> None:
+        cupy.cuda.get_current_stream().synchronize()
 
     def address(self, array: Any) -> int:
         return int(array.data.ptr)
