@@ -17,13 +17,11 @@ using i8 = signed char;
 #if defined(__CUDACC__)
 #define RA_KERNEL extern "C" __global__ void
 #define RA_DEVICE __device__ __forceinline__
-#define RA_RESIDENT(threads, blocks) __launch_bounds__(threads, blocks)
 #define RA_SHARED __shared__
 #define RA_BARRIER __syncthreads()
 #define RA_UNROLL _Pragma("unroll")
 #define RA_UNROLL_FEWEST _Pragma("unroll (capacity <= 16 ? 16 : 1)")
-#define RA_ROLLED _Pragma("unroll 1")
-#define RA_UNROLL_REGISTERS _Pragma("unroll (apart == 1 ? 1024 : 1)")
+#define RA_UNROLL_8 _Pragma("unroll 8")
 #define RA_EACH(k, count)                                                              \
     for (i64 k = static_cast<i64>(blockIdx.x) * blockDim.x + threadIdx.x; k < (count); \
          k += static_cast<i64>(gridDim.x) * blockDim.x)
@@ -32,13 +30,11 @@ using i8 = signed char;
 #else
 #define RA_KERNEL extern "C" void
 #define RA_DEVICE inline
-#define RA_RESIDENT(threads, blocks)
 #define RA_SHARED static thread_local
 #define RA_BARRIER
 #define RA_UNROLL
 #define RA_UNROLL_FEWEST
-#define RA_ROLLED
-#define RA_UNROLL_REGISTERS
+#define RA_UNROLL_8
 #define RA_EACH(k, count) for (i64 k = 0; k < (count); ++k)
 #define RA_EACH_BLOCK(b, count) for (i64 b = 0; b < (count); ++b)
 #define RA_EACH_THREAD(t, threads) for (int t = 0; t < (threads); ++t)
@@ -122,7 +118,7 @@ RA_DEVICE void count_in_block(u32* count, bool hit) {
 }
 // Bit j % 8 of byte j / 8; the 32 threads of a warp, none missing, have neighbouring j. Each byte is written by one.
 RA_DEVICE void put_bit(u8* bytes, i64 j, i64 d, bool bit) {
-    const u32 word = __ballot_sync(0xffffffffu, bit);
+    const u32 word = __ballot_sync(0xffffffffu, bit && j < d);
     const int lane = threadIdx.x % 32;
     if (lane % 8 == 0 && j < d) bytes[j / 8] = static_cast<u8>(word >> lane);
 }

@@ -169,21 +169,18 @@ struct Residuals {
     }
 };
 
-// A column below lies in registers, or in memory, each value `apart` from the one before.
-
 // Equal values of a sorted column share the highest of what their ranks have.
-template <int apart = 1>
 RA_DEVICE void share_highest(const Compute* sorted, int n, Compute* found) {
     bool equal = false;
-    RA_UNROLL_REGISTERS
-    for (int i = apart; i < n * apart; i += apart) equal |= sorted[i] == sorted[i - apart];
+    RA_UNROLL
+    for (int i = 1; i < n; ++i) equal |= sorted[i] == sorted[i - 1];
     if (!equal) return;
-    RA_UNROLL_REGISTERS
-    for (int i = apart; i < n * apart; i += apart)
-        if (sorted[i] == sorted[i - apart]) found[i] = upper(found[i], found[i - apart]);
-    RA_UNROLL_REGISTERS
-    for (int i = (n - 2) * apart; i >= 0; i -= apart)
-        if (sorted[i] == sorted[i + apart]) found[i] = upper(found[i], found[i + apart]);
+    RA_UNROLL
+    for (int i = 1; i < n; ++i)
+        if (sorted[i] == sorted[i - 1]) found[i] = upper(found[i], found[i - 1]);
+    RA_UNROLL
+    for (int i = n - 2; i >= 0; --i)
+        if (sorted[i] == sorted[i + 1]) found[i] = upper(found[i], found[i + 1]);
 }
 
 // Confidences of the ranks of a sorted column.
@@ -199,11 +196,10 @@ RA_DEVICE Line judge(const Compute* sorted, int n, const Column& column, const J
 }
 
 // What a rank has, for a value of the column.
-template <int apart = 1>
 RA_DEVICE Compute of_value(Compute v, const Compute* sorted, const Compute* found, int n) {
     Compute own = 1;
-    RA_UNROLL_REGISTERS
-    for (int i = 0; i < n * apart; i += apart) own = sorted[i] == v ? found[i] : own;
+    RA_UNROLL
+    for (int i = 0; i < n; ++i) own = sorted[i] == v ? found[i] : own;
     return own;
 }
 
@@ -217,16 +213,15 @@ struct Accepted {
 
 // Of the residuals of its ranks, which become what each has to spare: a confidence is below the threshold where that is
 // negative.
-template <int apart = 1>
 RA_DEVICE Accepted accepted_of(const Compute* sorted, Compute* spare, int n, const Compute* bounds, Compute tau,
                                Compute threshold) {
-    RA_UNROLL_REGISTERS
-    for (int i = 0; i < n; ++i) spare[i * apart] = bounds[i] * tau - threshold * spare[i * apart];
-    share_highest<apart>(sorted, n, spare);
+    RA_UNROLL
+    for (int i = 0; i < n; ++i) spare[i] = bounds[i] * tau - threshold * spare[i];
+    share_highest(sorted, n, spare);
     Accepted found = {static_cast<Compute>(largest), static_cast<Compute>(largest), false};
     bool seen = false, left = false;
-    RA_UNROLL_REGISTERS
-    for (int i = 0; i < n * apart; i += apart) {
+    RA_UNROLL
+    for (int i = 0; i < n; ++i) {
         const bool accepted = spare[i] >= 0;
         found.low = accepted && !seen ? sorted[i] : found.low;
         found.high = accepted ? sorted[i] : found.high;

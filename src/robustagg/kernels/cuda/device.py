@@ -60,8 +60,11 @@ class Device:
         return np.asarray(cupyx.empty_pinned(shape, dtype))
 
     def fetch(self, array: Any, to: Array) -> None:
-        for whole, piece in zip(to.reshape(-1, to.shape[-1]), array.reshape(-1, array.shape[-1]), strict=True):
-            piece.get(out=whole, blocking=False)
+        if array.ndim > 1:
+            for piece, whole in zip(array, to, strict=True):
+                self.fetch(piece, whole)
+        elif array.size:
+            array.get(out=to, blocking=False)
 
     def settle(self) -> None:
         cupy.cuda.get_current_stream().synchronize()

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from robustagg.errors import NonFinite
 from robustagg.kernels import numpy as specification
-from robustagg.kernels.cuda import sources
 from robustagg.kernels.cuda.blocks import COLUMN_THREADS, Block, Gathered, Machine, blocks_of
 from robustagg.kernels.interface import (
     DIGIT_BITS,
@@ -36,7 +35,6 @@ from robustagg.kernels.interface import (
 )
 
 BLOCK_BYTES = 2**28  # of the host's rows, sent together
-LEAST_WIDTH = 16  # columns of a block of threads that detect together
 COUNTING = 1024  # blocks of threads that add up whole numbers: each thread adds its own to the total once
 GRAM_THREADS, GRAM_PANEL, TREE_THREADS = 256, 64, 128  # as csrc/cuda has them
 
@@ -301,11 +299,7 @@ class Primitives:
 
         def bits(block: Block) -> Any:
             rejected, median = block.empty(n, -(-block.d // 8), dtype=np.uint8), block.empty(block.d)
-            arguments = *self._judging(block, options), float(threshold), rejected, median
-            if sources.detecting(block.dtype, n) == "detect":
-                block.columns("detect", *arguments)
-            else:
-                block.tasks("detect_wide", -(-block.d // LEAST_WIDTH), TREE_THREADS, *arguments)
+            block.columns("detect", *self._judging(block, options), float(threshold), rejected, median)
             counts = block.zeros(n, dtype=np.int64)
             block.tasks("detect", COUNTING, TREE_THREADS, rejected, counts, kernel="count_rejections")
             rejections[:] += self.machine.home(counts)

@@ -16,10 +16,8 @@ from robustagg.kernels import networks
 KINDS = {np.dtype(name): kind for kind, name in enumerate(("float32", "float64", "float16", "uint16"))}
 FEW = {0: 224, 1: 112, 2: 224, 3: 224}
 """By kind, the most clients whose columns stay in registers, of which a thread has 255: each number is compiled."""
-LINES = {"detect", "confidence", "repeated_median", "residual_mean", "residual_weights"}
-"""Bodies that keep a few columns, and have half of that."""
-WIDE = 17
-"""From so many clients on, up to FEW, a block of threads detects together: `detect_wide`."""
+LINES = {"confidence", "repeated_median", "residual_mean", "residual_weights"}
+"""Bodies that keep a few columns, and are not worth half a minute of compiling: they have half of that."""
 
 COUNTS = {"majority", "outermost", "sign_counts", "magnitude_counts"}
 ANY_NUMBER = {"finite", "weighted_mean", "extremes", "digits", "gram", "measure", "manhattan", *COUNTS}
@@ -42,11 +40,6 @@ def clients_of(body: str, kind: int, n: int) -> tuple[str, int]:
     return ("RA_FEW", n) if n <= FEW[kind] // (1 + (body in LINES)) else ("RA_MANY", 1 << (n - 1).bit_length())
 
 
-def detecting(dtype: np.dtype[np.generic], n: int) -> str:
-    """The body that detects."""
-    return "detect_wide" if WIDE <= n <= FEW[KINDS[dtype]] else "detect"
-
-
 def text(body: str, dtype: np.dtype[np.generic], n: int) -> str:
     """The text that is compiled for n rows of a dtype; the same for all numbers that share one."""
     kind = KINDS[dtype]
@@ -61,7 +54,6 @@ def _text(body: str, kind: int, name: str, count: int) -> str:
             "RA_SORTING": networks.sorting(count),
             "RA_MIDDLE": networks.middle(count),
             "RA_MIDDLE_OF_OTHERS": networks.middle(max(count - 1, 1)),
-            "RA_MIDDLE_BUT_LEAST": networks.sorting(count, count // 2, (count + 1) // 2 + 1),
         }
         lines += [f"#define {macro}(X) {_exchanges(network)}" for macro, network in found.items()]
     return "\n".join([*lines, _included(f"{body}.cu", set())])
