@@ -4,9 +4,10 @@
 #include "cuda/base.cuh"
 
 constexpr int panel = 64, depth = 32, gram_threads = 256, warp = 32, warps = gram_threads / warp;
-constexpr int stride = depth + 4;        // no two lanes of a warp share a bank
-constexpr int loads = panel / warps;     // of a thread: rows of one coordinate
-constexpr int across = 4, each = 4 * across;  // products of a thread: 4 of each of the 16 x 8 that its warp has in a row
+constexpr int stride = depth + 4;     // no two lanes of a warp share a bank
+constexpr int loads = panel / warps;  // of a thread: rows of one coordinate
+constexpr int across = 4,
+              each = 4 * across;  // products of a thread: 4 of each of the 16 x 8 that its warp has in a row
 
 // Where in the panel the products of a thread lie.
 RA_DEVICE int top_of(int thread) { return thread / warp % 4 * 16; }
@@ -16,7 +17,7 @@ RA_DEVICE int column_of(int thread, int s) { return left_of(thread) + s / 4 * 8 
 
 // Add the products of what is staged to a thread's: a device's tensor cores do so for a warp, 4 coordinates at a time.
 RA_DEVICE void multiply(const double (*a)[stride], const double (*b)[stride], int thread, double* own) {
-#if defined(__CUDACC__)
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
     const int row = top_of(thread) + thread % warp / 4, column = left_of(thread) + thread % warp / 4;
     RA_UNROLL
     for (int k = 0; k < depth; k += 4) {

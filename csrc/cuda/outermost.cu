@@ -1,4 +1,5 @@
-// In how many columns each row has the greatest or the least value, of equal ones each. A block counts in its own memory.
+// In how many columns each row has the greatest or the least value, of equal ones each. A block counts in its own
+// memory.
 #include "cuda/ends.cuh"
 
 constexpr int outermost_threads = 128, at_a_time = 2048;  // rows

@@ -182,11 +182,12 @@ class Kernels(Protocol):
         """
 
     def digits(self, terms: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """((DIGITS, m, k), (m, k)): the sum of (t, m, k) matrices, t > 0, as whole numbers, and the level of each entry.
+        """((DIGITS, m, k), (m, k)): the sum of (t, m, k) matrices, t > 0, as whole numbers, and each entry's level.
 
         Number i of an entry counts units of 2**(DIGIT_BITS * (level - 1 - i)), the level being that of the entry's
-        largest term: numbers are cut to a grid that is the same for everyone, and sums of whole numbers are exact. So no
-        order of adding up can change them. What `gram` and its kind return may lie with the rows; this is the host's.
+        largest term: numbers are cut to a grid that is the same for everyone, and sums of whole numbers are exact, so
+        that no order of adding up can change them. What `gram` and its kind return may lie with the rows; this is the
+        host's.
         (Demmel and Nguyen, "Fast reproducible floating-point summation", ARITH 2013.) O(tmk).
         """
 

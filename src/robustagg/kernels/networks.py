@@ -46,7 +46,7 @@ def sorting(n: int, low: int = 0, high: int | None = None) -> Network:
     wanted = low, n if high is None else high
     found = [_pruned(layers(n + absent), absent, n, *wanted) for absent in (0, 1)]
     if (n, *wanted) == (9, 4, 5):
-        found.append(_pruned(map(np.uint32, MEDIAN_OF_NINE), 0, n, *wanted))
+        found.append(_pruned([np.array(layer, np.uint32) for layer in MEDIAN_OF_NINE], 0, n, *wanted))
     return min(found, key=_operations)
 
 

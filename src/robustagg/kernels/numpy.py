@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from robustagg.errors import NonFinite
 from robustagg.kernels.interface import (
-    GRAM_LIMIT,
     DIGIT_BITS,
     DIGITS,
     FINEST,
+    GRAM_LIMIT,
     GRAM_TILE,
     LOWEST_LEVEL,
     RESIDUAL_UNIT,

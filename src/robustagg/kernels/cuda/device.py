@@ -1,4 +1,4 @@
-"""The device, by way of CuPy: its arrays have NumPy's names, its RawModule compiles with NVRTC and keeps what it made.
+"""The device, by way of CuPy: its arrays have NumPy's names, its RawModule loads what was compiled.
 
 CuPy rather than cuda-core: arrays, streams, pinned memory and DLPack are there as well, of which the others have parts.
 """
@@ -12,10 +12,9 @@ import cupy
 import cupyx
 import numpy as np
 
+from robustagg.kernels.cuda import compiler
 from robustagg.kernels.cuda.blocks import Sent
 from robustagg.kernels.interface import Array, Rows
-
-OPTIONS = ("--std=c++17", "--fmad=false")  # no contraction: the bits of the same bodies on a processor
 
 
 class Device:
@@ -78,4 +77,5 @@ class Device:
 
 @lru_cache(maxsize=1024)
 def _function(text: str, kernel: str) -> Any:
-    return cupy.RawModule(code=text, backend="nvrtc", options=OPTIONS).get_function(kernel)
+    capability = int(cupy.cuda.Device().compute_capability)
+    return cupy.RawModule(path=str(compiler.file_of(text, capability))).get_function(kernel)
