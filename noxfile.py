@@ -101,12 +101,12 @@ def sanitize(session: nox.Session) -> None:
 def cuda(session: nox.Session) -> None:
     """The GPU's kernels: compiled by NVRTC, run as plain C++ on this processor and, where there is a GPU, on it."""
     install(session, ".[test]")
-    session.install("nvidia-cuda-nvrtc-cu12")
+    session.install("nvidia-cuda-nvrtc-cu12", "cupy-cuda12x>=14")
     kernels = session.posargs or ["tests/kernels"]
     session.run("pytest", "-k", "cuda", *kernels, env={"ROBUSTAGG_CUDA_HOST": "1"})
     if shutil.which("nvidia-smi"):
         session.install("-e", ".[test,cuda]", "torch")
-        session.run("python", "bench/cuda.py")
+        session.run("python", "bench/gpu.py")
 
 
 @nox.session

@@ -16,7 +16,7 @@ MISSING = {
     module + of for name, module in kernels.BACKENDS.items() if name not in kernels.available() for of in ("", "_truth")
 }
 if any("cuda" in module for module in MISSING):
-    MISSING.add("robustagg.kernels.cuda.device")
+    MISSING |= {"robustagg.kernels.cuda.device", "robustagg.kernels.cuda.compiler"}
 MODULES = [m.name for m in pkgutil.walk_packages(ra.__path__, "robustagg.") if "_native" not in m.name]
 MODULES = [name for name in MODULES if name not in MISSING and ".integrations." not in name]  # theirs need hosts
 PUBLIC = [name for name in ra.__all__ if callable(getattr(ra, name))]

@@ -20,6 +20,8 @@ using i8 = signed char;
 #define RA_SHARED __shared__
 #define RA_BARRIER __syncthreads()
 #define RA_UNROLL _Pragma("unroll")
+#define RA_UNROLL_FEWEST _Pragma("unroll (capacity <= 16 ? 16 : 1)")
+#define RA_UNROLL_8 _Pragma("unroll 8")
 #define RA_EACH(k, count)                                                              \
     for (i64 k = static_cast<i64>(blockIdx.x) * blockDim.x + threadIdx.x; k < (count); \
          k += static_cast<i64>(gridDim.x) * blockDim.x)
@@ -31,6 +33,8 @@ using i8 = signed char;
 #define RA_SHARED static thread_local
 #define RA_BARRIER
 #define RA_UNROLL
+#define RA_UNROLL_FEWEST
+#define RA_UNROLL_8
 #define RA_EACH(k, count) for (i64 k = 0; k < (count); ++k)
 #define RA_EACH_BLOCK(b, count) for (i64 b = 0; b < (count); ++b)
 #define RA_EACH_THREAD(t, threads) for (int t = 0; t < (threads); ++t)
@@ -102,9 +106,19 @@ RA_DEVICE int ones(u32 b) { return __popc(b); }
 RA_DEVICE float lower(float a, float b) { return fminf(a, b); }
 RA_DEVICE float upper(float a, float b) { return fmaxf(a, b); }
 RA_DEVICE void add_to(i64* sum, i64 value) { atomicAdd(reinterpret_cast<u64*>(sum), static_cast<u64>(value)); }
+// The same once for the 32 threads of a warp, none missing.
+RA_DEVICE void add_of_all(i64* sum, i64 value) {
+    for (int apart = 16; apart > 0; apart /= 2) value += __shfl_down_sync(0xffffffffu, value, apart);
+    if (threadIdx.x % 32 == 0) add_to(sum, value);
+}
+// To a number in the block's memory, how many of a warp's threads, none missing, say so.
+RA_DEVICE void count_in_block(u32* count, bool hit) {
+    const u32 word = __ballot_sync(0xffffffffu, hit);
+    if (threadIdx.x % 32 == 0 && word != 0) atomicAdd(count, __popc(word));
+}
 // Bit j % 8 of byte j / 8; the 32 threads of a warp, none missing, have neighbouring j. Each byte is written by one.
 RA_DEVICE void put_bit(u8* bytes, i64 j, i64 d, bool bit) {
-    const u32 word = __ballot_sync(0xffffffffu, bit);
+    const u32 word = __ballot_sync(0xffffffffu, bit && j < d);
     const int lane = threadIdx.x % 32;
     if (lane % 8 == 0 && j < d) bytes[j / 8] = static_cast<u8>(word >> lane);
 }
@@ -138,6 +152,8 @@ RA_DEVICE int ones(u32 b) { return __builtin_popcount(b); }
 RA_DEVICE float lower(float a, float b) { return b < a ? b : a; }
 RA_DEVICE float upper(float a, float b) { return b < a ? a : b; }
 RA_DEVICE void add_to(i64* sum, i64 value) { *sum += value; }
+RA_DEVICE void add_of_all(i64* sum, i64 value) { *sum += value; }
+RA_DEVICE void count_in_block(u32* count, bool hit) { *count += hit; }
 RA_DEVICE void put_bit(u8* bytes, i64 j, i64 d, bool bit) {
     if (j >= d) return;
     const u8 before = j % 8 == 0 ? 0 : bytes[j / 8];

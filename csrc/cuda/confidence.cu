@@ -8,10 +8,7 @@ RA_KERNEL confidence(RA_ROWS, const Compute* gaps, const Compute* bounds, int mo
     RA_EACH(j, d) {
         Compute v[capacity], found[capacity];
         if (!load(rows, n, j, v)) *odd = 1;
-        const Rescale rescale = rescale_of(v, n, mode, range);
-        RA_UNROLL
-        for (int i = 0; i < n; ++i) v[i] = rescale(v[i]);
-        sort(v, n);
+        const Rescale rescale = rescale_and_sort(v, n, mode, range);
         if (n >= 3) judge(v, n, Column(v, n), rule, found);
         for (int i = 0; i < n; ++i)
             out[i * d + j] = n < 3 ? Compute(1) : of_value(rescale(widened(rows[i][j])), v, found, n);

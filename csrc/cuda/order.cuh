@@ -21,12 +21,12 @@ RA_DEVICE Compute lower_middle(Compute* v, int) {
 // The medians of n and of n - 1 values, whose order is lost; of an even count, the mean of the two middle ones.
 RA_DEVICE Compute middle(Compute* v, int n) {
     const Compute low = lower_middle(v, n);
-    return halfway(low, v[RA_FEW / 2]);
+    return RA_FEW % 2 == 1 ? low : halfway(low, v[RA_FEW / 2]);
 }
 RA_DEVICE Compute middle_of_others(Compute* v, int) {
     constexpr int count = RA_FEW > 1 ? RA_FEW - 1 : 1;
     RA_MIDDLE_OF_OTHERS(RA_EXCHANGE)
-    return halfway(v[(count - 1) / 2], v[count / 2]);
+    return count % 2 == 1 ? v[count / 2] : halfway(v[(count - 1) / 2], v[count / 2]);
 }
 
 #else

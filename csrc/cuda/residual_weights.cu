@@ -29,5 +29,5 @@ RA_KERNEL residual_weights(RA_ROWS, const Compute* gaps, const Compute* bounds, 
             own[i] +=
                 static_cast<i64>(nearest_whole(of_value(widened(rows[i][j]), v, confidence, n) * deviation / unit));
     }
-    for (int i = 0; i < n; ++i) add_to(total + i, own[i]);
+    for (int i = 0; i < n; ++i) add_of_all(total + i, own[i]);
 }

@@ -10,7 +10,7 @@ RA_KERNEL sign_counts(RA_ROWS, i64* counts) {
             positive += v > 0;
             negative += v < 0;
         }
-        add_to(counts + 2 * i, positive);
-        add_to(counts + 2 * i + 1, negative);
+        add_of_all(counts + 2 * i, positive);
+        add_of_all(counts + 2 * i + 1, negative);
     }
 }

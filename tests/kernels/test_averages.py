@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import oracle
 import pytest
@@ -12,6 +14,7 @@ from tolerances import ROUNDED, SUM, flushed, unit
 
 from robustagg.kernels import numpy as specification
 from robustagg.kernels.interface import GRAM_LIMIT, GRAM_TILE
+from robustagg.rules.evidence.sums import Digits
 
 
 @pytest.mark.parametrize("dtype", zoo.COMPUTE_DTYPES)
@@ -123,3 +126,17 @@ def test_gram(backend, n, dtype):
     assert_allclose(
         backend.gram(rows)[0], specification.gram(rows)[0], rtol=0, atol=SUM * n * unit(np.float64) * size.max() ** 2
     )
+
+
+def test_digits(backend):
+    """What NumPy's arithmetic says, to the bit, where the matrices lie or at the host; and the sum itself."""
+    rng = np.random.default_rng(0)
+    terms = rng.normal(size=(37, 4, 5)) * np.exp2(rng.integers(-990, 900, (1, 4, 5)) + rng.integers(0, 60, (37, 4, 5)))
+    terms[:, 0] = [0.0, 2.0**-1000, 2.0**-992, 1.0, 2.0**32]
+    machine = getattr(backend, "machine", None)
+    counts, level = backend.digits(terms if machine is None else machine.bring(terms))
+    expected = specification.digits(terms)
+    assert_array_equal(counts, expected[0])
+    assert_array_equal(level, expected[1])
+    exact = [[math.fsum(terms[:, i, j]) for j in range(5)] for i in range(4)]
+    assert_allclose(Digits(counts, level).value()[:, 1:], np.array(exact)[:, 1:], rtol=2e-16, atol=1e-290)

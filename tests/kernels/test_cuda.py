@@ -26,6 +26,7 @@ from robustagg.kernels import numpy as specification
 from robustagg.kernels import truth
 from robustagg.kernels.cuda import sources
 from robustagg.kernels.cuda.blocks import Block, parts
+from robustagg.kernels.cuda.trial import answers
 from robustagg.kernels.interface import GRAM_TILE
 
 BODIES = sorted(path.stem for path in sources.folder().glob("*.cu"))
@@ -34,15 +35,15 @@ needs_compiler = pytest.mark.skipif(cuda_host.COMPILER is None, reason="needs a 
 
 @pytest.mark.parametrize("body", BODIES)
 def test_a_text_is_whole_and_says_for_whom_it_is(body):
-    few, many = (sources.text(body, np.dtype(np.float32), n) for n in (10, 200))
+    few, many = (sources.text(body, np.dtype(np.float32), n) for n in (10, 300))
     assert "#include" not in few
-    assert f"RA_KERNEL {body}(" in few
+    assert f"{body}(RA_ROWS" in few
     if body in sources.ANY_NUMBER:
         assert few == many
     else:
         assert "#define RA_FEW 10\n" in few
-        assert "#define RA_MANY 256\n" in many
-        assert many == sources.text(body, np.dtype(np.float32), 129)
+        assert "#define RA_MANY 512\n" in many
+        assert many == sources.text(body, np.dtype(np.float32), 257)
 
 
 def test_ranges_of_columns_are_whole_tiles_and_leave_none_out():
@@ -104,6 +105,45 @@ def test_every_rule_is_computed_by_the_bodies(case, monkeypatch):
         found = case.make(2).aggregate(rows)
     np.testing.assert_allclose(found.update, expected.update, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(found.weights, expected.weights, rtol=0, atol=1e-6)
+
+
+@needs_compiler
+def test_a_device_that_fails_or_flushes_subnormal_numbers_is_no_backend(monkeypatch):
+    backend = cuda_host.primitives()
+    answers(backend)
+
+    def failing(*_):
+        raise RuntimeError("no kernel image is available")
+
+    for launch, told in ((failing, "no kernel image"), (lambda *_: None, "the median of 3e-45 and 6e-45 to be")):
+        monkeypatch.setattr(backend.machine, "launch", launch)
+        monkeypatch.setattr(backend.machine, "arrays", Zeroed)
+        with pytest.raises(ImportError, match=told):
+            answers(backend)
+
+
+class Zeroed:
+    """NumPy, whose empty arrays are zero."""
+
+    empty = zeros = staticmethod(np.zeros)
+
+
+def test_what_is_compiled_keeps_subnormal_numbers_and_is_kept(tmp_path, monkeypatch):
+    pytest.importorskip("cupy", reason="needs CuPy, of which a part works without a device")
+    from robustagg.kernels.cuda import compiler
+
+    monkeypatch.setenv("CUPY_CACHE_DIR", str(tmp_path / "kept"))
+    text = sources.text("median", np.dtype(np.float32), 10)
+    made = compiler.file_of(text, 90)
+    assert made.read_bytes().startswith(b"\x7fELF")
+    monkeypatch.setattr(compiler, "compiled", lambda *_: pytest.fail("compiled twice"))
+    assert compiler.file_of(text, 90) == made
+    monkeypatch.undo()
+    newer = compiler.compiled(text, "compute_90").decode()
+    assert "min.f32" in newer
+    assert ".ftz" not in newer
+    with pytest.raises(RuntimeError, match="identifier"):
+        compiler.compiled("unheard of", "sm_90")
 
 
 def nvrtc():

@@ -12,12 +12,6 @@ from robustagg import kernels
 pytestmark = pytest.mark.skipif("cuda" not in kernels.available(), reason="needs a CUDA device and CuPy")
 
 
-@pytest.fixture(autouse=True)
-def named():
-    with kernels.use_backend("cuda"):
-        yield
-
-
 def on_device(rows: np.ndarray):
     torch = pytest.importorskip("torch")
     return [torch.from_numpy(row).cuda() for row in rows]

@@ -22,7 +22,7 @@ MOVED = {
     "stack",
     "widen",
 }  # rows as they lie in memory
-MADE_OF_OTHERS = {"middle_of_line", "flip", "offset", "sparsify"}
+MADE_OF_OTHERS = {"middle_of_line", "flip", "offset", "sparsify", "digits"}
 PORTABLE = {"beta_reputation", "decayed_score"}  # a few numbers per client: compiled once, in detect/reputation.cpp
 NOT_PRIMITIVES = {
     "has_openmp",
@@ -64,7 +64,7 @@ def test_the_list_of_kernels_has_each_once():
 
 def test_a_device_has_a_body_for_each_that_works_on_rows():
     asked = primitives(interface.Kernels).keys() - MOVED - MADE_OF_OTHERS - PORTABLE - {"narrow", "top_eigenpair"}
-    assert {path.stem for path in (ROOT / "csrc/cuda").glob("*.cu")} == asked | {"centre"}  # of the Gram matrix
+    assert {path.stem for path in (ROOT / "csrc/cuda").glob("*.cu")} == asked | {"centre", "digits"}
 
 
 def test_each_is_bound_once_and_in_the_stub_once():

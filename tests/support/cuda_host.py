@@ -42,6 +42,15 @@ class Host:
     def home(self, array: Any) -> Any:
         return array
 
+    def blank(self, shape: tuple[int, ...], dtype: Any) -> Any:
+        return np.empty(shape, dtype)
+
+    def fetch(self, array: Any, to: Any) -> None:
+        to[...] = array
+
+    def settle(self) -> None:
+        pass
+
     def address(self, array: Any) -> int:
         return array.ctypes.data
 

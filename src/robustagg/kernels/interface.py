@@ -38,6 +38,15 @@ SHRINK = 2.0**-SHRINK_BITS
 """What rows that are marked as shrunk are multiplied by: exact products of numbers however large."""
 
 
+DIGIT_BITS = 32
+"""Of a digit of :meth:`Kernels.digits`: sums of 2**21 digits are exact, which is 1.7e10 coordinates."""
+DIGITS = 3
+"""Of a sum, from the largest number that went into it: at least 65 bits."""
+LOWEST_LEVEL = -28
+"""Of a zero."""
+FINEST = 2.0 ** (DIGIT_BITS * (LOWEST_LEVEL - DIGITS))
+"""What lies below, 2**-992, is not counted."""
+
 RESIDUAL_UNIT = 2.0**-30
 """What :meth:`Kernels.residual_weights` counts in: sums of whole numbers do not depend on the order of adding up."""
 
@@ -88,6 +97,8 @@ class Kernels(Protocol):
 
     SCRATCH: int
     """Bytes that its kernels need per value of a block, besides the rows and what they return."""
+    PRODUCTS: int
+    """Numbers that `gram` and `manhattan` are to return at a time, where that is more than a few tiles."""
 
     def home(self, rows: Rows) -> Rows:
         """The rows in the host's memory; themselves, where they are there."""
@@ -168,6 +179,16 @@ class Kernels(Protocol):
         """(ceil(d / GRAM_TILE), n, n): sums of absolute differences between rows, tile by tile.
 
         A difference counts as GRAM_LIMIT at most. Differences and sums in float64. O(n^2 d).
+        """
+
+    def digits(self, terms: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """((DIGITS, m, k), (m, k)): the sum of (t, m, k) matrices, t > 0, as whole numbers, and each entry's level.
+
+        Number i of an entry counts units of 2**(DIGIT_BITS * (level - 1 - i)), the level being that of the entry's
+        largest term: numbers are cut to a grid that is the same for everyone, and sums of whole numbers are exact, so
+        that no order of adding up can change them. What `gram` and its kind return may lie with the rows; this is the
+        host's.
+        (Demmel and Nguyen, "Fast reproducible floating-point summation", ARITH 2013.) O(tmk).
         """
 
     def extremes(self, rows: Rows) -> tuple[Array, Array]:

@@ -22,8 +22,7 @@ from robustagg.kernels.interface import (
     Rows,
 )
 
-SCRATCH = 1
-
+SCRATCH, PRODUCTS = 1, specification.PRODUCTS
 
 T = TypeVar("T")
 
@@ -143,7 +142,7 @@ def middle_of_line(rows: Rows, intercept: str) -> Array:
 home, take, join, window = specification.home, specification.take, specification.join, specification.window
 widen, split, stack = specification.widen, specification.split, specification.stack
 flip, offset = specification.flip, specification.offset
-sparsify = specification.sparsify
+sparsify, digits = specification.sparsify, specification.digits
 
 
 def top_eigenpair(matrix: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:

@@ -14,8 +14,12 @@ from numpy.typing import NDArray
 
 from robustagg.errors import NonFinite
 from robustagg.kernels.interface import (
+    DIGIT_BITS,
+    DIGITS,
+    FINEST,
     GRAM_LIMIT,
     GRAM_TILE,
+    LOWEST_LEVEL,
     RESIDUAL_UNIT,
     SHRINK,
     Array,
@@ -27,6 +31,7 @@ from robustagg.kernels.interface import (
 )
 
 SCRATCH = 110
+PRODUCTS = 2**20
 
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -364,6 +369,20 @@ def mix(rows: Rows, matrix: NDArray[np.float64]) -> Array:
 
 
 @quiet
+def digits(terms: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    whole = np.abs(terms)
+    exponent = np.frexp(np.maximum(whole.max(axis=0), FINEST))[1]
+    level = np.maximum(-(-exponent // DIGIT_BITS), LOWEST_LEVEL)
+    counts, rest = np.empty((DIGITS, *level.shape)), terms.copy()
+    unit = np.ldexp(1.0, DIGIT_BITS * level)
+    for k in range(DIGITS):
+        unit *= 2.0**-DIGIT_BITS
+        np.trunc(np.multiply(rest, 1 / unit, out=whole), out=whole)
+        counts[k] = whole.sum(axis=0)
+        rest -= np.multiply(whole, unit, out=whole)
+    return counts, level
+
+
 def top_eigenpair(matrix: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
     values, vectors = np.linalg.eigh(matrix)
     return float(values[-1]), vectors[:, -1]

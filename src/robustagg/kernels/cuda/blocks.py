@@ -43,6 +43,15 @@ class Machine(Protocol):
     def home(self, array: Any) -> Array:
         """Its array in the host's memory."""
 
+    def blank(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        """Memory of the host that its arrays come to fast."""
+
+    def fetch(self, array: Any, to: Array) -> None:
+        """Begin to bring its array home, to where another is."""
+
+    def settle(self) -> None:
+        """Return when all that was fetched is there."""
+
     def address(self, array: Any) -> int:
         """Where its array begins."""
 
@@ -106,6 +115,19 @@ class Block:
         if isinstance(argument, float):
             return np.float64(argument)
         return self.machine.bring(argument)
+
+
+class Gathered:
+    """What is made of blocks, on its way to the host: its last axis is that of the columns, or of 8 of them each."""
+
+    def __init__(self, machine: Machine, first: Any, width: int, d: int) -> None:
+        """As blocks of `width` columns of `d`, but for the last, yield `first`."""
+        self._machine, self._end = machine, 0
+        self.whole = machine.blank((*first.shape[:-1], -(-d * first.shape[-1] // max(width, 1))), first.dtype)
+
+    def add(self, piece: Any) -> None:
+        begin, self._end = self._end, self._end + piece.shape[-1]
+        self._machine.fetch(piece, self.whole[..., begin : self._end])
 
 
 def parts(n: int, d: int, itemsize: int, most: int) -> Iterator[slice]:

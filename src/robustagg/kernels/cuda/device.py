@@ -1,4 +1,4 @@
-"""The device, by way of CuPy: its arrays have NumPy's names, its RawModule compiles with NVRTC and keeps what it made.
+"""The device, by way of CuPy: its arrays have NumPy's names, its RawModule loads what was compiled.
 
 CuPy rather than cuda-core: arrays, streams, pinned memory and DLPack are there as well, of which the others have parts.
 """
@@ -9,12 +9,12 @@ from functools import lru_cache
 from typing import Any
 
 import cupy
+import cupyx
 import numpy as np
 
+from robustagg.kernels.cuda import compiler
 from robustagg.kernels.cuda.blocks import Sent
 from robustagg.kernels.interface import Array, Rows
-
-OPTIONS = ("--std=c++17", "--fmad=false")  # no contraction: the bits of the same bodies on a processor
 
 
 class Device:
@@ -55,6 +55,19 @@ class Device:
     def home(self, array: Any) -> Array:
         return np.asarray(cupy.asnumpy(array))
 
+    def blank(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        return np.asarray(cupyx.empty_pinned(shape, dtype))
+
+    def fetch(self, array: Any, to: Array) -> None:
+        if array.ndim > 1:
+            for piece, whole in zip(array, to, strict=True):
+                self.fetch(piece, whole)
+        elif array.size:
+            array.get(out=to, blocking=False)
+
+    def settle(self) -> None:
+        cupy.cuda.get_current_stream().synchronize()
+
     def address(self, array: Any) -> int:
         return int(array.data.ptr)
 
@@ -64,4 +77,5 @@ class Device:
 
 @lru_cache(maxsize=1024)
 def _function(text: str, kernel: str) -> Any:
-    return cupy.RawModule(code=text, backend="nvrtc", options=OPTIONS).get_function(kernel)
+    capability = int(cupy.cuda.Device().compute_capability)
+    return cupy.RawModule(path=str(compiler.file_of(text, capability))).get_function(kernel)

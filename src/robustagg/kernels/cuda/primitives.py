@@ -16,10 +16,14 @@ from numpy.typing import NDArray
 
 from robustagg.errors import NonFinite
 from robustagg.kernels import numpy as specification
-from robustagg.kernels.cuda.blocks import Block, Machine, blocks_of
+from robustagg.kernels.cuda.blocks import COLUMN_THREADS, Block, Gathered, Machine, blocks_of
 from robustagg.kernels.interface import (
+    DIGIT_BITS,
+    DIGITS,
+    FINEST,
     GRAM_LIMIT,
     GRAM_TILE,
+    LOWEST_LEVEL,
     RESIDUAL_UNIT,
     SHRINK,
     Array,
@@ -62,7 +66,7 @@ class Regression(NamedTuple):
 class Primitives:
     """The kernel interface on a machine."""
 
-    SCRATCH = 1
+    SCRATCH, PRODUCTS = 1, 2**26
 
     def __init__(self, machine: Machine, block_bytes: int = BLOCK_BYTES) -> None:
         self.machine, self._block_bytes = machine, block_bytes
@@ -78,13 +82,20 @@ class Primitives:
         else:
             yield from blocks_of(self.machine, rows, self._block_bytes)
 
-    def _columns(self, rows: Rows, *jobs: Job) -> Any:
-        """What jobs make, coordinates last, of all blocks."""
-        made = [[job(block) for job in jobs] for block in self._blocks(rows)]
-        if not self._resident(rows):
-            made = [list(map(self.machine.home, parts)) for parts in made]
-        whole = [self.join(list(pieces)) for pieces in zip(*made, strict=True)]
-        return whole[0] if len(whole) == 1 else whole
+    def _columns(self, rows: Rows, job: Job) -> Any:
+        """An array, or several, that a job makes, coordinates or their bits last, of all blocks."""
+        if self._resident(rows):
+            return job(next(self._blocks(rows)))
+        gathered: list[Gathered] = []
+        for block in self._blocks(rows):
+            made = job(block)
+            pieces = made if isinstance(made, tuple) else (made,)
+            gathered = gathered or [Gathered(self.machine, piece, block.d, rows[0].size) for piece in pieces]
+            for each, piece in zip(gathered, pieces, strict=True):
+                each.add(piece)
+        self.machine.settle()
+        whole = tuple(each.whole for each in gathered)
+        return whole if isinstance(made, tuple) else whole[0]
 
     def _values(self, rows: Rows, body: str, *arguments: Any) -> Array:
         """(d,): a number per coordinate, in the rows' dtype."""
@@ -97,8 +108,9 @@ class Primitives:
         return self.narrow(self._columns(rows, job), rows[0].dtype)
 
     def _tiles(self, rows: Rows, job: Job) -> Any:
-        """What a job makes of each tile, on the host."""
-        return np.concatenate([self.machine.home(job(block)) for block in self._blocks(rows)])
+        """What a job makes of each tile, where the rows are."""
+        pieces = [job(block) for block in self._blocks(rows)]
+        return pieces[0] if self._resident(rows) else np.concatenate(list(map(self.machine.home, pieces)))
 
     def _total(self, rows: Rows, *shape: int, job: Callable[[Block, Any], None]) -> NDArray[np.int64]:
         """Whole numbers that a job adds to zeros, over all blocks."""
@@ -211,7 +223,7 @@ class Primitives:
 
     def outermost(self, rows: Rows) -> NDArray[np.int64]:
         def job(block: Block, counts: Any) -> None:
-            block.columns("outermost", counts)
+            block.tasks("outermost", COUNTING, TREE_THREADS, counts)
 
         return self._total(rows, len(rows), job=job)
 
@@ -266,6 +278,16 @@ class Primitives:
         sums: NDArray[np.float64] = self._tiles(rows, job)
         return sums
 
+    def digits(self, terms: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        if not self.machine.holds(terms):
+            return specification.digits(terms)
+        entries = terms[0].size
+        block = Block(self.machine, [self.machine.bring(terms).reshape(-1)], slice(0, terms.size))
+        counts, level = block.empty(DIGITS, *terms.shape[1:]), block.empty(*terms.shape[1:], dtype=np.int64)
+        grid = DIGIT_BITS, LOWEST_LEVEL, FINEST
+        block.tasks("digits", -(-entries // COLUMN_THREADS), COLUMN_THREADS, np.int64(entries), *grid, counts, level)
+        return self.machine.home(counts), self.machine.home(level)
+
     def top_eigenpair(self, matrix: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         return specification.top_eigenpair(matrix)
 
@@ -283,10 +305,7 @@ class Primitives:
             rejections[:] += self.machine.home(counts)
             return rejected, median
 
-        made = [bits(block) for block in self._blocks(rows)]
-        if not self._resident(rows):
-            made = [(self.machine.home(rejected), self.machine.home(median)) for rejected, median in made]
-        rejected, median = (self.join(list(pieces)) for pieces in zip(*made, strict=True))
+        rejected, median = self._columns(rows, bits)
         return Detection(rejected, median, rejections)
 
     def rectified_mean(

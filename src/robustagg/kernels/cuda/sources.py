@@ -14,11 +14,13 @@ import numpy as np
 from robustagg.kernels import networks
 
 KINDS = {np.dtype(name): kind for kind, name in enumerate(("float32", "float64", "float16", "uint16"))}
-FEW = {0: 128, 1: 64, 2: 128, 3: 128}
+FEW = {0: 224, 1: 112, 2: 224, 3: 224}
 """By kind, the most clients whose columns stay in registers, of which a thread has 255: each number is compiled."""
+LINES = {"confidence", "repeated_median", "residual_mean", "residual_weights"}
+"""Bodies that keep a few columns, and are not worth half a minute of compiling: they have half of that."""
 
 COUNTS = {"majority", "outermost", "sign_counts", "magnitude_counts"}
-ANY_NUMBER = {"finite", "weighted_mean", "extremes", "gram", "measure", "manhattan", *COUNTS}
+ANY_NUMBER = {"finite", "weighted_mean", "extremes", "digits", "gram", "measure", "manhattan", *COUNTS}
 """Bodies that keep no column."""
 
 INCLUDE = re.compile(r'^#include "cuda/(\w+\.cuh)"$', re.MULTILINE)
@@ -35,7 +37,7 @@ def clients_of(body: str, kind: int, n: int) -> tuple[str, int]:
     """The define that says for how many clients a body is compiled, and its value."""
     if body in ANY_NUMBER:
         return "RA_MANY", 1
-    return ("RA_FEW", n) if n <= FEW[kind] else ("RA_MANY", 1 << (n - 1).bit_length())
+    return ("RA_FEW", n) if n <= FEW[kind] // (1 + (body in LINES)) else ("RA_MANY", 1 << (n - 1).bit_length())
 
 
 def text(body: str, dtype: np.dtype[np.generic], n: int) -> str:

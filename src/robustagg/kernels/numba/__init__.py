@@ -29,9 +29,11 @@ from robustagg.kernels.numba import averages, counts, detection, lanes, register
 from robustagg.kernels.numba.regression import CLIP, HIERARCHICAL, MEDIAN_POINT, NO_RESCALE, PAPER, SEPARATE
 from robustagg.kernels.numba.threads import KINDS, each_part, each_tile, sweep
 from robustagg.kernels.numpy import (  # BLAS and LAPACK do the second half
+    PRODUCTS,
     beta_reputation,
     compute_dtype,
     decayed_score,
+    digits,
     flip,
     gram,
     home,
@@ -48,10 +50,12 @@ from robustagg.kernels.numpy import (  # BLAS and LAPACK do the second half
 )
 
 __all__ = [
+    "PRODUCTS",
     "beta_reputation",
     "confidence",
     "decayed_score",
     "detect",
+    "digits",
     "extremes",
     "finite",
     "flip",
@@ -88,7 +92,6 @@ __all__ = [
 ]
 
 SCRATCH = 1
-
 
 INTERCEPTS = {"separate": SEPARATE, "hierarchical": HIERARCHICAL, "median_point": MEDIAN_POINT}
 RESCALES = {"paper": PAPER, "clip": CLIP}

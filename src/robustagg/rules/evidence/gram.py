@@ -11,16 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustagg import kernels
+from robustagg.kernels.interface import DIGIT_BITS as BITS
 from robustagg.kernels.interface import GRAM_LIMIT, GRAM_TILE, SHRINK_BITS, Rows
+from robustagg.kernels.interface import LOWEST_LEVEL as LOWEST
 from robustagg.protocol import Floats
 from robustagg.rules.evidence.geometry import Geometry, Relation
-from robustagg.rules.evidence.sums import BITS, HIGHEST, LOWEST, Digits, Sum
+from robustagg.rules.evidence.sums import HIGHEST, Digits, Sum
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-BATCH = 2**20  # values that the kernel returns at a time, where that is more than 4 tiles
-
 
 MATRICES = 16  # of one number per pair of rows, that are there while sums of digits are added up
 SHIFT = SHRINK_BITS // BITS  # levels of digits
@@ -41,6 +40,7 @@ class Products(Sum):
         levels: Callable[[NDArray[np.int64]], NDArray[np.int64]],
     ) -> Self:
         """The sum of `terms`, those of tiles with something huge computed again with that shrunk."""
+        (huge,) = kernels.active().home([huge])
         whole = huge.any(axis=tuple(range(1, huge.ndim)))
         if not whole.any():
             return cls.sum(terms)
@@ -116,7 +116,7 @@ class Related(Products):
 def batches(rows: Rows) -> Iterator[Rows]:
     """The rows in pieces of whole tiles, so that a kernel does not return more than a few matrices at a time."""
     n, d = len(rows), rows[0].size
-    step = GRAM_TILE * max(4, BATCH // (n + 1) ** 2)
+    step = GRAM_TILE * max(4, kernels.active().PRODUCTS // (n + 1) ** 2)
     return (kernels.active().window(rows, start, start + step) for start in range(0, max(d, 1), step))
 
 

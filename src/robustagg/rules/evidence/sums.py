@@ -8,26 +8,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from robustagg import kernels
+from robustagg.kernels.interface import DIGIT_BITS as BITS
+from robustagg.kernels.interface import DIGITS, FINEST
+from robustagg.kernels.interface import LOWEST_LEVEL as LOWEST
 from robustagg.protocol import Floats
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-BITS = 32  # of a digit; sums of 2**21 digits are exact, which is 1.7e10 coordinates
-DIGITS = 3  # of a sum, from the largest number that went into it: at least 65 bits
-LOWEST = -28  # level of zero
 HIGHEST = 31  # level of numbers below 2**992, sums of which are finite
-FINEST = 2.0 ** (BITS * (LOWEST - DIGITS))  # what lies below, 2**-992, is not counted
 
 
 @dataclass(frozen=True, eq=False)
 class Digits:
-    """Sums as whole numbers, entry by entry of a matrix.
+    """Sums as whole numbers, entry by entry of a matrix, as :meth:`Kernels.digits` makes them.
 
-    An entry is DIGITS whole numbers on a grid that is the same for everyone: `digits[k]` counts units of
-    2**(BITS * (level - 1 - k)), `level` being that of the largest number added. Numbers are cut to the grid, and sums
-    of whole numbers are exact: in whatever order, on however many machines they are added, the bits are the same.
-    (Demmel and Nguyen, "Fast reproducible floating-point summation", ARITH 2013.)
+    In whatever order, on however many machines they are added, the bits are the same.
     """
 
     digits: Floats
@@ -38,17 +35,7 @@ class Digits:
     @classmethod
     def of(cls, terms: Floats) -> Digits:
         """The sum of (t, m, k) matrices, t > 0."""
-        whole = np.abs(terms)
-        exponent = np.frexp(np.maximum(whole.max(axis=0), FINEST))[1]
-        level = np.maximum(-(-exponent // BITS), LOWEST)
-        digits, rest = np.empty((DIGITS, *level.shape)), terms.copy()
-        unit = np.ldexp(1.0, BITS * level)
-        for k in range(DIGITS):
-            unit *= 2.0**-BITS
-            np.trunc(np.multiply(rest, 1 / unit, out=whole), out=whole)
-            digits[k] = whole.sum(axis=0)
-            rest -= np.multiply(whole, unit, out=whole)
-        return cls(digits, level)
+        return cls(*kernels.active().digits(terms))
 
     def __add__(self, other: Digits) -> Digits:
         level = np.maximum(self.level, other.level)
@@ -91,7 +78,7 @@ class Sum:
         """The sum of (t, m, k) matrices, t = 0 included."""
         if len(terms) > 1:
             return cls(Digits.of(terms))
-        matrix = terms[0] if len(terms) else np.zeros(terms.shape[1:])
+        (matrix,) = kernels.active().home([terms[0]]) if len(terms) else [np.zeros(terms.shape[1:])]
         small = (matrix < 2.0**64 * FINEST) & (matrix > -(2.0**64) * FINEST)  # all others are whole numbers of it
         small &= matrix != 0
         if small.any():

@@ -1,7 +1,8 @@
-"""The GPU in one command: ``python bench/cuda.py``. The kernel suite on the device first, then the figures.
+"""The GPU in one command: ``python bench/gpu.py``. The kernel suite on the device first, then the figures.
 
 Needs a CUDA device, ``pip install '.[test,cuda]' torch``. float32 unless it says otherwise; ns per coordinate, medians
 over repeats, synchronised before and after; prints Markdown for docs/gpu.md. Ends with an error where a test fails.
+``--figures``: without the suite, which compiles for minutes.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -31,6 +33,7 @@ DETECTION = Confidence(Rescale(2.0, "clip"), "separate", interval_width=2.0, sca
 TARGETS = {10: 0.06, 50: 2.0, 100: 8.0, 200: 20.0}
 """ns per coordinate of a detection, on an H100."""
 SUITE = ["tests/kernels", "-q", "-k", "cuda or device", "-p", "no:cacheprovider"]
+AT_ONCE = ["-n", "auto"] if find_spec("xdist") else []
 
 Row = tuple[str, str, str]
 """What, its figure, and what it is to be."""
@@ -124,9 +127,10 @@ def large(n: int = 10, d: int = 7 * 10**9, block: int = 2**28) -> Row:
 
 
 def main() -> None:
-    tests = subprocess.run([sys.executable, "-m", "pytest", *SUITE], cwd=ROOT, check=False)
-    if tests.returncode:
-        sys.exit("the kernel suite fails on this device: no figures")
+    if "--figures" not in sys.argv:
+        tests = subprocess.run([sys.executable, "-m", "pytest", *SUITE, *AT_ONCE], cwd=ROOT, check=False)
+        if tests.returncode:
+            sys.exit("the kernel suite fails on this device: no figures")
     print(f"\n{config()['backends']['cuda']}, CuPy {cupy.__version__}, torch {torch.__version__}\n")
     print("| what | ns per coordinate, or as it says | to reach |\n| --- | ---: | --- |")
     with kernels.use_backend("cuda"):
