@@ -12,7 +12,7 @@ from robustagg.protocol import Block, Floats, Round, Verdict
 from robustagg.rules.base import shares
 from robustagg.rules.checks import number, one_of, positive, whole
 from robustagg.rules.distance import DistanceRule, scaled
-from robustagg.rules.evidence.geometry import Geometry, Relation
+from robustagg.rules.evidence.geometry import Geometry, Relation, times
 from robustagg.rules.evidence.gram import Gram, Related
 
 WORTH = 32  # clients whose Gram matrix costs as much as a reading of the updates, be it from a file
@@ -166,7 +166,7 @@ class GeometricMedian(DistanceRule):
         # On a row the iteration would stay, even where the others pull harder than it holds and it is no minimum.
         on = median <= nu
         pull = np.where(on, 0.0, alpha / np.maximum(median, nu))
-        if on.any() and pull @ geometry.products[:-1, :-1] @ pull > alpha[on].sum() ** 2:
+        if on.any() and pull @ times(geometry.products[:-1, :-1], pull) > alpha[on].sum() ** 2:
             return mean
         return median if alpha @ median < (1 - 1e-9) * (alpha @ mean) else mean
 
