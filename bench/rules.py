@@ -114,10 +114,12 @@ def table(report: dict[str, Any], picture: str) -> str:
     text = [
         "# How fast, beside ByzFL and ByzPy",
         "",
-        f"*{here['cpu']}, {report['threads']} threads, float32, {here['date']}; {', '.join(report['versions'])}.*",
+        f"*{here['cpu']}, {threads(report)}, float32, {here['date']}; {', '.join(report['versions'])}.*",
         "",
         "Median time of a call on a torch tensor, and at the largest size the memory it takes beyond its input. Made",
         "by `python bench/rules.py`, which compares answers first; [peers.md](peers.md) says whose differ, and why.",
+        f"The machine was shared, with a load of {' to '.join(f'{load:.1f}' for load in report['load'])}, this included:",
+        "all sides take turns, so look at the ratios.",
         "",
         f"![Milliseconds per call]({picture})",
         "",
@@ -132,6 +134,10 @@ def table(report: dict[str, Any], picture: str) -> str:
             f"{'' if faster is None else f'{faster:.2g}x'} |"
         )
     return "\n".join([*text, ""])
+
+
+def threads(report: dict[str, Any]) -> str:
+    return f"{report['threads']} thread{'s' * (report['threads'] > 1)}"
 
 
 def draw(report: dict[str, Any], path: Path) -> None:
@@ -152,7 +158,7 @@ def draw(report: dict[str, Any], path: Path) -> None:
     axes.grid(alpha=0.3)
     named = dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))  # one marker for each side
     axes.legend(named.values(), named.keys(), frameon=False, loc="upper right")
-    axes.set_title(f"{report['machine']['cpu']}, {report['threads']} threads, float32", fontsize=10)
+    axes.set_title(f"{report['machine']['cpu']}, {threads(report)}, float32", fontsize=10)
     figure.savefig(path, dpi=120)
 
 
@@ -182,7 +188,9 @@ def main(
     names = [rival.name for rival in RIVALS]
     before = json.loads(out.with_suffix(".json").read_text())["lines"] if rule else []
     kept = [line for line in before if line["rule"] not in rule]
+    loads = [os.getloadavg()[0]]
     report["lines"] = sorted(kept + measured(chosen, found, patience), key=lambda line: names.index(line["rule"]))
+    report["load"] = sorted([*loads, os.getloadavg()[0]])
     out.with_suffix(".json").write_text(json.dumps(report, indent=1))
     out.with_suffix(".md").write_text(table(report, out.with_suffix(".png").name), "utf-8")
     draw(report, out.with_suffix(".png"))
