@@ -103,10 +103,14 @@ def ratio(line: dict[str, Any]) -> float | None:
     return min(theirs) / line["seconds"]["robustagg"][0] if theirs else None
 
 
+def plain(value: float, digits: int) -> str:
+    return f"{float(f'{value:.{digits}g}'):,g}"
+
+
 def cell(seconds: Any, peak: int | None) -> str:
     if seconds is None or isinstance(seconds, str):
         return seconds or ""
-    return f"{seconds[0] * 1e3:,.3g} ms" + (f", {peak / 2**20:,.0f} MiB" if peak is not None else "")
+    return f"{plain(seconds[0] * 1e3, 3)} ms" + (f", {peak / 2**20:,.0f} MiB" if peak is not None else "")
 
 
 def table(report: dict[str, Any], picture: str) -> str:
@@ -118,8 +122,8 @@ def table(report: dict[str, Any], picture: str) -> str:
         "",
         "Median time of a call on a torch tensor, and at the largest size the memory it takes beyond its input. Made",
         "by `python bench/rules.py`, which compares answers first; [peers.md](peers.md) says whose differ, and why.",
-        f"The machine was shared, with a load of {' to '.join(f'{load:.1f}' for load in report['load'])}, this included:",
-        "all sides take turns, so look at the ratios.",
+        "The machine was shared, with a load of {:.1f} to {:.1f}, this included: ".format(*report["load"])
+        + "all sides take turns, so look at the ratios.",
         "",
         f"![Milliseconds per call]({picture})",
         "",
@@ -131,7 +135,7 @@ def table(report: dict[str, Any], picture: str) -> str:
         faster = ratio(line)
         text.append(
             f"| {line['rule']} | {line['n']} | {line['d']:,} | {line['f']} | {' | '.join(cells)} | "
-            f"{'' if faster is None else f'{faster:.2g}x'} |"
+            f"{'' if faster is None else f'{plain(faster, 2)}x'} |"
         )
     return "\n".join([*text, ""])
 
@@ -186,11 +190,12 @@ def main(
     report: dict[str, Any] = {"machine": machine(), "threads": kernels.num_threads(), "versions": versions(found)}
     chosen = [rival for rival in RIVALS if not rule or rival.name in rule]
     names = [rival.name for rival in RIVALS]
-    before = json.loads(out.with_suffix(".json").read_text())["lines"] if rule else []
-    kept = [line for line in before if line["rule"] not in rule]
-    loads = [os.getloadavg()[0]]
+    before = json.loads(out.with_suffix(".json").read_text()) if rule else {"lines": [], "load": []}
+    kept = [line for line in before["lines"] if line["rule"] not in rule]
+    loads = [*before["load"], os.getloadavg()[0]]
     report["lines"] = sorted(kept + measured(chosen, found, patience), key=lambda line: names.index(line["rule"]))
-    report["load"] = sorted([*loads, os.getloadavg()[0]])
+    loads.append(os.getloadavg()[0])
+    report["load"] = [min(loads), max(loads)]
     out.with_suffix(".json").write_text(json.dumps(report, indent=1))
     out.with_suffix(".md").write_text(table(report, out.with_suffix(".png").name), "utf-8")
     draw(report, out.with_suffix(".png"))
