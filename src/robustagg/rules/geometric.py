@@ -111,6 +111,10 @@ class GeometricMedian(DistanceRule):
     def differences(self) -> bool:
         return self.variant == "byzfl"  # begins at zero, and ends early
 
+    @property
+    def further_rows(self) -> int:
+        return int(self.variant == "byzfl")  # halves in float32
+
     def evidence_bytes(self, n: int, d: int, itemsize: int) -> int:
         return super().evidence_bytes(n if self.variant == "rfa" else min(n, self._fewest), d, itemsize)
 
