@@ -96,8 +96,9 @@ void multiply_slab(const Vec<double>* z, std::size_t width, std::size_t rows, st
     const std::size_t panels = panels_of(rows), step = at_once * lanes<double>;
     const std::size_t vectors = (width + step - 1) / step * at_once;
     const auto rows_of = [&](std::size_t p) { return std::min(panel, rows - p * panel); };
-    for (std::size_t q = 0; q < panels; ++q) {                                      // a panel stays in the L1 cache
-        const auto multiply_two = rows_of(q) == 1 ? multiply<1> : multiply<panel>;  // the centre is often left over
+    for (std::size_t q = 0; q < panels; ++q) {  // a panel stays in the L1 cache
+        // The centre is often left over.
+        const auto multiply_two = rows_of(q) == 1 ? multiply<1> : multiply<panel>;
         for (std::size_t p = 0; p < std::min(count, q + 1); ++p)
             multiply_two(z + p * panel_vectors, z + q * panel_vectors, vectors, rows_of(p), rows_of(q), m,
                          out + p * panel * m + q * panel);
