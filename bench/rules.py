@@ -103,10 +103,14 @@ def ratio(line: dict[str, Any]) -> float | None:
     return min(theirs) / line["seconds"]["robustagg"][0] if theirs else None
 
 
+def plain(value: float, digits: int) -> str:
+    return f"{float(f'{value:.{digits}g}'):,g}"
+
+
 def cell(seconds: Any, peak: int | None) -> str:
     if seconds is None or isinstance(seconds, str):
         return seconds or ""
-    return f"{seconds[0] * 1e3:,.3g} ms" + (f", {peak / 2**20:,.0f} MiB" if peak is not None else "")
+    return f"{plain(seconds[0] * 1e3, 3)} ms" + (f", {peak / 2**20:,.0f} MiB" if peak is not None else "")
 
 
 def table(report: dict[str, Any], picture: str) -> str:
@@ -114,10 +118,12 @@ def table(report: dict[str, Any], picture: str) -> str:
     text = [
         "# How fast, beside ByzFL and ByzPy",
         "",
-        f"*{here['cpu']}, {report['threads']} threads, float32, {here['date']}; {', '.join(report['versions'])}.*",
+        f"*{here['cpu']}, {threads(report)}, float32, {here['date']}; {', '.join(report['versions'])}.*",
         "",
         "Median time of a call on a torch tensor, and at the largest size the memory it takes beyond its input. Made",
         "by `python bench/rules.py`, which compares answers first; [peers.md](peers.md) says whose differ, and why.",
+        "The machine was shared, with a load of {:.1f} to {:.1f}, this included: ".format(*report["load"])
+        + "all sides take turns, so look at the ratios.",
         "",
         f"![Milliseconds per call]({picture})",
         "",
@@ -129,9 +135,13 @@ def table(report: dict[str, Any], picture: str) -> str:
         faster = ratio(line)
         text.append(
             f"| {line['rule']} | {line['n']} | {line['d']:,} | {line['f']} | {' | '.join(cells)} | "
-            f"{'' if faster is None else f'{faster:.2g}x'} |"
+            f"{'' if faster is None else f'{plain(faster, 2)}x'} |"
         )
     return "\n".join([*text, ""])
+
+
+def threads(report: dict[str, Any]) -> str:
+    return f"{report['threads']} thread{'s' * (report['threads'] > 1)}"
 
 
 def draw(report: dict[str, Any], path: Path) -> None:
@@ -152,7 +162,7 @@ def draw(report: dict[str, Any], path: Path) -> None:
     axes.grid(alpha=0.3)
     named = dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))  # one marker for each side
     axes.legend(named.values(), named.keys(), frameon=False, loc="upper right")
-    axes.set_title(f"{report['machine']['cpu']}, {report['threads']} threads, float32", fontsize=10)
+    axes.set_title(f"{report['machine']['cpu']}, {threads(report)}, float32", fontsize=10)
     figure.savefig(path, dpi=120)
 
 
@@ -180,9 +190,12 @@ def main(
     report: dict[str, Any] = {"machine": machine(), "threads": kernels.num_threads(), "versions": versions(found)}
     chosen = [rival for rival in RIVALS if not rule or rival.name in rule]
     names = [rival.name for rival in RIVALS]
-    before = json.loads(out.with_suffix(".json").read_text())["lines"] if rule else []
-    kept = [line for line in before if line["rule"] not in rule]
+    before = json.loads(out.with_suffix(".json").read_text()) if rule else {"lines": [], "load": []}
+    kept = [line for line in before["lines"] if line["rule"] not in rule]
+    loads = [*before["load"], os.getloadavg()[0]]
     report["lines"] = sorted(kept + measured(chosen, found, patience), key=lambda line: names.index(line["rule"]))
+    loads.append(os.getloadavg()[0])
+    report["load"] = [min(loads), max(loads)]
     out.with_suffix(".json").write_text(json.dumps(report, indent=1))
     out.with_suffix(".md").write_text(table(report, out.with_suffix(".png").name), "utf-8")
     draw(report, out.with_suffix(".png"))

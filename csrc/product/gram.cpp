@@ -71,21 +71,22 @@ void pack(const Rows<T>& rows, const C* centre, std::size_t first, std::size_t b
     }
 }
 
-// Adds the products of two panels, of which a_rows and b_rows exist, to out, whose rows are m apart; of each row there
-// are `count` vectors, a multiple of at_once, that are not zeros.
+// Adds the products of two panels, of which a_rows and at most `most` b_rows exist, to out, whose rows are m apart; of
+// each row there are `count` vectors, a multiple of at_once, that are not zeros.
+template <std::size_t most>
 void multiply(const Vec<double>* a, const Vec<double>* b, std::size_t count, std::size_t a_rows, std::size_t b_rows,
               std::size_t m, double* out) {
-    Vec<double> sum[panel][panel] = {};
+    Vec<double> sum[panel][most] = {};
     for (std::size_t k = 0; k < count; k += at_once)
         unroll<at_once>([&](auto) {
-            unroll<panel>(
+            unroll<most>(
                 [&](auto j) { unroll<panel>([&](auto i) { sum[i][j] = multiply_add(a[i], b[j], sum[i][j]); }); });
             a += panel, b += panel;
         });
-    alignas(64) double sums[panel * panel + lanes<double>];
-    totals<panel * panel>(sum[0], sums);
+    alignas(64) double sums[panel * most + lanes<double>];
+    totals<panel * most>(sum[0], sums);
     for (std::size_t i = 0; i < a_rows; ++i)
-        for (std::size_t j = 0; j < b_rows; ++j) out[i * m + j] += sums[i * panel + j];
+        for (std::size_t j = 0; j < b_rows; ++j) out[i * m + j] += sums[i * most + j];
 }
 
 // Adds the products of the first `count` of the packed rows' panels, `width` columns of them, with all panels from
@@ -95,10 +96,13 @@ void multiply_slab(const Vec<double>* z, std::size_t width, std::size_t rows, st
     const std::size_t panels = panels_of(rows), step = at_once * lanes<double>;
     const std::size_t vectors = (width + step - 1) / step * at_once;
     const auto rows_of = [&](std::size_t p) { return std::min(panel, rows - p * panel); };
-    for (std::size_t q = 0; q < panels; ++q)  // a panel stays in the L1 cache
+    for (std::size_t q = 0; q < panels; ++q) {  // a panel stays in the L1 cache
+        // The centre is often left over.
+        const auto multiply_two = rows_of(q) == 1 ? multiply<1> : multiply<panel>;
         for (std::size_t p = 0; p < std::min(count, q + 1); ++p)
-            multiply(z + p * panel_vectors, z + q * panel_vectors, vectors, rows_of(p), rows_of(q), m,
-                     out + p * panel * m + q * panel);
+            multiply_two(z + p * panel_vectors, z + q * panel_vectors, vectors, rows_of(p), rows_of(q), m,
+                         out + p * panel * m + q * panel);
+    }
 }
 
 // Rows `first` to `last` of one tile's matrix, from the diagonal on, and their mirror image.

@@ -96,7 +96,7 @@ __attribute__((noinline)) bool measure_row(const T* x, const double* centre, std
 
 bool measure(const RowsView& view, std::size_t tile, std::size_t reference, double limit, const std::uint8_t* shrunk,
              double* out, int threads) {
-    threads = threads_for(view, 0.25, threads);
+    threads = threads_for(view, 0.2, threads);
     const auto unit_of = [shrunk](std::size_t i, std::size_t k) {
         return shrunk != nullptr && shrunk[2 * i + k] != 0 ? shrink : 1.0;
     };

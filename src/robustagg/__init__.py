@@ -10,12 +10,13 @@ from robustagg.kernels import set_num_threads, use_backend
 from robustagg.protocol import Block, Certificate, Result, Round, Verdict
 from robustagg.rules.alignment import AlignIns
 from robustagg.rules.base import Rule, load
+from robustagg.rules.clipping import CenteredClipping
 from robustagg.rules.component import Withstanding
 from robustagg.rules.coordinatewise import Mean, Median, TrimmedMean
 from robustagg.rules.cosine import FLAME, ClippedClustering
 from robustagg.rules.fldetector import FLDetector
 from robustagg.rules.foolsgold import FoolsGold
-from robustagg.rules.geometric import CenteredClipping, GeometricMedian
+from robustagg.rules.geometric import GeometricMedian
 from robustagg.rules.harm import harms
 from robustagg.rules.krum import Bulyan, Krum, MultiKrum
 from robustagg.rules.layers import LASA

@@ -161,7 +161,7 @@ def result_of(rule: Verbs, verdict: Verdict, round: Round, update: Any = None) -
         rule=type(rule).__name__,
         f=rule.withstood(len(round.kept)),
         certificate=verdict.certificate,
-        **{name: values.copy() for name, values in standing.items()},  # the rule keeps its own
+        **standing,
     )
 
 

@@ -118,7 +118,7 @@ class Policy:
 
     def told(self) -> dict[str, Any] | None:
         """What a ledger keeps of it, ready for JSON; None where nothing is said."""
-        if self == PLAIN:
+        if self is PLAIN or self == PLAIN:
             return None
         ties = self.ties if isinstance(self.ties, str) else [list(names) for names in self.ties]
         lists = {name: list(getattr(self, name)) for name in ("include", "exclude", "strip")}

@@ -117,6 +117,8 @@ def join(pieces: Sequence[Array]) -> Array:
 
 
 def window(rows: Rows, begin: int, end: int, first: int = 0) -> list[Array]:
+    if first == begin == 0 and end >= rows[0].size:
+        return list(rows)
     cut = [row[begin:end] for row in rows]
     if first > begin:
         cut = [row.copy() for row in cut]

@@ -14,7 +14,7 @@ from robustagg.names import Client, Floats
 
 @dataclass(frozen=True)
 class Standing:
-    """What a rule with a memory knows of each of a round's n clients, the excluded ones included."""
+    """What a rule with a memory knows of each of a round's n clients, the excluded ones included. The result's then."""
 
     accepted: NDArray[np.int64]
     rejected: NDArray[np.int64]

@@ -1,23 +1,52 @@
-"""Rules that pull every client's update towards a centre: the geometric median, centered clipping."""
+"""The geometric median, by Weiszfeld's iteration."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from robustagg import kernels
-from robustagg.kernels.interface import Array, Rows
+from robustagg.kernels.interface import Rows
 from robustagg.protocol import Block, Floats, Round, Verdict
 from robustagg.rules.base import shares
 from robustagg.rules.checks import number, one_of, positive, whole
-from robustagg.rules.distance import Combination, DistanceRule, combined, scaled
-from robustagg.rules.evidence.geometry import Geometry
+from robustagg.rules.distance import DistanceRule, scaled
+from robustagg.rules.evidence.geometry import Geometry, Relation, times
 from robustagg.rules.evidence.gram import Gram, Related
 
-CENTER = "center"  # an argument of the call, and what is remembered
+WORTH = 32  # clients whose Gram matrix costs as much as a reading of the updates, be it from a file
+
+
+@dataclass(frozen=True)
+class Step(Verdict):
+    """One of Weiszfeld's steps, before it is seen where it leads."""
+
+    number: int = field(kw_only=True)
+    distances: Floats = field(kw_only=True)
+    """Of the rows, from where it begins."""
+    scale: Floats | None = field(kw_only=True)
+    """What the rows were multiplied by, where some are too long to be counted as they are."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the rows lie to where a step leads; to zero, before the first. Adds up over blocks."""
+
+    related: Related
+    step: Step | None
+
+    @classmethod
+    def of(cls, rows: Rows, step: Step | None) -> Reading:
+        if step is None:
+            return cls(Related.of(rows), None)
+        return cls(Related.to_sum(rows, step.weights if step.scale is None else step.weights * step.scale), step)
+
+    def __add__(self, other: Reading) -> Reading:
+        return Reading(self.related + other.related, self.step)
+
+    def relation(self, m: int) -> Relation:
+        return self.related.relation(None if self.step is None else m)
 
 
 @dataclass(eq=False)
@@ -49,7 +78,8 @@ class GeometricMedian(DistanceRule):
     Notes
     -----
     Breakdown point 1/2. O(n^2 d), one pass: the iteration needs the Gram matrix only, O(n^2) a step. Public codes stop
-    after three steps.
+    after three steps. As "byzfl", of n >= 32 (max_iter + 1) clients, each step reads the updates anew, O(nd), and
+    measures distances from a point in the compute dtype.
 
     References
     ----------
@@ -81,17 +111,54 @@ class GeometricMedian(DistanceRule):
     def differences(self) -> bool:
         return self.variant == "byzfl"  # begins at zero, and ends early
 
+    @property
+    def further_rows(self) -> int:
+        return int(self.variant == "byzfl")  # halves in float32
+
+    def evidence_bytes(self, n: int, d: int, itemsize: int) -> int:
+        return super().evidence_bytes(n if self.variant == "rfa" else min(n, self._fewest), d, itemsize)
+
+    @property
+    def _fewest(self) -> int:
+        """From so many clients on a reading of the updates for each step, and one to tell where the last has led, is
+        less than the Gram matrix."""
+        return WORTH * (self.max_iter + 1)
+
+    def observe(self, block: Block, round: Round, verdict: Verdict | None) -> tuple[Any, None]:
+        if self.variant == "rfa" or len(round.kept) < self._fewest:
+            return super().observe(block, round, verdict)
+        assert verdict is None or isinstance(verdict, Step)
+        return Reading.of(block.rows, verdict), None
+
+    def decide(self, evidence: Gram | Reading, round: Round) -> Verdict:
+        if isinstance(evidence, Gram):
+            return super().decide(evidence, round)
+        alpha, m, step = self._alpha(round), len(round.kept), evidence.step
+        relation = evidence.relation(m)
+        distances = relation.distances[:m]
+        if step is None or not (step.number == self.max_iter or self._settled(alpha, step.distances, distances)):
+            weights, number = pulls(alpha, distances, self.nu), 1 if step is None else step.number + 1
+            scale = None if relation.scale is None else relation.scale[:m]
+            return Step(weights, [""] * m, again=True, number=number, distances=distances, scale=scale)
+        return scaled(Verdict(step.weights, told(distances)), step.scale)
+
     def judge(self, geometry: Geometry, round: Round) -> Verdict:
-        alpha = shares(np.ones(geometry.n), round.counts())
+        alpha = self._alpha(round)
         nu = self.nu / geometry.unit
         distances = self._start(geometry, alpha, nu)
         for _ in range(self.max_iter):
-            weights = alpha / np.maximum(distances, nu)
-            weights /= weights.sum()
+            weights = pulls(alpha, distances, nu)
             before, distances = distances, geometry.distances_to(geometry.coordinates(weights))
-            if alpha @ before - alpha @ distances <= self.tol * (alpha @ before) and self.tol:
+            if self._settled(alpha, before, distances):
                 break
-        return Verdict(weights, [f"{far:.4g} from the median" for far in (distances * geometry.unit).tolist()])
+        return Verdict(weights, told(distances * geometry.unit))
+
+    def _alpha(self, round: Round) -> Floats:
+        return shares(np.ones(len(round.kept)), round.counts())
+
+    def _settled(self, alpha: Floats, before: Floats, distances: Floats) -> bool:
+        """Whether a step has improved too little for another."""
+        return bool(self.tol) and bool(alpha @ before - alpha @ distances <= self.tol * (alpha @ before))
 
     def _start(self, geometry: Geometry, alpha: Floats, nu: float) -> Floats:
         """Distances of the rows to where the iteration begins."""
@@ -103,127 +170,16 @@ class GeometricMedian(DistanceRule):
         # On a row the iteration would stay, even where the others pull harder than it holds and it is no minimum.
         on = median <= nu
         pull = np.where(on, 0.0, alpha / np.maximum(median, nu))
-        if on.any() and pull @ geometry.products[:-1, :-1] @ pull > alpha[on].sum() ** 2:
+        if on.any() and pull @ times(geometry.products[:-1, :-1], pull) > alpha[on].sum() ** 2:
             return mean
         return median if alpha @ median < (1 - 1e-9) * (alpha @ mean) else mean
 
 
-@dataclass(eq=False)
-class CenteredClipping(DistanceRule):
-    r"""The previous result, moved by the mean of the clients' differences from it, each clipped to length tau,
+def pulls(alpha: Floats, distances: Floats, nu: float) -> Floats:
+    """The weights of a step from where the rows are so far away."""
+    weights = alpha / np.maximum(distances, nu)
+    return np.asarray(weights / weights.sum())
 
-    .. math:: v \leftarrow v + \frac1n \sum_i (x_i - v)\,\min(1, \tau / \lVert x_i - v\rVert).
 
-    Parameters
-    ----------
-    tau : float
-        Length that differences are clipped to.
-    iterations : int
-        Steps of a round.
-    nonfinite : {"reject", "raise"}
-        What becomes of a client whose update holds a NaN or an infinity: left out, or an error.
-
-    Raises
-    ------
-    ValueError
-        If a parameter is out of range; in a round, if the model's size is not that of the round before.
-
-    Notes
-    -----
-    The centre of the first round is zero, fit for gradients; ``aggregate(updates, center=tree)`` gives another, in any
-    round. Remembers its result, a vector of the model's size: in memory, after a round over files on disk beside the
-    round's `out`. No client moves the result by more than tau / n per iteration; breakdown point 1/2 for a fitting tau.
-    O(nd), with several iterations O(n^2 d), one pass. The weights of the result are the clients' clip factors.
-
-    References
-    ----------
-    Karimireddy, He and Jaggi, "Learning from History for Byzantine Robust Optimization", ICML 2021.
-
-    Examples
-    --------
-    >>> import numpy as np, robustagg as ra
-    >>> rule = ra.CenteredClipping(tau=1.0)
-    >>> rule(np.array([[0.1], [0.2], [0.3], [900.0]]))
-    array([0.4])
-    >>> rule(np.array([[0.5], [0.5], [0.5], [-900.0]]))
-    array([0.225])
-    """
-
-    differences = True
-    extras = frozenset({CENTER})
-    linear = False  # it must see its result
-
-    tau: float = 10.0
-    iterations: int = 1
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.tau = positive("tau", self.tau)
-        self.iterations = whole("iterations", self.iterations, 1)
-
-    @property
-    def remembers(self) -> bool:
-        return True
-
-    def check_size(self, round: Round) -> None:
-        if CENTER not in round.extras:
-            super().check_size(round)
-
-    def references(self, round: Round) -> Mapping[str, Any]:
-        return {name: tree for name, tree in round.extras.items() if name in self.extras}
-
-    def rows(self, block: Block, round: Round) -> Rows:
-        return block.rows if round.extras or not self._vectors else self._with_center(block)
-
-    def observe(self, block: Block, round: Round, verdict: Verdict | None) -> tuple[Gram | Related, None]:
-        rows, m = self.rows(block, round), len(round.kept)
-        if self.iterations > 1:
-            return Gram.of(rows), None
-        return Related.of(rows, m if len(rows) > m else None), None
-
-    def decide(self, evidence: Gram | Related, round: Round) -> Verdict:
-        if isinstance(evidence, Gram):
-            return super().decide(evidence, round)
-        n = len(evidence.value())
-        relation = evidence.relation(n - 1 if n > len(round.kept) else None)
-        return scaled(self._clipped(n, lambda center: relation.distances, round), relation.scale)
-
-    def judge(self, geometry: Geometry, round: Round) -> Verdict:
-        def distances_to(center: Floats) -> Floats:
-            return np.asarray(geometry.distances_to(geometry.coordinates(center)) * geometry.unit)
-
-        return self._clipped(geometry.n, distances_to, round)
-
-    def _clipped(self, n: int, distances_to: Callable[[Floats], Floats], round: Round) -> Verdict:
-        """The verdict on n rows, given their distances to any sum of rows."""
-        m = len(round.kept)
-        center = np.zeros(n)
-        center[m:] = 1  # the row after the clients', if there is one; else the vector 0
-        for _ in range(self.iterations):
-            distances = distances_to(center)[:m]
-            factors = np.divide(self.tau, distances, out=np.ones(m), where=distances > self.tau)
-            center = center * (1 - factors.sum() / m)
-            center[:m] += factors / m
-        words = " from the centre", " from the centre, clipped"
-        why = [f"{far:.4g}{words[far > self.tau]}" for far in distances.tolist()]
-        return Combination(factors / factors.sum(), why, coefficients=center, learns=[CENTER])
-
-    def combine(self, block: Block, note: Any, verdict: Verdict) -> Array:
-        assert isinstance(verdict, Combination)
-        if len(block.rows) < len(verdict.coefficients):
-            block = Block(self._with_center(block), block.start)
-        return combined(block, verdict)
-
-    def learn(self, block: Block, piece: Array, verdict: Verdict) -> Array:
-        return kernels.active().stack([piece])
-
-    def _with_center(self, block: Block) -> Rows:
-        """The rows, and the previous result in their dtype, as it was sent."""
-        piece = self._vectors[CENTER][block.start : block.start + block.rows[0].size]
-        return [*block.rows, kernels.active().narrow(piece, block.rows[0].dtype)]
-
-    def _restore(self, state: Mapping[str, Any]) -> None:
-        if CENTER in state:  # as 0.1 wrote it
-            center = {} if state[CENTER] is None else {CENTER: state[CENTER]}
-            state = {**state, "vectors": center}
-        super()._restore(state)
+def told(distances: Floats) -> list[str]:
+    return [f"{far:.4g} from the median" for far in distances.tolist()]

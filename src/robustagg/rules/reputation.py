@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from robustagg.rules.evidence.geometry import TO_SIGMA
 INTERCEPTS = ("separate", "hierarchical", "median_point")
 RESCALES = ("clip", "paper")
 NORMALIZATIONS = ("median", "minmax", "sum")
+LEAST, NO_SAMPLES = "least reputable of the round; ", "no samples; "
 LEAST_SPREAD = 0.02  # of reputations, lest near-equal ones differ
 PUBLISHED = {
     "value_range": 2.0,
@@ -222,9 +224,11 @@ class Reputation(Rule[Verdict]):
             above = reputation - reputation.min()
             most = above.max()
             return above / most if most > 0 else np.ones_like(reputation)
-        above = reputation - _middle(reputation)
-        spread = max(TO_SIGMA * _middle(np.abs(above)), LEAST_SPREAD)
-        return np.minimum(np.maximum(1 + above / spread, 0.0), 1.0)
+        scores = reputation.tolist()  # of ten clients NumPy would take twice as long
+        middle = _middle(scores)
+        above = [score - middle for score in scores]
+        spread = max(TO_SIGMA * _middle(map(abs, above)), LEAST_SPREAD)
+        return np.array([min(max(1 + far / spread, 0.0), 1.0) for far in above])
 
     def _check_parameters(self) -> None:
         if self.value_range is not None:
@@ -269,20 +273,18 @@ class Reputation(Rule[Verdict]):
         self._ledger = memory
 
 
-def _middle(values: Floats) -> float:
-    """:func:`numpy.median`, whose care for axes and NaN takes longer than all else that is decided on ten clients."""
-    ordered = values.copy()
-    ordered.sort()
+def _middle(values: Iterable[float]) -> float:
+    """The median."""
+    ordered = sorted(values)
     half = len(ordered) // 2
-    return float(ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2)
+    return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
 
 
 def _reasons(normalized: Floats, rejected: NDArray[np.int64], round: Round) -> list[str]:
-    reasons = [f"{count} of {round.d} coordinates rejected" for count in rejected.tolist()]
     counts = round.counts()
-    if counts is not None:
-        for i in ((counts == 0) & (normalized > 0)).nonzero()[0].tolist():
-            reasons[i] = f"no samples; {reasons[i]}"
-    for i in (normalized == 0).nonzero()[0].tolist():
-        reasons[i] = f"least reputable of the round; {reasons[i]}"
-    return reasons
+    samples = repeat(1) if counts is None else counts.tolist()
+    words = zip(normalized.tolist(), samples, rejected.tolist(), strict=False)
+    return [
+        f"{'' if weight and count else NO_SAMPLES if weight else LEAST}{many} of {round.d} coordinates rejected"
+        for weight, count, many in words
+    ]

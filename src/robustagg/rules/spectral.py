@@ -16,7 +16,7 @@ from robustagg.rules.base import Rule
 from robustagg.rules.checks import not_negative, whole
 from robustagg.rules.component import Withstanding
 from robustagg.rules.distance import DistanceRule, combined, selection, smallest
-from robustagg.rules.evidence.geometry import Geometry
+from robustagg.rules.evidence.geometry import Geometry, times
 from robustagg.rules.evidence.gram import Gram
 
 
@@ -76,7 +76,7 @@ def filtering(geometry: Geometry, f: int) -> Iterator[tuple[float, Floats]]:
         root = np.sqrt(weights)
         value, vector = kernels.active().top_eigenpair(root[:, None] * inner * root)
         yield value, weights
-        along = np.abs(inner @ (root * vector))
+        along = np.abs(times(inner, root * vector))
         most = along[left > 0].max()
         if not most > 0:
             return

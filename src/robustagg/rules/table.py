@@ -10,12 +10,13 @@ from typing import Any, TypeAlias
 from robustagg import errors
 from robustagg.rules.alignment import AlignIns
 from robustagg.rules.base import Rule
+from robustagg.rules.clipping import CenteredClipping
 from robustagg.rules.component import Component, condition, imported
 from robustagg.rules.coordinatewise import Mean, Median, TrimmedMean
 from robustagg.rules.cosine import FLAME, ClippedClustering
 from robustagg.rules.fldetector import FLDetector
 from robustagg.rules.foolsgold import FoolsGold
-from robustagg.rules.geometric import CenteredClipping, GeometricMedian
+from robustagg.rules.geometric import GeometricMedian
 from robustagg.rules.krum import Bulyan, Krum, MultiKrum
 from robustagg.rules.layers import LASA
 from robustagg.rules.lfighter import LFighter

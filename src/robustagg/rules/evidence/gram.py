@@ -21,6 +21,7 @@ from robustagg.rules.evidence.sums import HIGHEST, Digits, Sum
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+NEAR = 4 * GRAM_TILE  # coordinates that are summed, and then read once more
 MATRICES = 16  # of one number per pair of rows, that are there while sums of digits are added up
 SHIFT = SHRINK_BITS // BITS  # levels of digits
 FAR = 12  # levels between most rows and those that hide them: a factor of 6e57 in length
@@ -101,6 +102,11 @@ class Related(Products):
 
         return cls._exact(terms, terms[:, :, [0, 2]] >= GRAM_LIMIT**2, rows, again, levels)
 
+    @classmethod
+    def to_sum(cls, rows: Rows, coefficients: Floats) -> Self:
+        """The relation of one block's rows to the coefficients times the rows, which comes last. O(nd)."""
+        return reduce(add, (cls.of(part, len(rows)) for part in with_sum(rows, coefficients)))
+
     def relation(self, reference: int | None = None) -> Relation:
         """The sums as numbers, where need be of shorter rows."""
         if self.in_range():
@@ -118,6 +124,14 @@ def batches(rows: Rows) -> Iterator[Rows]:
     n, d = len(rows), rows[0].size
     step = GRAM_TILE * max(4, kernels.active().PRODUCTS // (n + 1) ** 2)
     return (kernels.active().window(rows, start, start + step) for start in range(0, max(d, 1), step))
+
+
+def with_sum(rows: Rows, coefficients: Floats) -> Iterator[Rows]:
+    """The rows and, last, the coefficients times the rows, in the compute dtype; as many tiles as a cache holds."""
+    kernel, d = kernels.active(), rows[0].size
+    for start in range(0, max(d, 1), NEAR):
+        part = kernel.window(rows, start, start + NEAR)
+        yield [*map(kernel.widen, part), *kernel.split(kernel.mix(part, coefficients[None]))]
 
 
 def hidden(squares: Floats) -> bool:
