@@ -66,7 +66,7 @@ def test_without_f_weight_falls_with_suspicion_and_the_reason_says_so():
     suspicion = np.array([float(reason.partition("suspicion ")[2].split()[0]) for reason in result.reasons])
     share = result.weights / result.weights.max()
     heard = np.argsort(-suspicion)[: (N - 1) // 2]
-    assert_allclose(share[heard], ((4 - suspicion[heard]) / 2).clip(0, 1), atol=0.03)  # told to one decimal
+    assert_allclose(share[heard], ((5 - suspicion[heard]) / 4).clip(0, 1), atol=0.03)  # told to one decimal
     words = [f"heard at {one:.2f}" if one < 1 else "kept" for one in share]
     assert [reason.partition(":")[0] for reason in result.reasons] == words
     assert len(set(words)) > 3

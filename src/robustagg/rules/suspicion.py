@@ -22,7 +22,7 @@ from robustagg.rules.evidence.gram import Gram
 
 SHARE = 0.3  # of the clients that may attack, where nobody says how many
 NEW = 5  # rounds; then the fading memory of .6 is nine parts in ten full
-ORDINARY, OUT = 2.0, 4.0  # suspicion that costs no weight, and that which costs all of it
+ORDINARY, OUT = 1.0, 5.0  # suspicion that costs no weight, and that which costs all of it
 LEAST_SPREAD = 0.03  # of cosines, and of extremeness in that of a typical client, lest near-equal ones differ
 LEAST_HARM_SPREAD = 0.01  # of what a clean set says, in nats
 NAMES = ("collusion", "opposition", "extremeness", "harm")
@@ -77,7 +77,7 @@ class Suspicion(Withstanding, Rule[Suspected]):
     whichever gives more. Nobody is left out who lies above in nothing.
 
     Where f is not given, those who have been seen for more than five rounds are on probation instead: they have full
-    weight up to a suspicion of 2, none from 4 on and in between what lies between, and only the less than half who are
+    weight up to a suspicion of 1, none from 5 on and in between what lies between, and only the less than half who are
     most suspicious can lose any.
 
     Parameters
