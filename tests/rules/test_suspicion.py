@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -16,11 +14,12 @@ from robustagg.memory.means import Means
 N, F, D = 10, 3, 400
 
 
-def sent(round: int, attack: float = 1.0) -> np.ndarray:
-    """Honest updates along a common direction; the last three share another besides, as loudly as they attack."""
+def sent(round: int, attack: bool = True) -> np.ndarray:
+    """Honest updates along a common direction; the last three share another besides, loudly only where they attack."""
     rng = np.random.default_rng(round)
     x = np.random.default_rng(99).normal(size=D) + rng.normal(size=(N, D))
-    x[N - F :] += 2 * attack * np.random.default_rng(98).normal(size=D)
+    if attack:
+        x[N - F :] += 2 * np.random.default_rng(98).normal(size=D)
     return x
 
 
@@ -35,8 +34,8 @@ def test_who_has_colluded_is_not_forgiven_for_behaving():
     rule = ra.Suspicion(f=F)
     for round in range(1, 6):
         rule.aggregate(sent(round))
-    assert_array_equal(rule.aggregate(sent(6, attack=0)).weights[7:], 0)
-    fresh = ra.Suspicion(f=F).aggregate(sent(6, attack=0))
+    assert_array_equal(rule.aggregate(sent(6, attack=False)).weights[7:], 0)
+    fresh = ra.Suspicion(f=F).aggregate(sent(6, attack=False))
     assert (fresh.weights[7:] > 0).any()  # which the last round alone does not tell
 
 
@@ -48,51 +47,14 @@ def test_without_f_three_in_ten_may_be_left_out_and_one_of_three():
     assert_array_equal(rule.aggregate(x).weights, [0.5, 0, 0.5])
 
 
-def after_rounds(rule: ra.Suspicion, rounds: int, attack: float) -> ra.Result:
-    for round in range(1, rounds):
-        rule.aggregate(sent(round, attack))
-    return rule.aggregate(sent(rounds, attack))
-
-
-def test_without_f_no_honest_client_is_locked_out_for_more_than_five_rounds_and_attackers_are():
-    early, late = (after_rounds(ra.Suspicion(), rounds, attack=0).weights for rounds in (5, 8))
-    assert np.count_nonzero(early == 0) == F
-    assert (late > 0).all()
-    assert_array_equal(after_rounds(ra.Suspicion(), 8, attack=1).weights > 0, [True] * 7 + [False] * 3)
-
-
-def test_without_f_weight_falls_with_suspicion_and_the_reason_says_so():
-    result = after_rounds(ra.Suspicion(), 8, attack=0.2)
-    suspicion = np.array([float(reason.partition("suspicion ")[2].split()[0]) for reason in result.reasons])
-    share = result.weights / result.weights.max()
-    heard = np.argsort(-suspicion)[: (N - 1) // 2]
-    assert_allclose(share[heard], ((5 - suspicion[heard]) / 4).clip(0, 1), atol=0.03)  # told to one decimal
-    words = [f"heard at {one:.2f}" if one < 1 else "kept" for one in share]
-    assert [reason.partition(":")[0] for reason in result.reasons] == words
-    assert len(set(words)) > 3
-
-
-def test_without_f_fewer_than_half_lose_weight_however_they_behave():
-    rule = ra.Suspicion()
-    for round in range(1, 8):
-        x = sent(round, attack=0)
-        x[4:] += 5 * np.random.default_rng(98).normal(size=D) * np.arange(1, 7)[:, None]
-        result = rule.aggregate(x)
-    assert np.count_nonzero(result.weights == result.weights.max()) == N - (N - 1) // 2
-
-
-def test_who_comes_under_a_fresh_id_is_strictly_judged_again():
-    rule = ra.Suspicion()
-    for round in range(1, 9):
-        rule.aggregate(sent(round, attack=0))
-    known = deepcopy(rule).aggregate(sent(9, attack=0))
-    fresh = rule.aggregate(sent(9, attack=0), clients=[f"fresh {i}" for i in range(N)])
-    assert (known.weights > 0).all()
-    assert np.count_nonzero(fresh.weights) == N - F
-
-
 def test_nobody_is_left_out_of_equal_updates():
     assert_array_equal(ra.Suspicion(f=2).aggregate(np.ones((5, 3))).weights, np.full(5, 0.2))
+
+
+def test_of_equally_suspicious_ones_the_longest_is_left_out_in_any_order():
+    x = np.random.default_rng(34).normal(size=(3, 5))  # each lies above the others in one thing, all by .67
+    for order in ([0, 1, 2], [2, 1, 0], [1, 0, 2]):
+        assert_array_equal(ra.Suspicion(f=1).aggregate(x[order]).weights == 0, np.array(order) == 0)
 
 
 @pytest.mark.parametrize("retention", [-0.1, 1.0, float("nan"), "much"])

@@ -21,8 +21,6 @@ from robustagg.rules.evidence.geometry import TO_SIGMA, Geometry, blurred, short
 from robustagg.rules.evidence.gram import Gram
 
 SHARE = 0.3  # of the clients that may attack, where nobody says how many
-NEW = 5  # rounds; then the fading memory of .6 is nine parts in ten full
-ORDINARY, OUT = 1.0, 5.0  # suspicion that costs no weight, and that which costs all of it
 LEAST_SPREAD = 0.03  # of cosines, and of extremeness in that of a typical client, lest near-equal ones differ
 LEAST_HARM_SPREAD = 0.01  # of what a clean set says, in nats
 NAMES = ("collusion", "opposition", "extremeness", "harm")
@@ -76,15 +74,10 @@ class Suspicion(Withstanding, Rule[Suspected]):
     at least, .01 of harm) a client lies above the median client, by the memory that fades or by the one that does not,
     whichever gives more. Nobody is left out who lies above in nothing.
 
-    Where f is not given, those who have been seen for more than five rounds are on probation instead: they have full
-    weight up to a suspicion of 1, none from 5 on and in between what lies between, and only the less than half who are
-    most suspicious can lose any.
-
     Parameters
     ----------
     f : int, optional
-        How many clients may attack; where not given, three in ten, rounded down, but one of three to six, of those
-        who are new, and whoever stands out of the others.
+        How many clients may attack; where not given, three in ten, rounded down, but one of three to six.
     retention : float
         Share of the fading memory that stays from round to round, in [0, 1).
     validated : bool
@@ -185,27 +178,17 @@ class Suspicion(Withstanding, Rule[Suspected]):
         seen = self._clients.after(clients, np.stack(columns, axis=1), self.retention)
         pairs = self._pairs.after(clients, likeness, self.retention, pairs=True)
         suspicion, parts = suspicions(seen.told(clients), pairs.told(clients, pairs=True))
-        trust = self._trust(suspicion, norms, seen.rounds(clients))
-        longest = float(np.median(norms[trust > 0]))
-        weights = shares_of(trust, round.counts())
+        mask = np.ones(m)
+        mask[most_suspicious(suspicion, norms, self.withstood(m))] = 0
+        longest = float(np.median(norms[mask > 0]))
+        weights = shares_of(mask, round.counts())
         why = [
-            f"{word_of(one)}: suspicion {total:.1f} ({told}){shortened(norm, longest) if one else ''}"
-            for one, total, told, norm in zip(trust, suspicion.tolist(), words_of(parts), norms.tolist(), strict=True)
+            f"{'kept' if one else 'left out'}: suspicion {total:.1f} ({told}){shortened(norm, longest) if one else ''}"
+            for one, total, told, norm in zip(mask, suspicion.tolist(), words_of(parts), norms.tolist(), strict=True)
         ]
         coefficients = weights * shortening(norms, longest)
         verdict = Suspected(weights, why, coefficients=coefficients, clients=seen, pairs=pairs)
         return scaled(verdict, geometry.scale)  # type: ignore[return-value]
-
-    def _trust(self, suspicion: Floats, norms: Floats, rounds: Floats) -> Floats:
-        """(n,) in 0 to 1, of clients that were seen in so many rounds."""
-        n = len(suspicion)
-        trust, out = np.ones(n), most_suspicious(suspicion, norms, self.withstood(n))
-        if self.f is None:
-            few = most_suspicious(suspicion, norms, (n - 1) // 2)
-            trust[few] = ((OUT - suspicion[few]) / (OUT - ORDINARY)).clip(0, 1)
-            out = out[rounds[out] <= NEW]
-        trust[out] = 0
-        return trust
 
     def combine(self, block: Block, note: Any, verdict: Suspected) -> Array:
         return combined(block, verdict)
@@ -238,11 +221,6 @@ def harm_of(round: Round) -> Floats:
     if harm.shape != (len(round.clients),) or not np.isfinite(harm).all():
         raise errors.out_of_range(HARM, given, "a finite number for each client")
     return harm
-
-
-def word_of(trust: float) -> str:
-    """What becomes of a client that is trusted so far."""
-    return "left out" if not trust else "kept" if trust == 1 else f"heard at {trust:.2f}"
 
 
 def words_of(parts: Floats) -> Iterator[str]:
