@@ -69,6 +69,8 @@ class Device:
 
     def __getattr__(self, name: str) -> Any:
         primitive = getattr(self.host, name)
+        if not callable(primitive):
+            return primitive
 
         def call(*arguments: Any) -> Any:
             on_host = [near(each) for each in arguments]

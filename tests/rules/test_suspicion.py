@@ -51,6 +51,12 @@ def test_nobody_is_left_out_of_equal_updates():
     assert_array_equal(ra.Suspicion(f=2).aggregate(np.ones((5, 3))).weights, np.full(5, 0.2))
 
 
+def test_of_equally_suspicious_ones_the_longest_is_left_out_in_any_order():
+    x = np.random.default_rng(34).normal(size=(3, 5))  # each lies above the others in one thing, all by .67
+    for order in ([0, 1, 2], [2, 1, 0], [1, 0, 2]):
+        assert_array_equal(ra.Suspicion(f=1).aggregate(x[order]).weights == 0, np.array(order) == 0)
+
+
 @pytest.mark.parametrize("retention", [-0.1, 1.0, float("nan"), "much"])
 def test_a_retention_out_of_range_is_refused(retention):
     with pytest.raises((ValueError, TypeError), match="retention"):

@@ -424,9 +424,10 @@ def suspicion(x, f):
     opposition = above([-cosine(row, middle) for row in x])
     ends = [sum(v in (min(column), max(column)) for v, column in zip(row, x.T, strict=True)) for row in x]
     total = np.sum([collusion, opposition, above([count / x.shape[1] * n / 2 for count in ends])], axis=0)
-    worst = sorted(range(n), key=lambda i: (-float(f"{total[i]:.12g}"), i))[:f]
+    lengths = np.linalg.norm(x, axis=1)
+    worst = sorted(range(n), key=lambda i: (-float(f"{total[i]:.12g}"), -float(f"{lengths[i]:.12g}")))[:f]
     kept = [i for i in range(n) if i not in worst or not total[i] > 0]
-    norms = np.linalg.norm(x[kept], axis=1)
+    norms = lengths[kept]
     longest = np.median(norms)
     return np.mean(
         [row * min(1, longest / max(norm, 1e-300)) for row, norm in zip(x[kept], norms, strict=True)], axis=0

@@ -178,9 +178,8 @@ class Suspicion(Withstanding, Rule[Suspected]):
         seen = self._clients.after(clients, np.stack(columns, axis=1), self.retention)
         pairs = self._pairs.after(clients, likeness, self.retention, pairs=True)
         suspicion, parts = suspicions(seen.told(clients), pairs.told(clients, pairs=True))
-        out = most_suspicious(suspicion, self.withstood(m))
         mask = np.ones(m)
-        mask[out] = 0
+        mask[most_suspicious(suspicion, norms, self.withstood(m))] = 0
         longest = float(np.median(norms[mask > 0]))
         weights = shares_of(mask, round.counts())
         why = [
@@ -270,7 +269,7 @@ def unusual(values: Floats, least: float) -> Floats:
     return np.asarray(np.maximum(above / max(TO_SIGMA * float(np.median(np.abs(above))), least), 0.0))
 
 
-def most_suspicious(suspicion: Floats, k: int) -> Any:
-    """Indices of the k most suspicious of those who are suspicious at all; of equal ones the first."""
-    order = np.argsort(-blurred(suspicion), kind="stable")[:k]
+def most_suspicious(suspicion: Floats, norms: Floats, k: int) -> Any:
+    """Indices of the k most suspicious of those who are suspicious at all; of equal ones the longest."""
+    order = np.lexsort((-blurred(norms), -blurred(suspicion)))[:k]
     return order[suspicion[order] > 0]
