@@ -73,6 +73,20 @@ def test_sparsify_leaves_what_is_as_large_as_a_key_and_larger(backend, dtype):
 
 @pytest.mark.parametrize("dtype", zoo.DTYPES)
 @pytest.mark.parametrize("n", [n for n in SIZES if n <= 33])
+@pytest.mark.parametrize("share", [0.0, 0.9])
+def test_agreements(backend, n, dtype, share):
+    for rows in (menagerie(n, dtype)[0], zoo.rows_of(n, 3000, dtype)):
+        y = oracle.widened(rows).astype(specification.compute_dtype(rows))
+        keys = specification.magnitude_keys(y)
+        least = np.quantile(keys, share, axis=1, method="higher")
+        signs = np.where(keys >= least[:, None], np.sign(y), 0).astype(np.int64)
+        found = backend.agreements(rows, least)
+        assert found.dtype == np.int64
+        assert_array_equal(found, [[sum(a * b) for b in signs] for a in signs])
+
+
+@pytest.mark.parametrize("dtype", zoo.DTYPES)
+@pytest.mark.parametrize("n", [n for n in SIZES if n <= 33])
 def test_manhattan(backend, n, dtype):
     for rows in (zoo.rows_of(n, GRAM_TILE + 100, dtype), menagerie(n, dtype)[0]):
         got, expected = backend.manhattan(rows), specification.manhattan(rows)

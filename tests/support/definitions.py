@@ -405,6 +405,18 @@ def fl_detector_scores(rounds, window):
     return scores
 
 
+def _signs_of_the_largest(row):
+    """The signs of the largest 2 %, and of what is as large in the first four binary digits; zeros elsewhere."""
+
+    def leading(value):
+        mantissa, exponent = np.frexp(abs(value))
+        return np.floor(16 * mantissa) * 2.0**exponent
+
+    sizes = leading(row)
+    least = sorted(sizes)[-max(int(0.02 * len(row) + 1e-9), 1)]
+    return np.where(sizes >= least, np.sign(row), 0)
+
+
 def suspicion(x, f):
     """The mean of the least suspicious, of one round, so that both memories are that round."""
     n = len(x)
@@ -421,9 +433,12 @@ def suspicion(x, f):
     most = min(max(n // 5, 2), n - 1)
     like = [sorted(cosine(x[i] - middle, x[j] - middle) for j in range(n) if j != i) for i in range(n)]
     collusion = above([np.mean(row[n - 1 - most :]) if most else 0.0 for row in like])
+    heads = np.array([_signs_of_the_largest(row - middle) for row in x])
+    agree = [sorted(cosine(heads[i], heads[j]) for j in range(n) if j != i) for i in range(n)]
+    agreement = above([np.mean(row[n - 1 - most :]) if most else 0.0 for row in agree])
     opposition = above([-cosine(row, middle) for row in x])
     ends = [sum(v in (min(column), max(column)) for v, column in zip(row, x.T, strict=True)) for row in x]
-    total = np.sum([collusion, opposition, above([count / x.shape[1] * n / 2 for count in ends])], axis=0)
+    total = np.sum([collusion, agreement, opposition, above([count / x.shape[1] * n / 2 for count in ends])], axis=0)
     lengths = np.linalg.norm(x, axis=1)
     worst = sorted(range(n), key=lambda i: (-float(f"{total[i]:.12g}"), -float(f"{lengths[i]:.12g}")))[:f]
     kept = [i for i in range(n) if i not in worst or not total[i] > 0]

@@ -306,6 +306,15 @@ def sparsify(rows: Rows, keys: NDArray[np.int64]) -> list[Array]:
     return [np.where(magnitude_keys(widen(row)) >= key, row, zero) for row, key in zip(rows, keys, strict=True)]
 
 
+@quiet
+def agreements(rows: Rows, keys: NDArray[np.int64]) -> NDArray[np.int64]:
+    wide, counts = compute_dtype(rows), np.zeros((len(rows), len(rows)), np.int64)
+    for _, y in blocks(rows):
+        signs = np.where(magnitude_keys(y.astype(wide)) >= keys[:, None], np.sign(y), 0)
+        counts += (signs @ signs.T).astype(np.int64)
+    return counts
+
+
 # --- products -------------------------------------------------------------------------------------------------------
 
 

@@ -64,7 +64,7 @@ class Entry:
     @property
     def passes(self) -> int:
         """How often every update is read."""
-        return 1 + (self.kind.measures is not None if issubclass(self.kind, PreAggregation) else self._some.observes)
+        return 1 + (self.kind.measures is not None if issubclass(self.kind, PreAggregation) else self._some.readings)
 
     @property
     def weighs_samples(self) -> bool:

@@ -235,6 +235,12 @@ class Primitives:
 
         return self._total(rows, len(rows), 2, 1 << bits, job=job)
 
+    def agreements(self, rows: Rows, keys: NDArray[np.int64]) -> NDArray[np.int64]:
+        def job(block: Block, counts: Any) -> None:
+            block.columns("agreements", keys, counts)
+
+        return self._total(rows, len(rows), len(rows), job=job)
+
     # --- products ---
 
     def gram(self, rows: Rows, shrunk: NDArray[np.uint8] | None = None) -> NDArray[np.float64]:
