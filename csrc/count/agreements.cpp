@@ -10,6 +10,7 @@ namespace ra::RA_ISA {
 namespace {
 
 constexpr std::size_t piece = 256;  // columns at a time: their lists are to stay in the caches
+constexpr std::size_t group = 8;
 
 // The signs of a piece: of column j the first many[j] of list j, each 1 + i, or minus that.
 class SignLists {
@@ -19,11 +20,17 @@ class SignLists {
     void clear() { std::fill(many_, many_ + piece, 0); }
 
     template <class C>
-    void add(std::size_t i, const C* values, std::size_t width, std::int64_t least) {
+    void add(std::size_t i, const C* values, std::size_t width, std::uint32_t least) {
         const auto mark = static_cast<std::int32_t>(i + 1);
-        for (std::size_t j = 0; j < width; ++j)
-            if (key_of(values[j]) >= least && values[j] != C(0))
-                lists_[j * n_ + many_[j]++] = values[j] > C(0) ? mark : -mark;
+        for (std::size_t begin = 0; begin < width; begin += group) {
+            const std::size_t end = std::min(begin + group, width);
+            bool some = false;  // most groups have no sign, which is found without a branch
+            for (std::size_t j = begin; j < end; ++j) some |= key_of(values[j]) >= least;
+            if (!some) continue;
+            for (std::size_t j = begin; j < end; ++j)
+                if (key_of(values[j]) >= least && values[j] != C(0))
+                    lists_[j * n_ + many_[j]++] = values[j] > C(0) ? mark : -mark;
+        }
     }
 
     void count(std::size_t width, std::int64_t* counts) const {
@@ -59,7 +66,7 @@ bool agreements(const RowsView& view, const std::int64_t* keys, std::int64_t* co
             bool good = true;
             for (std::size_t i = 0; i < n; ++i) {
                 good &= widen(rows.at(i, begin), width, values);
-                signs.add(i, values, width, keys[i]);
+                signs.add(i, values, width, static_cast<std::uint32_t>(keys[i]));
             }
             signs.count(width, of(worker));
             return good;

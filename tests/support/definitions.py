@@ -431,14 +431,12 @@ def suspicion(x, f):
         return [max(v / max(1.4826 * np.median(np.abs(away)), 0.03), 0) for v in away]
 
     most = min(max(n // 5, 2), n - 1)
-    like = [sorted(cosine(x[i] - middle, x[j] - middle) for j in range(n) if j != i) for i in range(n)]
+    heads = [_signs_of_the_largest(row - middle) for row in x]
+    like = [sorted(cosine(heads[i], heads[j]) for j in range(n) if j != i) for i in range(n)]
     collusion = above([np.mean(row[n - 1 - most :]) if most else 0.0 for row in like])
-    heads = np.array([_signs_of_the_largest(row - middle) for row in x])
-    agree = [sorted(cosine(heads[i], heads[j]) for j in range(n) if j != i) for i in range(n)]
-    agreement = above([np.mean(row[n - 1 - most :]) if most else 0.0 for row in agree])
     opposition = above([-cosine(row, middle) for row in x])
     ends = [sum(v in (min(column), max(column)) for v, column in zip(row, x.T, strict=True)) for row in x]
-    total = np.sum([collusion, agreement, opposition, above([count / x.shape[1] * n / 2 for count in ends])], axis=0)
+    total = np.sum([collusion, opposition, above([count / x.shape[1] * n / 2 for count in ends])], axis=0)
     lengths = np.linalg.norm(x, axis=1)
     worst = sorted(range(n), key=lambda i: (-float(f"{total[i]:.12g}"), -float(f"{lengths[i]:.12g}")))[:f]
     kept = [i for i in range(n) if i not in worst or not total[i] > 0]

@@ -223,6 +223,9 @@ class Kernels(Protocol):
     def sparsify(self, rows: Rows, keys: NDArray[np.int64]) -> list[Array]:
         """The rows, zeros in place of values whose magnitude's key is below keys[i]; see `magnitude_counts`. O(nd)."""
 
+    def differences(self, rows: Rows) -> Array:
+        """(n - 1, d): the rows less the last one, in the compute dtype, clamped to its largest number. O(nd)."""
+
     def agreements(self, rows: Rows, keys: NDArray[np.int64]) -> NDArray[np.int64]:
         """(n, n): in how many coordinates two rows have the same sign, less in how many opposite ones.
 

@@ -307,6 +307,16 @@ def sparsify(rows: Rows, keys: NDArray[np.int64]) -> list[Array]:
 
 
 @quiet
+def differences(rows: Rows) -> Array:
+    wide = compute_dtype(rows)
+    out, largest = np.empty((len(rows) - 1, rows[0].size), wide), np.finfo(wide).max
+    for part, y in blocks(rows):
+        y = y.astype(wide)
+        out[:, part] = np.clip(y[:-1] - y[-1], -largest, largest)
+    return out
+
+
+@quiet
 def agreements(rows: Rows, keys: NDArray[np.int64]) -> NDArray[np.int64]:
     wide, counts = compute_dtype(rows), np.zeros((len(rows), len(rows)), np.int64)
     for _, y in blocks(rows):

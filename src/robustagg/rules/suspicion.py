@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,15 +17,14 @@ from robustagg.rules.base import Rule
 from robustagg.rules.checks import number, yes_or_no
 from robustagg.rules.component import Needs, Withstanding
 from robustagg.rules.distance import Combination, combined, scaled, shares_of, shortened
-from robustagg.rules.evidence.geometry import TO_SIGMA, Geometry, blurred, shortening
-from robustagg.rules.evidence.gram import Gram
-from robustagg.rules.evidence.largest import Agreeing, Seen, cosines_of, least_keys, plan_of
+from robustagg.rules.evidence.geometry import TO_SIGMA, blurred, shortening
+from robustagg.rules.evidence.largest import Agreeing, Seen, plan_of
 from robustagg.rules.evidence.magnitudes import Search
 
 SHARE = 0.3  # of the clients that may attack, where nobody says how many
 LEAST_SPREAD = 0.03  # of cosines, and of extremeness in that of a typical client, lest near-equal ones differ
 LEAST_HARM_SPREAD = 0.01  # of what a clean set says, in nats
-NAMES = ("collusion", "agreement", "opposition", "extremeness", "harm")
+NAMES = ("collusion", "opposition", "extremeness", "harm")
 HARM = "harm"
 """An argument of the call."""
 ACCOMPLICES = 0.2  # share of the clients whose likeness counts, two at least
@@ -45,23 +44,21 @@ class Suspected(Combination):
 
     clients: Means = field(kw_only=True)
     pairs: Means = field(kw_only=True)
-    agreeing: Means = field(kw_only=True)
 
 
 @dataclass(eq=False)
 class Suspicion(Withstanding, Rule[Verdict]):
     r"""The mean of all but the f most suspicious clients, cut to their median length; suspicion adds up over rounds.
 
-    With m the coordinate-wise median and :math:`r_i = u_i - m`, four things are seen of a client in a round:
+    With m the coordinate-wise median and :math:`r_i = u_i - m`, three things are seen of a client in a round:
 
-    - *collusion*, the mean of its largest :math:`\cos(r_i, r_j)`, as many as a fifth of the clients, two at least;
-    - *agreement*, the same mean of :math:`\cos(s_i, s_j)`, :math:`s_i` the signs of the largest magnitudes of
-      :math:`r_i`, zero elsewhere: of the k-th largest, k being 2 % of the coordinates but one at least, and of all that
-      are as large in their first four binary digits;
+    - *collusion*, the mean of its largest :math:`\cos(s_i, s_j)`, as many as a fifth of the clients, two at least;
+      :math:`s_i` has the signs of the largest magnitudes of :math:`r_i` and zeros elsewhere: of 2 % of the coordinates,
+      one at least, and of all that are as large as the least of these in their first four binary digits;
     - *opposition*, :math:`-\cos(u_i, m)`;
     - *extremeness*, the share of the coordinates in which it has the greatest or the least value, times n / 2.
 
-    With ``validated=True`` a fifth:
+    With ``validated=True`` a fourth:
 
     - *harm*, how much better a clean set at the server likes the model without the client, see :func:`harms`, an
       argument of the call: ``rule.aggregate(updates, harm=ra.harms(updates, validate))``.
@@ -94,10 +91,11 @@ class Suspicion(Withstanding, Rule[Verdict]):
     Unless it is validated it has the evidence of the updates alone. What these cannot tell apart it does not: an
     honest minority whose data are alike looks like colluders; label flips among clients of skewed data look like such
     data. What it costs to leave out honest clients where nobody attacks, and where it loses, is measured in
-    ``docs/studies.md``. Updates must be differences from the global model. O(n^2 d), three passes, of float64 256 KiB
-    of counts for each client, of others 32. Weighted by `sample_counts` where given.
+    ``docs/studies.md``. Updates must be differences from the global model. O(nd), and a step for every two signs in
+    a coordinate; three passes; 32 KiB of counts for each client, of float64 256. Weighted by `sample_counts` where
+    given.
 
-    What it remembers is by client id: 8 numbers for each client, 12 where it is validated, and 8 for each pair, that
+    What it remembers is by client id: 8 numbers for each client, 12 where it is validated, and 4 for each pair, that
     ever took part. Who comes under a fresh id is new: see ``docs/identity.md``.
 
     References
@@ -131,10 +129,10 @@ class Suspicion(Withstanding, Rule[Verdict]):
             super().__post_init__()
         self.retention = number("retention", self.retention, "at least 0 and below 1", lambda v: 0 <= v < 1)
         self.validated = yes_or_no("validated", self.validated)
-        self._clients, self._pairs, self._agreeing = self._nothing_seen()
+        self._clients, self._pairs = self._nothing_seen()
 
-    def _nothing_seen(self) -> tuple[Means, Means, Means]:
-        return Means.of(2 + self.validated), Means.of(0), Means.of(0)
+    def _nothing_seen(self) -> tuple[Means, Means]:
+        return Means.of(2 + self.validated), Means.of(0)
 
     @property
     def extras(self) -> frozenset[str]:
@@ -142,7 +140,7 @@ class Suspicion(Withstanding, Rule[Verdict]):
 
     def for_worker(self, vectors: Mapping[Client, Vector]) -> Suspicion:
         twin = super().for_worker(vectors)
-        twin._clients, twin._pairs, twin._agreeing = self._nothing_seen()
+        twin._clients, twin._pairs = self._nothing_seen()
         return twin
 
     @property
@@ -150,7 +148,7 @@ class Suspicion(Withstanding, Rule[Verdict]):
         return 2  # differences from the median, twice as wide where 16 bits are sent
 
     def evidence_bytes(self, n: int, d: int, itemsize: int) -> int:
-        return Gram.nbytes(n + 1) + Search.nbytes(n, plan_of(itemsize))
+        return Search.nbytes(n, plan_of(itemsize))
 
     def needed(self) -> Needs | None:
         return None if self.f is None else self.needs
@@ -176,22 +174,20 @@ class Suspicion(Withstanding, Rule[Verdict]):
         m = len(round.kept)
         if isinstance(evidence, Seen):
             words = ["to be read again"] * m
-            keys = least_keys(evidence, round.d)
+            keys = evidence.least_keys(round.d)
             return Reading(np.full(m, 1 / m), words, again=True, seen=evidence, keys=keys)
         return self._judged(evidence.seen, evidence.likeness(), round)
 
-    def _judged(self, evidence: Seen, agreement: Floats, round: Round) -> Verdict:
-        geometry, m = evidence.gram.geometry(), len(round.kept)
+    def _judged(self, evidence: Seen, likeness: Floats, round: Round) -> Verdict:
+        m = len(round.kept)
+        relation = evidence.related.relation(m)
         clients = [round.clients[i] for i in round.kept]
-        norms = geometry.relation().norms[:m]
-        opposition, likeness = opposition_of(geometry)[:m], likeness_of(geometry)[:m, :m]
+        norms, opposition = relation.norms[:m], -relation.cosines()[:m]
         extremeness = evidence.outermost / max(round.d, 1) * m / 2
         columns = [opposition, extremeness, *([round.of_admitted(harm_of(round))] if self.validated else [])]
         seen = self._clients.after(clients, np.stack(columns, axis=1), self.retention)
         pairs = self._pairs.after(clients, likeness, self.retention, pairs=True)
-        agreeing = self._agreeing.after(clients, agreement, self.retention, pairs=True)
-        alike = [memory.told(clients, pairs=True) for memory in (pairs, agreeing)]
-        suspicion, parts = suspicions(seen.told(clients), alike)
+        suspicion, parts = suspicions(seen.told(clients), pairs.told(clients, pairs=True))
         mask = np.ones(m)
         mask[most_suspicious(suspicion, norms, self.withstood(m))] = 0
         longest = float(np.median(norms[mask > 0]))
@@ -201,8 +197,8 @@ class Suspicion(Withstanding, Rule[Verdict]):
             for one, total, told, norm in zip(mask, suspicion.tolist(), words_of(parts), norms.tolist(), strict=True)
         ]
         coefficients = weights * shortening(norms, longest)
-        verdict = Suspected(weights, why, coefficients=coefficients, clients=seen, pairs=pairs, agreeing=agreeing)
-        return scaled(verdict, geometry.scale)
+        verdict = Suspected(weights, why, coefficients=coefficients, clients=seen, pairs=pairs)
+        return scaled(verdict, relation.scale)
 
     def combine(self, block: Block, note: Any, verdict: Verdict) -> Array:
         return combined(block, verdict)
@@ -210,19 +206,17 @@ class Suspicion(Withstanding, Rule[Verdict]):
     def commit(self, verdict: Verdict, round: Round, vectors: Mapping[Client, Vector]) -> None:
         assert isinstance(verdict, Suspected)
         super().commit(verdict, round, vectors)
-        self._clients, self._pairs, self._agreeing = verdict.clients, verdict.pairs, verdict.agreeing
+        self._clients, self._pairs = verdict.clients, verdict.pairs
 
     # --- memory ---
 
     def _state(self) -> dict[str, Any]:
-        memories = {"seen": self._clients, "pairs": self._pairs, "agreeing": self._agreeing}
-        return {**super()._state(), **{name: memory.state() for name, memory in memories.items()}}
+        return {**super()._state(), "seen": self._clients.state(), "signs": self._pairs.state()}
 
     def _restore(self, state: Mapping[str, Any]) -> None:
-        clients, pairs = Means.restored(state["seen"], 2 + self.validated), Means.restored(state["pairs"], None)
-        agreeing = Means.restored(state["agreeing"], None)
+        clients, pairs = Means.restored(state["seen"], 2 + self.validated), Means.restored(state["signs"], None)
         super()._restore(state)
-        self._clients, self._pairs, self._agreeing = clients, pairs, agreeing
+        self._clients, self._pairs = clients, pairs
 
 
 def harm_of(round: Round) -> Floats:
@@ -246,39 +240,21 @@ def words_of(parts: Floats) -> Iterator[str]:
         yield ", ".join(f"{name} {value:.1f}" for name, value in zip(NAMES, own, strict=False))
 
 
-def likeness_of(geometry: Geometry) -> Floats:
-    """(n, n) cosines of the rows less the centre; 0 for a row that is the centre, and beside itself."""
-    return cosines_of(geometry.products[:-1, :-1])
-
-
-def opposition_of(geometry: Geometry) -> Floats:
-    """(n,) minus the cosines of the rows and the centre; 0 of a row, or a centre, of zeros."""
-    along = geometry.products[:-1, -1] + geometry.products[-1, -1]
-    lengths = np.sqrt(np.maximum(np.diagonal(geometry.inner) * geometry.products[-1, -1], 0))
-    return np.asarray(-np.divide(along, lengths, out=np.zeros_like(along), where=lengths > 0).clip(-1, 1))
-
-
-def suspicions(seen: Floats, alike: Sequence[Floats]) -> tuple[Floats, Floats]:
+def suspicions(seen: Floats, likeness: Floats) -> tuple[Floats, Floats]:
     """(n,) suspicion, and (k, n) what it is made of, in the order of the names, in robust deviations.
 
-    `seen` (2, n, k - 2) and each of the two `alike` (2, n, n) are the means over all rounds, and those that fade.
+    `seen` (2, n, k - 1) and `likeness` (2, n, n) are the means over all rounds, and those that fade.
     """
-    shared, n = [nearest(likeness) for likeness in alike], seen.shape[1]
-    least = (*[LEAST_SPREAD] * 4, LEAST_HARM_SPREAD)
-    columns = (np.stack([*(likeness[k] for likeness in shared), *seen[k].T]) for k in range(2))
-    above = np.array([list(map(unusual, own, least)) for own in columns])
-    more = above.sum(axis=1).argmax(axis=0)
-    parts = above[more, :, np.arange(n)].T
-    return parts.sum(axis=0), parts
-
-
-def nearest(likeness: Floats) -> Floats:
-    """(2, n) how like each client is to a fifth of the others, two at least, of (2, n, n) likenesses."""
     n = likeness.shape[1]
     accomplices = min(max(int(ACCOMPLICES * n + 1e-9), 2), n - 1)
     apart = np.where(np.eye(n, dtype=bool), -np.inf, likeness)
-    largest = np.sort(apart, axis=2)[:, :, n - accomplices :]
-    return largest.mean(axis=2) if accomplices else np.zeros((2, n))
+    nearest = np.sort(apart, axis=2)[:, :, n - accomplices :]
+    collusion = nearest.mean(axis=2) if accomplices else np.zeros((2, n))
+    least = (LEAST_SPREAD, LEAST_SPREAD, LEAST_SPREAD, LEAST_HARM_SPREAD)
+    above = np.array([list(map(unusual, (like, *own.T), least)) for like, own in zip(collusion, seen, strict=True)])
+    more = above.sum(axis=1).argmax(axis=0)
+    parts = above[more, :, np.arange(n)].T
+    return parts.sum(axis=0), parts
 
 
 def unusual(values: Floats, least: float) -> Floats:

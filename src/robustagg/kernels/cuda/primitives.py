@@ -195,6 +195,15 @@ class Primitives:
         mixed: Array = self._columns(rows, job)
         return mixed
 
+    def differences(self, rows: Rows) -> Array:
+        def job(block: Block) -> Any:
+            out = block.empty(len(rows) - 1, block.d)
+            block.columns("differences", out)
+            return out
+
+        values: Array = self._columns(rows, job)
+        return values
+
     def extremes(self, rows: Rows) -> tuple[Array, Array]:
         def job(block: Block) -> Any:
             out = block.empty(2, block.d)
