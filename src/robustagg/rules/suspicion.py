@@ -175,7 +175,7 @@ class Suspicion(Withstanding, Rule[Verdict]):
         if isinstance(evidence, Seen):
             words = ["to be read again"] * m
             keys = evidence.least_keys(round.d)
-            return Reading(np.full(m, 1 / m), words, again=True, seen=evidence, keys=keys)
+            return Reading(np.full(m, 1 / m), words, again=True, seen=evidence.without_counts(), keys=keys)
         return self._judged(evidence.seen, evidence.likeness(), round)
 
     def _judged(self, evidence: Seen, likeness: Floats, round: Round) -> Verdict:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,13 +48,17 @@ class Seen:
     def __add__(self, other: Seen) -> Seen:
         return Seen(self.related + other.related, self.outermost + other.outermost, self.counts + other.counts)
 
+    def without_counts(self) -> Seen:
+        """The same for those who need no counts any more: these are most of it."""
+        return replace(self, counts=self.counts[:, :, :0])
+
     def least_keys(self, d: int) -> NDArray[np.int64]:
         """(n,) the least key of a magnitude whose sign is compared."""
         n, _, places = self.counts.shape
         bits = places.bit_length() - 1
         k = max(int(LARGEST * d + 1e-9), 1)
         found = Search.of(n, k, ((31 - bits, bits),)).refined(self.counts)
-        return np.left_shift(found.prefixes, 31 - bits)
+        return np.asarray(found.prefixes << 31 - bits)
 
 
 @dataclass(frozen=True)
