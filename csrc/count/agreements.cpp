@@ -20,16 +20,17 @@ class SignLists {
     void clear() { std::fill(many_, many_ + piece, 0); }
 
     template <class C>
-    void add(std::size_t i, const C* values, std::size_t width, std::uint32_t least) {
+    void add(std::size_t i, const C* values, std::size_t width, std::int32_t least) {
         const auto mark = static_cast<std::int32_t>(i + 1);
-        for (std::size_t begin = 0; begin < width; begin += group) {
-            const std::size_t end = std::min(begin + group, width);
-            bool some = false;  // most groups have no sign, which is found without a branch
-            for (std::size_t j = begin; j < end; ++j) some |= key_of(values[j]) >= least;
-            if (!some) continue;
-            for (std::size_t j = begin; j < end; ++j)
-                if (key_of(values[j]) >= least && values[j] != C(0))
-                    lists_[j * n_ + many_[j]++] = values[j] > C(0) ? mark : -mark;
+        alignas(64) std::int32_t below[piece] = {};  // -1 where the key is below: without a branch, for most are
+        for (std::size_t j = 0; j < width; ++j) below[j] = -(static_cast<std::int32_t>(key_of(values[j])) < least);
+        for (std::size_t j = width; j < piece; ++j) below[j] = -1;
+        for (std::size_t begin = 0; begin < piece; begin += group) {
+            std::int32_t all = -1;
+            for (std::size_t j = begin; j < begin + group; ++j) all &= below[j];
+            if (all != 0) continue;
+            for (std::size_t j = begin; j < begin + group; ++j)
+                if (below[j] == 0 && values[j] != C(0)) lists_[j * n_ + many_[j]++] = values[j] > C(0) ? mark : -mark;
         }
     }
 
@@ -66,7 +67,7 @@ bool agreements(const RowsView& view, const std::int64_t* keys, std::int64_t* co
             bool good = true;
             for (std::size_t i = 0; i < n; ++i) {
                 good &= widen(rows.at(i, begin), width, values);
-                signs.add(i, values, width, static_cast<std::uint32_t>(keys[i]));
+                signs.add(i, values, width, static_cast<std::int32_t>(keys[i]));
             }
             signs.count(width, of(worker));
             return good;

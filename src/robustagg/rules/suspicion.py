@@ -143,10 +143,6 @@ class Suspicion(Withstanding, Rule[Verdict]):
         twin._clients, twin._pairs = self._nothing_seen()
         return twin
 
-    @property
-    def further_rows(self) -> int:
-        return 2  # differences from the median, twice as wide where 16 bits are sent
-
     def evidence_bytes(self, n: int, d: int, itemsize: int) -> int:
         return Search.nbytes(n, plan_of(itemsize))
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import reduce
+from operator import add
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +18,16 @@ from robustagg.rules.evidence.magnitudes import Search
 
 LARGEST = 0.02  # of the coordinates of a client, whose signs are compared
 LEADING = 3  # binary digits of a magnitude, beside its exponent, that are looked at: one reading finds the largest
+CHUNK = 2**21  # differences at a time: their memory is used again
 EXPONENT = {2: 8, 4: 8, 8: 11}  # bits, of what rows of so many bytes are computed in
+
+
+def apart(rows: Rows) -> Iterator[Rows]:
+    """The rows less the last one, a part of the columns after the other."""
+    kernel, d = kernels.active(), rows[0].size
+    step = max(CHUNK // len(rows), 1)
+    for start in range(0, max(d, 1), step):
+        yield kernel.split(kernel.differences(kernel.window(rows, start, start + step)))
 
 
 def plan_of(itemsize: int) -> tuple[tuple[int, int]]:
@@ -40,10 +52,9 @@ class Seen:
         """That of one block. O(nd)."""
         kernel, n = kernels.active(), len(rows)
         both = [*rows, kernel.median(rows)]
-        signs = np.zeros(rows[0].size, np.int8)  # which are not asked for
         search = Search.of(n, 0, plan_of(rows[0].dtype.itemsize))
-        counts = search.counts(kernel.split(kernel.differences(both)), signs)
-        return cls(Related.of(both, n), kernel.outermost(rows), counts)
+        counts = (search.counts(part, np.zeros(part[0].size, np.int8)) for part in apart(both))  # of any sign
+        return cls(Related.of(both, n), kernel.outermost(rows), reduce(add, counts))
 
     def __add__(self, other: Seen) -> Seen:
         return Seen(self.related + other.related, self.outermost + other.outermost, self.counts + other.counts)
@@ -58,7 +69,8 @@ class Seen:
         bits = places.bit_length() - 1
         k = max(int(LARGEST * d + 1e-9), 1)
         found = Search.of(n, k, ((31 - bits, bits),)).refined(self.counts)
-        return np.asarray(found.prefixes << 31 - bits)
+        keys: NDArray[np.int64] = found.prefixes << 31 - bits
+        return keys
 
 
 @dataclass(frozen=True)
@@ -73,8 +85,8 @@ class Agreeing:
     def of(cls, rows: Rows, seen: Seen, keys: NDArray[np.int64]) -> Agreeing:
         """That of one block. O(nd), and a step for every two large differences in a coordinate."""
         kernel = kernels.active()
-        apart = kernel.split(kernel.differences([*rows, kernel.median(rows)]))
-        return cls(seen, kernel.agreements(apart, keys))
+        parts = apart([*rows, kernel.median(rows)])
+        return cls(seen, reduce(add, (kernel.agreements(part, keys) for part in parts)))
 
     def __add__(self, other: Agreeing) -> Agreeing:
         return Agreeing(self.seen, self.agreements + other.agreements)
