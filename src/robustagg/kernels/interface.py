@@ -251,6 +251,21 @@ class Kernels(Protocol):
     def rectify(self, rows: Rows, rejected: NDArray[np.uint8], median: Array, rescale: Rescale) -> Array:
         """(n, d): the rescaled values, the rejected ones replaced by the median. O(nd)."""
 
+    def deviations(
+        self,
+        rows: Rows,
+        rejected: NDArray[np.uint8],
+        median: Array,
+        rescale: Rescale,
+        shrunk: NDArray[np.uint8] | None = None,
+    ) -> NDArray[np.float64]:
+        """(ceil(d / GRAM_TILE), n, 2): how far from the median is what `rectify` leaves of the rows, tile by tile.
+
+        The sum of the squares and the largest of the differences over the coordinates of the tile. For the squares,
+        differences are clamped to +-GRAM_LIMIT; those of the rows that `shrunk` (n,) marks are multiplied by SHRINK
+        first. In float64; the largest is infinite where that cannot hold it. O(nd).
+        """
+
     def repeated_median(self, rows: Rows, intercept: str) -> tuple[Array, Array]:
         """((d,), (d,)): slope and intercept of the line through each sorted column. O(n^2) per coordinate."""
 
