@@ -261,9 +261,9 @@ class Kernels(Protocol):
     ) -> NDArray[np.float64]:
         """(ceil(d / GRAM_TILE), n, 2): how far from the median is what `rectify` leaves of the rows, tile by tile.
 
-        The sum of the squares and the largest of the differences over the coordinates of the tile. For the squares,
-        differences are clamped to +-GRAM_LIMIT; those of the rows that `shrunk` (n,) marks are multiplied by SHRINK
-        first. In float64; the largest is infinite where that cannot hold it. O(nd).
+        Of the differences at the coordinates of the tile, the sum of squares and the largest. For the squares,
+        differences in float64, clamped to +-GRAM_LIMIT; of the rows that `shrunk` (n,) marks, multiplied by SHRINK
+        first. The largest in the compute dtype, infinite where that cannot hold it. O(nd).
         """
 
     def repeated_median(self, rows: Rows, intercept: str) -> tuple[Array, Array]:

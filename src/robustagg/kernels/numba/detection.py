@@ -157,10 +157,9 @@ def deviations(addresses, kind, lo, hi, rejected, median, rescale, value_range, 
             for i in range(n):
                 own = unit[i]
                 for k in range(LANES):
-                    value, middle = np.float64(y[i, k]), np.float64(lanes[0, k])
-                    away = max(-limit, min(value * own - middle * own, limit))
+                    away = max(-limit, min(y[i, k] * own - lanes[0, k] * own, limit))
                     squares[k] = away * away
-                    largest[k] = abs(value - middle)
+                    largest[k] = abs(y[i, k] - lanes[0, k])
                 out[first // LANES, 0, i] = squares.sum()
                 out[first // LANES, 1, i] = largest.max()
     return True
