@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustagg import kernels
+from robustagg.kernels.interface import DIGIT_BITS as BITS
 from robustagg.kernels.interface import GRAM_LIMIT, Array, Detection, Rescale, Rows
 from robustagg.protocol import Certificate, Floats, Round
 from robustagg.rules.evidence.gram import Products
-from robustagg.rules.evidence.sums import BITS
 
 
 class Squares(Products):
@@ -27,7 +27,8 @@ class Squares(Products):
 
         def again(begin: int, end: int, shrunk: NDArray[np.uint8]) -> Floats:
             note = part(found.rejected, begin // 8, end // 8), found.median[begin:end]
-            return kernel.deviations(kernel.window(rows, begin, end), *note, rescale, shrunk)[:, :, :1]
+            (tile,) = kernel.home([kernel.deviations(kernel.window(rows, begin, end), *note, rescale, shrunk)])
+            return tile[:, :, :1]
 
         def levels(shrunk: NDArray[np.int64]) -> NDArray[np.int64]:
             return 2 * shrunk[:, None]
@@ -54,7 +55,8 @@ class Deviations:
     @classmethod
     def of(cls, rows: Rows, found: Detection, rescale: Rescale) -> Deviations:
         """Those of one block. O(nd)."""
-        terms = kernels.active().deviations(rows, found.rejected, found.median, rescale)
+        kernel = kernels.active()
+        (terms,) = kernel.home([kernel.deviations(rows, found.rejected, found.median, rescale)])
         return cls(Squares.of(terms[:, :, 0], rows, found, rescale), terms[:, :, 1].max(axis=0, initial=0.0))
 
     def __add__(self, other: Deviations) -> Deviations:
