@@ -89,10 +89,10 @@ class TorchNetwork:
 
     def scores(self, parameters: Parameters, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """(samples, classes) log-probabilities."""
-        flat, images = self._sent(parameters), self._images(x)
+        parts, images = self._parts(parameters), self._images(x)
         with self.torch.no_grad():
-            parts = [self._logits(flat, images[k : k + CHUNK]) for k in range(0, len(x), CHUNK)]
-            return np.asarray(self.torch.cat(parts).log_softmax(dim=1).cpu().numpy())
+            logits = [self._logits(parts, images[k : k + CHUNK]) for k in range(0, len(x), CHUNK)]
+            return np.asarray(self.torch.cat(logits).log_softmax(dim=1).cpu().numpy())
 
     def _trained(
         self, parameters: Parameters, samples: Sequence[Samples], orders: Sequence[NDArray[np.intp]]
@@ -107,34 +107,42 @@ class TorchNetwork:
         share = self._sent(((plan >= 0) / np.maximum(counts, 1)[..., None]).astype(np.float32))
         images = self.torch.cat([self._images(x) for x, _ in samples])
         labels = self._sent(np.concatenate([y for _, y in samples]))
-        start = self._sent(parameters)
-        weights = start.repeat(len(samples), 1)
-        speeds = self.torch.zeros_like(weights)
+        weights = [part.repeat(len(samples), *[1] * part.dim()) for part in self._parts(parameters)]
+        speeds = [self.torch.zeros_like(weight) for weight in weights] if self.training.momentum else []
         for step, sizes in enumerate(counts):
             active, widest = int((sizes > 0).sum()), int(sizes.max())
             rows = chosen[step, :active, :widest]
-            gradient = self._gradients(weights[:active], images[rows], labels[rows], share[step, :active, :widest])
-            if self.training.momentum:
-                gradient = speeds[:active].mul_(self.training.momentum).add_(gradient)
-            weights[:active].sub_(gradient, alpha=self.training.learning_rate)
-        return np.asarray((weights - start).cpu().numpy())
+            now = [weight[:active] for weight in weights]
+            gradients = self._gradients(now, images[rows], labels[rows], share[step, :active, :widest])
+            self._descend(now, gradients, [speed[:active] for speed in speeds])
+        after = self.torch.cat([weight.flatten(1) for weight in weights], dim=1).cpu().numpy()
+        return np.asarray(after - parameters)
 
-    def _gradients(self, weights: Any, *batches: Any) -> Any:
-        """(g, d) the gradient of each client's loss; a single one's without the detour of an axis of clients."""
-        gradient = self.torch.func.grad(self._loss)
-        if len(weights) == 1:
-            return gradient(weights[0], *(batch[0] for batch in batches))[None]
-        return self.torch.func.vmap(gradient)(weights, *batches)
+    def _gradients(self, weights: Sequence[Any], images: Any, labels: Any, share: Any) -> Sequence[Any]:
+        """Of each client's negative log-likelihood, in which a sample has a share: those of their sum, as none has a
+        part in another's. A single client's is made without the detour of an axis of clients."""
+        leaves = [weight.detach().requires_grad_() for weight in weights]
+        if len(images) > 1:
+            logits = self.torch.func.vmap(self._logits)(leaves, images)
+        else:
+            logits = self._logits([leaf.squeeze(0) for leaf in leaves], images.squeeze(0))[None]
+        scores = logits.log_softmax(dim=-1).gather(-1, labels[..., None]).squeeze(-1)
+        return self.torch.autograd.grad(-(scores * share).sum(), leaves)  # type: ignore[no-any-return]
 
-    def _loss(self, flat: Any, images: Any, labels: Any, share: Any) -> Any:
-        """The negative log-likelihood; `share` is a sample's in its batch's mean."""
-        scores = self._logits(flat, images).log_softmax(dim=1)
-        return -(scores.gather(1, labels[:, None])[:, 0] * share).sum()
+    def _descend(self, weights: Sequence[Any], gradients: Sequence[Any], speeds: Sequence[Any]) -> None:
+        for k, (weight, gradient) in enumerate(zip(weights, gradients, strict=True)):
+            if speeds:
+                gradient = speeds[k].mul_(self.training.momentum).add_(gradient)
+            weight.sub_(gradient, alpha=self.training.learning_rate)
 
-    def _logits(self, flat: Any, images: Any) -> Any:
-        parts = flat.split([shape.numel() for shape in self.shapes])
-        named = {name: part.view(shape) for name, part, shape in zip(self.names, parts, self.shapes, strict=True)}
+    def _logits(self, parts: Sequence[Any], images: Any) -> Any:
+        named = dict(zip(self.names, parts, strict=True))
         return self.torch.func.functional_call(self.module, named, (images,))
+
+    def _parts(self, parameters: Parameters) -> list[Any]:
+        """The module's parameters on the device."""
+        flat = self._sent(parameters).split([shape.numel() for shape in self.shapes])
+        return [part.view(shape) for part, shape in zip(flat, self.shapes, strict=True)]
 
     def _images(self, x: NDArray[np.float32]) -> Any:
         """Samples as images on the device, where they stay: they are the same in every round."""
