@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
@@ -27,7 +26,6 @@ from robustagg.studies.study import Study, key_of
 Outcome: TypeAlias = tuple[dict[str, Any] | str, float]
 Progress: TypeAlias = Callable[[int, int, str], None]
 
-_task = lru_cache(maxsize=1)(load)  # trainings that follow each other mostly share their data
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -78,7 +76,6 @@ def run_grid(
     if store.path.exists() and not resume:
         raise errors.study_exists(store.path)
     store.create(study.title, study.text)
-    _task.cache_clear()  # files may have changed since
     planned = planned_jobs(study)
     done = store.done()
     left = [job for job in planned if job.place not in done]
@@ -140,7 +137,7 @@ def train(job: Job) -> Outcome:
     began = time.perf_counter()
     try:
         with one_blas_thread():
-            federation = Federation(job.settings, _task(job.settings.task, job.settings.seed))
+            federation = Federation(job.settings, load(job.settings.task, job.settings.seed))
             run = federation.clean() if job.spec is None else federation.run(job.spec)
             outcome: dict[str, Any] | str = run.to_dict()
     except (ArithmeticError, OSError, RuntimeError, TypeError, ValueError) as error:  # torch's are RuntimeErrors
