@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+import functools
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -13,7 +19,7 @@ from robustagg.simulation.models import Training, check, model
 from robustagg.simulation.models.base import batches
 from robustagg.simulation.models.inputs import Compressed, Dense, Sparse
 from robustagg.simulation.models.mlp import MLP
-from robustagg.simulation.models.network import TOGETHER, resnet18
+from robustagg.simulation.models.network import TOGETHER, exact, resnet18
 from robustagg.simulation.tasks import arrays, load
 
 
@@ -176,6 +182,60 @@ def test_networks_of_torch(device):
     after = network.scores(start + rows[0], samples[0])
     assert (after.argmax(axis=1) == samples[1]).mean() > 0.9
     np.testing.assert_allclose(np.exp(after).sum(axis=1), 1, rtol=1e-5)
+
+
+SET_BEFORE = (  # of torch's flags, by a user; the newer kind, from fp32_precision on, contradicts the older kind
+    ("cudnn.benchmark", True),
+    ("cuda.matmul.allow_tf32", True),
+    ("cudnn.allow_tf32", False),
+    ("cudnn.allow_tf32", True),
+    ("fp32_precision", "tf32"),
+    ("cudnn.conv.fp32_precision", "ieee"),
+    ("cudnn.fp32_precision", "tf32"),
+    ("cuda.matmul.fp32_precision", "tf32"),
+)
+
+
+def test_a_gpu_does_not_round_to_tf32_whatever_a_process_has_set_and_it_stays_set():
+    pytest.importorskip("torch")
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:  # which ends with what was set
+        found = pool.submit(precisions_around_a_training).result()
+    for before, within, after in found:
+        assert set(within) == {("ieee", "ieee", True, False)}
+        assert after == before
+    assert len({before for before, _, _ in found}) > 3
+
+
+def precisions_around_a_training():
+    import torch
+
+    def precision():
+        cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+        return cudnn.conv.fp32_precision, matmul.fp32_precision, cudnn.deterministic, cudnn.benchmark
+
+    network, samples, found = image_model(), pictures(4)[0], []
+    start, logits = network.initial(0), network._logits
+    for name, value in ((None, None), *SET_BEFORE):
+        if name:
+            *owners, flag = name.split(".")
+            setattr(functools.reduce(getattr, owners, torch.backends), flag, value)
+        before, within = precision(), []
+        network._logits = lambda *given, seen=within: (seen.append(precision()), logits(*given))[1]
+        network.updates(start, [samples], [1], [[0]])
+        network.scores(start, samples[0])
+        found.append((before, within, precision()))
+    return found
+
+
+def test_the_older_flags_of_torch_do_the_same(monkeypatch):
+    cudnn = SimpleNamespace(deterministic=False, benchmark=True, allow_tf32=True)
+    backends = SimpleNamespace(cudnn=cudnn, cuda=SimpleNamespace(matmul=SimpleNamespace(allow_tf32=True)))
+    monkeypatch.setattr("robustagg.simulation.models.network._torch", lambda: SimpleNamespace(backends=backends))
+    before = copy.deepcopy(backends)
+    with exact():
+        assert not cudnn.allow_tf32
+        assert not backends.cuda.matmul.allow_tf32
+    assert backends == before
 
 
 def test_a_device_that_is_not_there(monkeypatch):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 
@@ -39,6 +40,33 @@ def _device(name: str) -> str:
     return {"auto": "cuda" if found else "cpu"}.get(name, name)
 
 
+@contextmanager
+def exact() -> Iterator[None]:
+    """Within, a GPU computes in full float32 and the same bits each time; the process has its own settings again after.
+
+    By default cuDNN rounds what it convolves to the 11 bits of TF32; flags that a kernel has read are those of its
+    operation where torch (2.9 on) knows such, and they alone agree with whatever a process has set.
+    """
+    backends = _torch().backends
+    of_operations = hasattr(backends.cudnn, "conv")
+    name, value = ("fp32_precision", "ieee") if of_operations else ("allow_tf32", False)
+    convolution = backends.cudnn.conv if of_operations else backends.cudnn
+    settings = (
+        (backends.cudnn, "deterministic", True),
+        (backends.cudnn, "benchmark", False),
+        (convolution, name, value),
+        (backends.cuda.matmul, name, value),
+    )
+    before = [getattr(owner, name) for owner, name, _ in settings]
+    try:
+        for setting in settings:
+            setattr(*setting)
+        yield
+    finally:
+        for (owner, name, _), value in zip(settings, before, strict=True):
+            setattr(owner, name, value)
+
+
 class TorchNetwork:
     """A torch module as a model; its parameters alone are trained and sent, so it must have no other state.
 
@@ -61,7 +89,6 @@ class TorchNetwork:
         self.build, self.image, self.training = build, image, training
         self.device = _device(device)
         self.torch.set_num_threads(kernels.num_threads())
-        self.torch.backends.cudnn.deterministic = True
         self.module = build()
         self.names, each = zip(*self.module.named_parameters(), strict=True)
         self.shapes = [parameter.shape for parameter in each]
@@ -84,13 +111,14 @@ class TorchNetwork:
         for k in range(0, len(clients), together):
             cohort = longest_first[k : k + together]
             orders = [plans[client][0] for client in cohort]
-            trained[cohort] = self._trained(parameters, [clients[client] for client in cohort], orders)
+            with exact():
+                trained[cohort] = self._trained(parameters, [clients[client] for client in cohort], orders)
         return trained
 
     def scores(self, parameters: Parameters, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """(samples, classes) log-probabilities."""
         parts, images = self._parts(parameters), self._images(x)
-        with self.torch.no_grad():
+        with self.torch.no_grad(), exact():
             logits = [self._logits(parts, images[k : k + CHUNK]) for k in range(0, len(x), CHUNK)]
             return np.asarray(self.torch.cat(logits).log_softmax(dim=1).cpu().numpy())
 
