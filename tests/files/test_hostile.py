@@ -88,7 +88,7 @@ def crowded(count):
 
 GOOD = {"b": entry(24, 72), "w": entry(0, 24, "F32", (2, 3))}
 SAFETENSORS = {
-    "empty": (b"", "the file ends at byte 0"),
+    "empty": (b"", "an empty one"),
     "seven bytes": (b"\1\0\0\0\0\0\0", "the file ends at byte 7"),
     "no header": (safetensors(b""), "damaged header"),
     "header beyond the end": (safetensors(b"{}", length=100), "a header of 100 bytes in a file of 10"),
