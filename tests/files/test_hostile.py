@@ -132,7 +132,7 @@ SAFETENSORS = {
 B, W = npy(HONEST["honest-1"]["b"]), npy(HONEST["honest-1"]["w"])
 DEFLATED = honest_npz(zipfile.ZIP_DEFLATED)
 NPZ = {
-    "empty": (b"", "damaged header"),
+    "empty": (b"", "an empty one"),
     "no archive": (b"PK\3\4" * 50, "damaged header"),
     "a pickle": (pickle.dumps(Pickled()), "not a .npz file but a pickle"),
     "a pickle inside": (honest_npz(**{"b.npy": pickled_npy()}), "pickled Python objects, which are never loaded"),
@@ -165,7 +165,7 @@ NPZ = {
     "bomb": (bomb(), "'b' has more bytes than its header says"),
 }
 NPY = {
-    "empty": (b"", "not an array"),
+    "empty": (b"", "an empty one"),
     "a pickle": (pickled_npy(), "pickled Python objects"),
     "magic alone": (b"\x93NUMPY", "not an array"),
     "version": (b"\x93NUMPY\t\0" + B[8:], "not an array"),
