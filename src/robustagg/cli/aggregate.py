@@ -16,7 +16,7 @@ from robustagg.files.output import overwritten
 from robustagg.memory.publish import Draft
 
 _FILES = (
-    "One file or folder per client: .safetensors (or its index), .npz, .npy, .pt, .pth, .bin, .h5, .hdf5 or .keras. "
+    "One file or folder per client: .safetensors, .bin, or their index, .npz, .npy, .pt, .pth, .h5, .hdf5 or .keras. "
     "The name without the suffix is the client's id."
 )
 _LEDGER = "Keep what the rule remembers, and who got which weight and why, here; made if missing."
