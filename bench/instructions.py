@@ -49,6 +49,12 @@ def rectified_mean(rows: list[np.ndarray]) -> np.ndarray:
     return kernels.active().rectified_mean(rows, rejected, median, np.full(n, 1 / n), Rescale(None, "paper"))
 
 
+def deviations(rows: list[np.ndarray]) -> np.ndarray:
+    n, d = len(rows), rows[0].size
+    rejected, median = np.full((n, -(-d // 8)), 0b00010000, np.uint8), np.zeros(d, np.float32)
+    return kernels.active().deviations(rows, rejected, median, Rescale(None, "clip"))
+
+
 def mix_neighbours(rows: list[np.ndarray]) -> np.ndarray:
     n = len(rows)
     some = np.random.default_rng(0).random((n, n)) < 0.8
@@ -88,6 +94,7 @@ CALLS: tuple[tuple[str, Call, str, tuple[int, ...]], ...] = (
     ("weighted_mean", weighted_mean, "float32", (10, 50)),
     ("weighted_mean", weighted_mean, "float16", (10,)),
     ("rectified_mean", rectified_mean, "float32", (10, 50)),
+    ("deviations", deviations, "float32", (10, 50)),
     ("narrow", narrow, "float32", (1,)),
     ("gram", lambda rows: kernels.active().gram(rows), "float32", (10, 50, 200)),
     ("measure", lambda rows: kernels.active().measure(rows, 0), "float32", (10, 50)),

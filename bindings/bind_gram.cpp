@@ -1,6 +1,7 @@
 #include <pybind11/stl.h>
 
 #include "common.hpp"
+#include "options.hpp"
 
 namespace {
 
@@ -28,6 +29,18 @@ py::object measure(const py::sequence& sequence, std::size_t tile, std::optional
     Vector<double> out({(rows.d() + tile - 1) / tile, rows.n(), std::size_t(3)});
     return checked(out, [&, marks = marks_of(shrunk, 2 * rows.n()), to = out.mutable_data()] {
         return ra::kernels().measure(rows.view(), tile, reference.value_or(rows.n()), limit, marks, to, threads);
+    });
+}
+
+py::object deviations(const py::sequence& sequence, const Vector<std::uint8_t>& rejected, const py::array& median,
+                      const ra::Rescale& rescale, std::size_t tile, double limit,
+                      const std::optional<Vector<std::uint8_t>>& shrunk, int threads) {
+    const Input rows(sequence);
+    const ra::Bits bits = bits_of(rejected, rows);
+    require_vector(median, rows.d(), rows.compute_dtype(), "median");
+    Vector<double> out({(rows.d() + tile - 1) / tile, rows.n(), std::size_t(2)});
+    return checked(out, [&, middle = median.data(), marks = marks_of(shrunk, rows.n()), to = out.mutable_data()] {
+        return ra::kernels().deviations(rows.view(), bits, middle, rescale, tile, limit, marks, to, threads);
     });
 }
 
@@ -71,6 +84,7 @@ py::tuple top_eigenpair(const Vector<double>& matrix) {
 void register_gram(py::module_& m) {
     m.def("gram", &gram);
     m.def("measure", &measure);
+    m.def("deviations", &deviations);
     m.def("manhattan", &manhattan);
     m.def("mix", &mix);
     m.def("differences", &differences);

@@ -82,6 +82,9 @@ enum class Loss { squared, absolute };
       (const RowsView&, Bits rejected, const void* median, const double* weights, const Rescale&, Result out,      \
        int threads))                                                                                               \
     X(rectify, bool, (const RowsView&, Bits rejected, const void* median, const Rescale&, void* out, int threads)) \
+    X(deviations, bool,                                                                                            \
+      (const RowsView&, Bits rejected, const void* median, const Rescale&, std::size_t tile, double limit,         \
+       const std::uint8_t* shrunk, double* out, int threads))                                                      \
     X(median, bool, (const RowsView&, Result out, int threads))                                                    \
     X(trimmed_mean, bool, (const RowsView&, std::size_t k, Result out, int threads))                               \
     X(mean_around_median, bool, (const RowsView&, std::size_t k, Result out, int threads))                         \

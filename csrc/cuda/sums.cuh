@@ -6,8 +6,9 @@
 
 constexpr int tree_threads = 128;
 
-// Sum of term(k, sums) over k from `begin` to `end`, `count` sums at a time, into out[0 ... count - 1].
-template <int count, class Term>
+// Sum of term(k, sums) over k from `begin` to `end`, `count` sums at a time, into out[0 ... count - 1]; of the last
+// `tops` of them the largest, which are not negative.
+template <int count, int tops = 0, class Term>
 RA_DEVICE void add_up(i64 begin, i64 end, double* out, const Term& term) {
     RA_SHARED double partial[tree_threads][count];
     RA_BARRIER;  // what an earlier call left has been read
@@ -20,7 +21,10 @@ RA_DEVICE void add_up(i64 begin, i64 end, double* out, const Term& term) {
         RA_BARRIER;
         RA_EACH_THREAD(t, tree_threads) {
             if (t < apart)
-                for (int s = 0; s < count; ++s) partial[t][s] += partial[t + apart][s];
+                for (int s = 0; s < count; ++s) {
+                    const double own = partial[t][s], other = partial[t + apart][s];
+                    partial[t][s] = s < count - tops ? own + other : upper(own, other);
+                }
         }
     }
     RA_EACH_THREAD(t, tree_threads) {

@@ -6,6 +6,14 @@
 
 namespace ra::RA_ISA {
 
+// Values nearer than it to zero, or to any one number, do not differ by more than the value range.
+template <class C>
+inline C always_within(std::size_t n, const Rescale& rescale) {
+    if (n < 3) return std::numeric_limits<C>::infinity();
+    const C half = static_cast<C>(rescale.value_range / 2);
+    return half <= rescale.value_range / 2 ? half : std::nextafter(half, C(0));
+}
+
 template <class T>
 inline Mask<T> mask_of(std::uint64_t bits) {
 #if defined(RA_AVX512)

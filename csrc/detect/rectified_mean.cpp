@@ -8,13 +8,6 @@ namespace ra::RA_ISA {
 
 namespace {
 
-// Below it, no two values differ by more than the value range.
-template <class C>
-C always_within(double value_range) {
-    const C half = static_cast<C>(value_range / 2);
-    return half <= value_range / 2 ? half : std::nextafter(half, C(0));
-}
-
 template <class T, class C = Compute<T>>
 class Rectified {
   public:
@@ -26,7 +19,7 @@ class Rectified {
           medians_(static_cast<const C*>(median)),
           weights_(weights),
           rescale_(rescale),
-          within_(always_within<C>(rows.n > 2 ? rescale.value_range : std::numeric_limits<double>::infinity())),
+          within_(always_within<C>(rows.n, rescale)),
           rescaled_(static_cast<C*>(memory)) {}
 
     void start(std::size_t begin, std::size_t width) {

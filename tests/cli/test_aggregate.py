@@ -302,3 +302,20 @@ def test_without_ray_the_error_says_what_to_install(
     arguments = ["--rule", "median", "--out", folder / "out.npz", "--ray", "auto"]
     done = robustagg("aggregate", *files(tmp_path), *arguments, code=1)
     assert "pip install 'robustagg[ray]'" in done.stderr
+
+
+def test_a_pipeline_on_one_line_and_its_ledger(tmp_path: Path) -> None:
+    common = ("aggregate", *files(tmp_path), "--out", tmp_path / "g.npz", "--ledger", tmp_path / "l.sqlite")
+    line = "nnm(f=1) + reputation"
+    first = robustagg(*common, "--rule", line, "--param", "decay=0", "--json")
+    assert json.loads(first.stdout)["rule"] == "Pipeline"
+    assert ra.Pipeline.load(tmp_path / "l.sqlite").parameters["members"][1]["decay"] == 0
+    assert json.loads(robustagg(*common, "--rule", line, "--json").stdout)["round"] == 2
+    for rule, told in {
+        "nnm(f=2) + reputation": "f = 1 (here 2)",
+        "nnm(f=1) + reputation(decay=.1)": "decay = 0 (here 0.1)",
+        "nnm(f=1) + krum(f=1)": "members = ['NNM', 'Reputation'] (here ['NNM', 'Krum'])",
+        "reputation": "this is the state of 'Pipeline'",
+    }.items():
+        assert told in " ".join(robustagg(*common, "--rule", rule, code=1).stderr.split())
+    assert ra.Pipeline.load(tmp_path / "l.sqlite").last_round == 2

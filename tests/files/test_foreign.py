@@ -39,11 +39,46 @@ def test_a_model_in_parts(tmp_path, index):
         ra.aggregate_files(ra.Mean(), [tmp_path / "site-0"], tmp_path / "site-0" / "out.npz")
 
 
+@pytest.mark.parametrize("index", ["", "pytorch_model.bin.index.json"])
+def test_a_model_in_parts_that_torch_saved(tmp_path, index):
+    torch = pytest.importorskip("torch", reason="its files are read by torch")
+    for i in range(3):
+        folder = tmp_path / f"site-{i}"
+        folder.mkdir()
+        where = {"w2": "pytorch_model-1.bin", "b": "pytorch_model-2.bin"}
+        for key, name in where.items():
+            torch.save({key: torch.from_numpy(np.asarray(VALUES[key] * i))}, folder / name)
+        torch.save({"lr": 0.1}, folder / "training_args.bin")
+        (folder / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": where}))
+    paths = [tmp_path / f"site-{i}" / index for i in range(3)]
+    result = ra.aggregate_files(ra.Mean(), paths, tmp_path / "out.safetensors", strict=True)
+    assert result.clients == ("site-0", "site-1", "site-2")
+    found = load_file(result.update)
+    assert all(np.array_equal(found[name], VALUES[name]) for name in where)
+
+
+@pytest.mark.parametrize("name", ["adapter_model.safetensors", "pytorch_model.bin"])
+def test_a_model_of_a_known_name_beside_other_files(tmp_path, name):
+    torch = pytest.importorskip("torch", reason="its files are read by torch")
+    for i in range(3):
+        (tmp_path / f"site-{i}").mkdir()
+        torch.save({"lr": 0.1}, tmp_path / f"site-{i}" / "training_args.bin")
+        model = tmp_path / f"site-{i}" / name
+        if name.endswith(".bin"):
+            torch.save({"w": torch.tensor([float(i)])}, model)
+        else:
+            save_file({"w": np.float32([i])}, model)
+    for paths in (sorted(tmp_path.glob("site-*")), sorted(tmp_path.glob(f"site-*/{name}"))):
+        result = ra.aggregate_files(ra.Mean(), paths, tmp_path / "out.npz", strict=True)
+        assert result.clients == ("site-0", "site-1", "site-2")
+        assert read(result.update)["w"] == 1
+
+
 HOSTILE = {
     "out of the folder": ({"w2": "../site-0/model-1.safetensors"}, "leads out of its folder"),
     "absolute": ({"w2": "/etc/passwd"}, "leads out of its folder"),
     "missing": ({"w2": "model-3.safetensors"}, "cannot be read: No such file"),
-    "itself": ({"w2": "model.safetensors.index.json"}, "a header of"),
+    "itself": ({"w2": "model.safetensors.index.json"}, "is none of .safetensors, .bin"),
     "a tensor too many": ({"more": "model-1.safetensors"}, "'more' is not as the index has it"),
     "another part": ({"w2": "model-2.safetensors"}, "is not as the index has it"),
     "no text": ({"w2": 1}, "no weight_map"),
@@ -104,12 +139,14 @@ def test_torch_and_what_is_dressed_up_as_it(tmp_path, monkeypatch):
         torch.save({"w": torch.full((2, 3), float(i)).T, "n": torch.tensor(i)}, tmp_path / f"c{i}.pt")
     torch.save({"state_dict": {}, "epoch": 3}, tmp_path / "epoch.pt")
     torch.save({"w": torch.zeros(1).expand(10**12), "n": torch.tensor(1)}, tmp_path / "huge.pt")
+    torch.save(torch.nn.Linear(1, 1), tmp_path / "module.pt")
     (tmp_path / "trap.pt").write_bytes(pickle.dumps(Trap()))
-    paths = [tmp_path / f"{name}.pt" for name in ("c0", "c1", "c2", "epoch", "huge", "trap")]
+    paths = [tmp_path / f"{name}.pt" for name in ("c0", "c1", "c2", "epoch", "huge", "module", "trap")]
     result = ra.aggregate_files(ra.Median(), paths, tmp_path / "out.npz")
-    assert result.admitted.tolist() == [True] * 3 + [False] * 3
+    assert result.admitted.tolist() == [True] * 3 + [False] * 4
     assert "'epoch', which is no tensor" in result.reasons[3]
     assert "take more than the" in result.reasons[4]
+    assert result.reasons[5].endswith("holds more than tensors: save the model's state_dict() alone")
     assert not Path("cracked").exists()
     assert np.array_equal(read(result.update)["w"], np.ones((3, 2), np.float32))
     (tmp_path / "c0.pt").rename(tmp_path / "c0.safetensors")

@@ -88,7 +88,7 @@ def crowded(count):
 
 GOOD = {"b": entry(24, 72), "w": entry(0, 24, "F32", (2, 3))}
 SAFETENSORS = {
-    "empty": (b"", "the file ends at byte 0"),
+    "empty": (b"", "an empty one"),
     "seven bytes": (b"\1\0\0\0\0\0\0", "the file ends at byte 7"),
     "no header": (safetensors(b""), "damaged header"),
     "header beyond the end": (safetensors(b"{}", length=100), "a header of 100 bytes in a file of 10"),
@@ -132,7 +132,7 @@ SAFETENSORS = {
 B, W = npy(HONEST["honest-1"]["b"]), npy(HONEST["honest-1"]["w"])
 DEFLATED = honest_npz(zipfile.ZIP_DEFLATED)
 NPZ = {
-    "empty": (b"", "damaged header"),
+    "empty": (b"", "an empty one"),
     "no archive": (b"PK\3\4" * 50, "damaged header"),
     "a pickle": (pickle.dumps(Pickled()), "not a .npz file but a pickle"),
     "a pickle inside": (honest_npz(**{"b.npy": pickled_npy()}), "pickled Python objects, which are never loaded"),
@@ -165,7 +165,7 @@ NPZ = {
     "bomb": (bomb(), "'b' has more bytes than its header says"),
 }
 NPY = {
-    "empty": (b"", "not an array"),
+    "empty": (b"", "an empty one"),
     "a pickle": (pickled_npy(), "pickled Python objects"),
     "magic alone": (b"\x93NUMPY", "not an array"),
     "version": (b"\x93NUMPY\t\0" + B[8:], "not an array"),

@@ -21,6 +21,7 @@ from cases import CASES
 from kernel_cases import DEFAULTS, RESCALES, THRESHOLD, check_detection, menagerie
 from numpy.testing import assert_array_equal
 
+import robustagg as ra
 from robustagg import errors, kernels
 from robustagg.kernels import numpy as specification
 from robustagg.kernels import truth
@@ -105,6 +106,20 @@ def test_every_rule_is_computed_by_the_bodies(case, monkeypatch):
         found = case.make(2).aggregate(rows)
     np.testing.assert_allclose(found.update, expected.update, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(found.weights, expected.weights, rtol=0, atol=1e-6)
+
+
+@needs_compiler
+@pytest.mark.parametrize("value_range", [None, 2.0])
+def test_a_certificate_of_rows_on_a_device_is_that_of_the_hosts(value_range, monkeypatch):
+    huge = np.linspace(1e200, 5e200, 5)[:, None] * np.ones(GRAM_TILE + 9)  # a tile is computed again
+    for rows in (zoo.rows_of(5, GRAM_TILE + 500), huge):
+        expected = ra.Reputation(value_range=value_range).aggregate(rows, certify=True).certificate
+        with monkeypatch.context() as patch:
+            patch.setattr(kernels, "_load", lambda name: cuda_host.primitives(resident=name == "cuda"))
+            with kernels.beside(True):
+                found = ra.Reputation(value_range=value_range).aggregate(rows, certify=True).certificate
+        np.testing.assert_allclose(found.distances, expected.distances, rtol=1e-6)
+        np.testing.assert_allclose(found.extremes, expected.extremes, rtol=1e-6)
 
 
 @needs_compiler

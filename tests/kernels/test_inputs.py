@@ -56,6 +56,8 @@ def primitives(backend, n):
         "confidence": lambda rows: backend.confidence(rows, DEFAULTS),
         "repeated_median": lambda rows: backend.repeated_median(rows, "separate"),
         "rectify": lambda rows: backend.rectify(rows, *note(rows), paper),
+        "deviations": lambda rows: backend.deviations(rows, *note(rows), paper),
+        "deviations, clipped": lambda rows: backend.deviations(rows, *note(rows), clip),
         "rectified_mean": lambda rows: backend.rectified_mean(rows, *note(rows), np.full(n, 1 / n), paper),
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import partial
 from itertools import product
 
 import numpy as np
@@ -27,6 +28,7 @@ from scipy.stats import siegelslopes
 from tolerances import LINE, ROUNDED, flushed, unit
 
 from robustagg.kernels import numpy as specification
+from robustagg.kernels.interface import GRAM_LIMIT, GRAM_TILE, SHRINK, Rescale
 
 # --- the specification is right -------------------------------------------------------------------------------------
 
@@ -147,6 +149,37 @@ def test_rectification(backend, n, dtype, rescale):
         assert_array_equal(note, median)
         expected = specification.rectified_mean(rows, rejected, median.copy(), weights_of(n), rescale)
         assert_array_equal(kinds[np.abs(mean / 4 - expected / 4) > near], [])
+
+
+@pytest.mark.parametrize("dtype", zoo.DTYPES)
+@pytest.mark.parametrize("n", [1, 2, 3, 10, 33])
+@pytest.mark.parametrize("rescale", [*RESCALES, Rescale(6.0, "clip")], ids=str)
+def test_deviations(backend, n, dtype, rescale):
+    """Of two tiles, of which clipping changes no row, some or all, and of strange columns, huge ones shrunk."""
+    shrunk = np.ones(n, np.uint8) if dtype == "float64" else None
+    for rows, marks in ((zoo.rows_of(n, GRAM_TILE + 100, dtype), None), (menagerie(n, dtype)[0], shrunk)):
+        y = oracle.widened(rows)
+        bits = np.random.default_rng(n).random(y.shape) < 0.2
+        median = specification.quiet(specification.median_of)(y).astype(compute_dtype(dtype))
+        note = np.packbits(bits, axis=1, bitorder="little"), median
+        got = backend.deviations(rows, *note, rescale, marks)
+        expected = specification.deviations(rows, *note, rescale, marks)
+        near = n * ROUNDED * unit(median.dtype) * np.abs(y).max(axis=0) + flushed(median.dtype)
+        room = np.linalg.norm(near * (1 if marks is None else SHRINK))
+        assert got.dtype == np.float64
+        assert_allclose(np.sqrt(got[..., 0]), np.sqrt(expected[..., 0]), rtol=1e-12, atol=room)
+        assert_allclose(got[..., 1], expected[..., 1], rtol=4 * unit(median.dtype), atol=near.max())
+
+
+def test_deviations_of_numbers_that_say_what_they_are(backend):
+    rows = [np.array(row, np.float64) for row in ([3, 0, 1], [1, 9, 1], [1, 0, 2**600])]
+    rejected, median = np.array([[0], [0b010], [0]], np.uint8), np.array([1.0, 0, 1])
+    told = partial(backend.deviations, rows, rejected, median)
+    none, shrunk = Rescale(None, "clip"), np.array([0, 0, 1], np.uint8)
+    assert_array_equal(told(none, shrunk), [[[4, 2], [0, 0], [(2.0**600 * SHRINK) ** 2, 2.0**600]]])
+    assert_array_equal(told(none), [[[4, 2], [0, 0], [GRAM_LIMIT**2, 2.0**600]]])
+    assert_array_equal(told(Rescale(1.0, "clip")), [[[0.25, 0.5], [0, 0], [0.25, 0.5]]])
+    assert backend.deviations([row[:0] for row in rows], rejected[:, :0], median[:0], none).shape == (0, 3, 2)
 
 
 @pytest.mark.parametrize("n", [3, 17])

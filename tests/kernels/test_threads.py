@@ -17,6 +17,7 @@ from kernel_cases import DEFAULTS, THRESHOLD
 
 from robustagg import kernels
 from robustagg.kernels import numpy as specification
+from robustagg.kernels.interface import Rescale
 
 
 def everything(backend, rows):
@@ -71,6 +72,9 @@ def test_same_bits_for_any_number_of_threads(backend):
         counts = backend.detect(strange, DEFAULTS, THRESHOLD).rejections
         products = {"counts": counts, "gram": backend.gram(long), "finite": backend.finite(long)}
         products["measure"] = backend.measure(long, 3)
+        note = backend.detect(long, DEFAULTS, THRESHOLD)[:2]
+        for value_range in (None, 2.0, 9.0):  # no row, every row and some of them are clipped
+            products[f"deviations {value_range}"] = backend.deviations(long, *note, Rescale(value_range, "clip"))
         products |= {"manhattan": backend.manhattan(long), "sign_counts": backend.sign_counts(long)}
         products["outermost"] = backend.outermost(long)
         signs, prefixes = np.ones(long[0].size, np.int8), np.zeros(17, np.int64)

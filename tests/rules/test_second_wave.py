@@ -98,6 +98,14 @@ def test_sign_guard_is_its_definition():
         assert_allclose(ra.SignGuard(share=1)(x), definitions.sign_guard(x, 0), **EXACT)
 
 
+def test_sign_guards_clusters_do_not_depend_on_who_comes_first():
+    for seed in (179761, 0, 1, 2):  # of the first, some lie at the very edge of the bandwidth
+        x = np.random.default_rng([seed, 6, 5]).normal(size=(6, 5))
+        order = np.random.default_rng(seed).permutation(6)
+        expected = ra.SignGuard(share=1).aggregate(x).weights[order]
+        assert_allclose(ra.SignGuard(share=1).aggregate(x[order]).weights, expected, **EXACT)
+
+
 def test_sign_guard_tells_who_turns_the_signs():
     for seed in range(3):
         x = backdoored(seed, f=0) + 1.5

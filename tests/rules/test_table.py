@@ -156,6 +156,14 @@ def test_every_unaided_rule_aggregates_files(entry: Entry, tmp_path: Path):
     np.testing.assert_array_equal(np.load(out), expected.aggregate(x, clients=clients).update)
 
 
+@pytest.mark.parametrize(
+    ("written", "meant"), [("medain", "median"), ("TrimmedMean", "trimmed-mean"), ("multi_krum", "multi-krum")]
+)
+def test_a_misspelt_rule_is_told_which_is_near(written, meant):
+    with pytest.raises(ValueError, match=f"got '{written}'; did you mean '{meant}'\\?$"):
+        ra.rule(written, f=1)
+
+
 def test_a_missing_parameter_is_named(tmp_path: Path):
     np.save(tmp_path / "a.npy", np.ones(3))
     done = robustagg("aggregate", tmp_path / "a.npy", "--out", tmp_path / "out.npy", "--rule", "krum", code=2)

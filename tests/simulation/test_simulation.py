@@ -31,7 +31,7 @@ NEWCOMERS = (("late", "arrive"), ("sleeper", "wake"))
     [
         ({"attack": "rain"}, "attack must be one of 'none', 'label-flip'"),
         ({"payload": "on-off"}, "payload must be one of"),
-        ({"rules": ("krumm",)}, "rule must be one of 'reputation'"),
+        ({"rules": ("krumm",)}, "rule must be one of 'reputation'.*; did you mean 'krum'\\?"),
         ({"rules": ()}, "at least one rule"),
         ({"rules": ("mean", "mean")}, "each rule once"),
         ({"clients": 0}, "clients must be an integer of at least 1"),

@@ -77,6 +77,8 @@ def test_every_combination_and_the_cells_beside(small):
     assert read.cells[4].settings.options == {"every": 2}
     assert (read.title, read.runs, read.cells[0].seeds) == ("small", 20, (0, 1))
     assert len({cell.key for cell in read.cells}) == 5
+    elsewhere = studies.load_study(small, {"rounds": 3, "device": "cpu"})
+    assert [cell.key for cell in elsewhere.cells] == [cell.key for cell in read.cells]
 
 
 def test_lists_in_a_rule_and_options_in_the_grid():

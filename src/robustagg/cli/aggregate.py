@@ -16,12 +16,12 @@ from robustagg.files.output import overwritten
 from robustagg.memory.publish import Draft
 
 _FILES = (
-    "One file or folder per client: .safetensors (or its index), .npz, .npy, .pt, .pth, .bin, .h5, .hdf5 or .keras. "
+    "One file or folder per client: .safetensors, .bin, or their index, .npz, .npy, .pt, .pth, .h5, .hdf5 or .keras. "
     "The name without the suffix is the client's id."
 )
 _LEDGER = "Keep what the rule remembers, and who got which weight and why, here; made if missing."
-_RULE = "How to aggregate; 'robustagg rules' lists the names."
-_PARAM = "A parameter of the rule, f=2 or window=none; repeatable. A ledger keeps those that it was made with."
+_RULE = "How to aggregate, as in 'nnm(f=1) + median'; 'robustagg rules' lists the names."
+_PARAM = "A parameter of the (last) rule, f=2 or window=none; repeatable. A ledger keeps those that it was made with."
 _ROUND = "Number of the round; without it, the ledger's last one plus 1."
 _IDS = "A client's id instead of its file's name; once per file, in the order of the files."
 _COUNTS = "JSON object, client to number of training samples, to weigh by."
@@ -39,9 +39,7 @@ _STRICT = "Fail on an unusable file; otherwise its client is left out of the rou
 Files: TypeAlias = Annotated[list[Path], typer.Argument(help=_FILES, show_default=False)]
 Out: TypeAlias = Annotated[Path, typer.Option("--out", "-o", help="Write the update here.", **arguments.WRITTEN)]
 Ledger: TypeAlias = Annotated[Path | None, typer.Option("--ledger", "-l", help=_LEDGER, **arguments.WRITTEN)]
-RuleName: TypeAlias = Annotated[
-    str, typer.Option("--rule", "-r", metavar="NAME", callback=arguments.known_rule, help=_RULE)
-]
+RuleName: TypeAlias = Annotated[str, typer.Option("--rule", "-r", metavar="NAME", help=_RULE)]
 Parameters: TypeAlias = Annotated[list[str] | None, typer.Option("--param", "-p", metavar="NAME=VALUE", help=_PARAM)]
 Round: TypeAlias = Annotated[int | None, typer.Option("--round", min=0, help=_ROUND)]
 Ids: TypeAlias = Annotated[list[str] | None, typer.Option("--id", help=_IDS)]
@@ -74,8 +72,7 @@ def aggregate(
     The ledger remembers the clients from round to round, where the rule does. The update and the ledger's new round
     appear when the round is complete; a round that fails or is stopped leaves both as they were.
     """
-    values = arguments.rule_parameters(rule, param or ())
-    made = arguments.kind_of_rule(rule)(**values)
+    made, asked = arguments.made_rule(rule, param or ())
     read = [str(path) for path in (*files, reference) if path is not None]
     with arguments.usage():
         if ledger is None and made.remembers and made.by_client:
@@ -94,8 +91,8 @@ def aggregate(
     }
     is_new = ledger is not None and not ledger.exists()
     if ledger is not None and not is_new:
-        made = _continued(type(made), ledger, values)
-        if getattr(made, "rescale", None) == "paper" and "rescale" not in values:
+        made = _continued(made, ledger, asked)
+        if getattr(made, "rescale", None) == "paper" and "rescale" not in asked[-1]:
             screen.warn(f"{ledger} was made with rescale = 'paper', which one client can steer; a new ledger is not")
     with nullcontext() if ray is None else Ray(ray) as cluster:
         result = _aggregated(made, files, out, ledger, {**options, "executor": cluster})
@@ -106,13 +103,24 @@ def aggregate(
     screen.say(f"Update: {out}", *([] if ledger is None else [f"Ledger: {ledger}{' (new)' if is_new else ''}"]))
 
 
-def _continued(kind: type[Rule[Any]], ledger: Path, values: dict[str, Any]) -> Rule[Any]:
-    """The rule that a ledger remembers; what was asked for must not differ from its parameters."""
-    rule = kind.load(ledger)
-    differences = [(k, rule.parameters[k], v) for k, v in values.items() if rule.parameters[k] != v]
+def _continued(made: Rule[Any], ledger: Path, asked: list[dict[str, Any]]) -> Rule[Any]:
+    """The rule that a ledger remembers; what each member was asked for must not differ from its parameters."""
+    rule = type(made).load(ledger)
+    remembered = _members(rule)
+    theirs, ours = ([member.get("rule") for member in members] for members in (remembered, _members(made)))
+    if theirs != ours:
+        raise errors.other_parameters([("members", theirs, ours)])
+    given = ((member, k, v) for member, own in zip(remembered, asked, strict=True) for k, v in own.items())
+    differences = [(k, member[k], v) for member, k, v in given if member[k] != v]
     if differences:
         raise errors.other_parameters(differences)
     return rule
+
+
+def _members(rule: Rule[Any]) -> list[dict[str, Any]]:
+    """The parameters of each member of a pipeline, or of the one rule."""
+    members: list[dict[str, Any]] = rule.parameters.get("members", [rule.parameters])
+    return members
 
 
 def _aggregated(rule: Rule[Any], files: list[Path], out: Path, ledger: Path | None, options: dict[str, Any]) -> Result:

@@ -13,8 +13,9 @@ from typing import Any
 import typer
 
 from robustagg import Rule, errors
-from robustagg.rules.table import entry_of, made_of
+from robustagg.rules.table import entry_of, rule
 from robustagg.rules.written import assigned as assigned
+from robustagg.rules.written import read
 
 
 @contextmanager
@@ -65,25 +66,16 @@ DRAWN: dict[str, Any] = {"dir_okay": False, "callback": picture, "help": "The pi
 """What every option for a picture has."""
 
 
-def known_rule(name: str) -> str:
+def made_rule(spec: str, assignments: Sequence[str]) -> tuple[Rule[Any], list[dict[str, Any]]]:
+    """The rule of a line, NAME=VALUE, ... being parameters of its last member, and those that each member was given."""
     with usage():
+        members = read(spec)
+        name, own = members[-1]
         entry_of(name)
-    return name
-
-
-def kind_of_rule(name: str) -> type[Rule[Any]]:
-    """The class of a rule that :func:`known_rule` has let through."""
-    kind = entry_of(name).kind
-    assert issubclass(kind, Rule)
-    return kind
-
-
-def rule_parameters(rule: str, assignments: Sequence[str]) -> dict[str, Any]:
-    """The values of NAME=VALUE, ... for a rule, which is made once to see whether it takes them."""
-    with usage():
-        values = assigned(assignments)
-        made_of(rule, values)
-    return values
+        members[-1] = name, {**own, **assigned(assignments)}
+        described = [{"rule": name, **own} for name, own in members]
+        made = rule(described if len(described) > 1 else described[0])
+    return made, [own for _, own in members]
 
 
 def sample_counts(path: Path) -> dict[str, float]:

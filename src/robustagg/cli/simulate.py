@@ -17,6 +17,9 @@ Model: TypeAlias = Annotated[
     str | None,
     typer.Option("--model", help=f"What learns it: {', '.join(simulation.MODELS)}; else the task's own."),
 ]
+Device: TypeAlias = Annotated[
+    str, typer.Option("--device", help=f"Where a network of torch is trained: {', '.join(simulation.DEVICES)}.")
+]
 Attack: TypeAlias = Annotated[
     str, typer.Option("--attack", "-a", help=f"What the attackers do: {', '.join(simulation.CHOICES)}.")
 ]
@@ -60,6 +63,7 @@ Out: TypeAlias = Annotated[Path, typer.Option("--out", "-o", **arguments.DRAWN)]
 def simulate(
     task: Task = _DEFAULT.task,
     model: Model = _DEFAULT.model,
+    device: Device = _DEFAULT.device,
     attack: Attack = _DEFAULT.attack,
     payload: Payload = _DEFAULT.payload,
     option: Options = None,
@@ -84,6 +88,7 @@ def simulate(
         settings = simulation.Settings(
             task=task,
             model=model,
+            device=device,
             attack=attack,
             payload=payload,
             options=arguments.assigned(option or ()),

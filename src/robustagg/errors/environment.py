@@ -19,6 +19,10 @@ def backend_without(name: str, what: str, those: Iterable[str]) -> BackendUnavai
     return BackendUnavailable(f"backend {name!r} has no {what}; these have: {', '.join(those)}")
 
 
+def no_device(name: str) -> BackendUnavailable:
+    return BackendUnavailable(f"torch finds no device {name!r} here; 'auto' takes the processor then")
+
+
 def bad_thread_count(count: object) -> ValueError:
     return ValueError(f"the number of threads must be an integer of at least 1, got {count!r}")
 

@@ -24,7 +24,7 @@ def ids_twice() -> ValueError:
 
 
 def same_stem(stem: str, first: str, second: str) -> ValueError:
-    return ValueError(f"{first} and {second} would both be client {stem!r}; say who sent what with ids=")
+    return ValueError(f"{first} and {second} would both be client {stem!r}; say who sent what with ids= (--id)")
 
 
 def unknown_output(path: object, known: Iterable[str]) -> ValueError:

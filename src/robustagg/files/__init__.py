@@ -15,13 +15,11 @@ from robustagg.files import folder, output
 from robustagg.files.folder import Folder
 from robustagg.files.output import Target
 from robustagg.files.rounds import held
-from robustagg.files.shards import INDEX
+from robustagg.files.shards import INDEXES, MODELS
 from robustagg.files.survey import Entrants
 from robustagg.protocol import Client, Executor, Result
 from robustagg.rules.base import Rule
 from robustagg.rules.mixing.base import Mixer, PreAggregation
-
-MODELS = ("model.safetensors", "pytorch_model.bin", "model.weights.h5")  # as their frameworks name every model
 
 __all__ = ["aggregate_files", "preaggregate_files"]
 
@@ -56,7 +54,7 @@ def aggregate_files(
     paths : iterable of n paths, or mapping from client to path
         Files, told by their suffix: .safetensors, .npz and .npy; .pt, .pth and .bin, read by torch, and .h5, .hdf5 and
         .keras, read by h5py, each in a process of its own with limits. A folder with one model in it, or the
-        ``*.safetensors.index.json`` of a model in several files, is one client's too.
+        ``*.index.json`` of a model in several .safetensors or .bin files, is one client's too.
     out : path
         The file to write, .safetensors, .npz or .npy; replaced if there is one. It appears when it is complete, or
         not at all. A .npy file is possible where the model is a single tensor. Tensors are listed as most clients
@@ -229,6 +227,6 @@ def _name(path: str) -> str:
     whole = Path(path).absolute()
     if os.path.isdir(path):
         return whole.name
-    if path.endswith(INDEX) or whole.name in MODELS:
+    if path.endswith(INDEXES) or whole.name in MODELS:
         return whole.parent.name
     return whole.name.removesuffix(".weights.h5") if path.endswith(".weights.h5") else whole.stem

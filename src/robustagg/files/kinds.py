@@ -19,6 +19,7 @@ MAGIC = {
     b"\xfd7zXZ": ("compressed by xz", ()),
     b"\x28\xb5\x2f\xfd": ("compressed by zstandard", ()),
     b"GGUF": ("a GGUF model", ()),
+    b"version https://git-lfs": ("a pointer of Git LFS to a file that was not fetched", ()),
     b"\x80\x02": ("a pickle", (".pt", ".pth", ".bin")),
     b"\x80\x03": ("a pickle", ()),
     b"\x80\x04": ("a pickle", ()),
@@ -31,6 +32,8 @@ def told(file: Readable, suffix: str) -> str | None:
     """What the file is, in words, if that is known and not what the suffix says."""
     with suppress(errors.Unreadable), file.open() as handle:
         start = handle.read(0, min(file.size, START))
+        if not start:
+            return "an empty one"
         if start.startswith(b"PK\3\4"):
             what, suffixes = _archive(file)
         elif start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= file.size:

@@ -24,6 +24,7 @@ FORMATS = {
     ".npz": npy.archive_contents,
     ".npy": npy.contents,
 }
+PARTS = (".safetensors", ".bin")  # of a model with an index
 PIECE = 2**16  # values that are copied at a time
 
 
@@ -78,8 +79,18 @@ class Opener:
     def _look(self, path: str) -> Opened:
         if os.path.isdir(path):
             path = shards.model_in(path, is_model)
-        if path.endswith(shards.INDEX):
-            return shards.opened(path, self._limit)
+        if path.endswith(shards.INDEXES):
+            return shards.opened(path, self._limit, self._part)
+        file, contents = self._single(path, self._limit)
+        return (file,), contents
+
+    def _part(self, path: str, limit: int) -> tuple[Readable, Contents]:
+        """One of a model's files."""
+        if Path(path).suffix.lower() not in PARTS:
+            raise errors.bad_index(f"{errors.shown(Path(path).name)} is none of {', '.join(PARTS)}")
+        return self._single(path, limit)
+
+    def _single(self, path: str, limit: int) -> tuple[Readable, Contents]:
         suffix, needed = Path(path).suffix.lower(), foreign.library(path)
         if needed is None and suffix not in FORMATS:
             raise errors.unknown_format(suffix, [*FORMATS, *foreign.LIBRARIES])
@@ -89,7 +100,7 @@ class Opener:
                 if path not in self._converted:
                     self._converted[path] = self._converters.convert(path, needed)
                 file, suffix = self._converted[path], ".safetensors"
-            return (file,), FORMATS[suffix](file, self._limit)
+            return file, FORMATS[suffix](file, limit)
         except Exception:
             what = kinds.told(file, suffix)
             if what is not None:

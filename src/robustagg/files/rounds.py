@@ -22,8 +22,7 @@ from robustagg.files.tensors import Model
 from robustagg.memory.publish import Draft
 from robustagg.memory.vectors import Disk, Named
 from robustagg.protocol import Executor, Result, Source, spans
-from robustagg.rules.base import CERTIFY, Rule
-from robustagg.rules.evidence.deviation import COPIES
+from robustagg.rules.base import Rule
 
 
 def held(
@@ -50,8 +49,7 @@ def held(
         disk = partial(Disk.nameless, out.absolute().parent) if shared is None else partial(Named.made, shared)
         found, reference = _surveyed(entrants, Scratch(disk), memory, reference, anywhere=shared is not None)
         found = found.under(policy)
-        rows = rule.further_rows + (COPIES if (arguments.get("extras") or {}).get(CERTIFY) else 0)
-        plan = _plan(rule, found, memory, rows + (reference is not None))
+        plan = _plan(rule, found, memory, rule.further_rows + (reference is not None))
         looks = rule.unguarded and executor is None
         work = Progress(progress, found, passes=1 + rule.readings + looks)
         opened = Files if shared is None else partial(SharedFiles, folder=shared)

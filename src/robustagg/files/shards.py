@@ -1,4 +1,4 @@
-"""A model in several safetensors files with an index, or in a folder of its own."""
+"""A model in several files with an index, or in a folder of its own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,15 @@ from robustagg.files import safetensors
 from robustagg.files.storage import File, Readable
 from robustagg.files.tensors import Contents, in_order
 
-INDEX = ".safetensors.index.json"
+INDEXES = (".safetensors.index.json", ".bin.index.json")
+MODELS = (
+    "model.safetensors",
+    "adapter_model.safetensors",
+    "pytorch_model.bin",
+    "adapter_model.bin",
+    "model.weights.h5",
+)
+"""What their frameworks call every model; beside one, a folder may hold other files."""
 ENTRIES = 10_000  # of a folder, at most
 
 
@@ -22,17 +30,18 @@ def model_in(folder: str, suffixes: Callable[[str], bool]) -> str:
     """The one index in a folder, or the one file that can be a model."""
     with os.scandir(folder) as entries:
         names = sorted(entry.name for entry in islice(entries, ENTRIES))
-    indexes = [name for name in names if name.endswith(INDEX)]
-    models = indexes or [name for name in names if suffixes(name)]
-    if "model.safetensors" in models:
-        models = ["model.safetensors"]
+    kinds = [[name for name in names if name.endswith(index)] for index in INDEXES]
+    kinds += [[name] for name in MODELS if name in names]
+    models = next(filter(None, kinds), None) or [name for name in names if suffixes(name)]
     if len(models) != 1:
         raise errors.no_model_in_folder(len(models))
     return str(inside(Path(folder), models[0]))
 
 
-def opened(index: str, limit: int) -> tuple[tuple[Readable, ...], Contents]:
-    """The parts of a model, and the tensors in all of them."""
+def opened(
+    index: str, limit: int, look: Callable[[str, int], tuple[Readable, Contents]]
+) -> tuple[tuple[Readable, ...], Contents]:
+    """The parts of a model, and the tensors in all of them; `look` opens one, whose header has no more than a limit."""
     file = File(index)
     if file.size > limit:
         raise errors.header_too_long(file.size, limit)
@@ -41,10 +50,11 @@ def opened(index: str, limit: int) -> tuple[tuple[Readable, ...], Contents]:
     if not isinstance(where, dict) or not where or not all(isinstance(shard, str) for shard in where.values()):
         raise errors.bad_index("it has no weight_map of tensors' names to files' names")
     names = list(dict.fromkeys(where.values()))
-    files = [File(str(inside(Path(index).parent, name))) for name in names]
-    found, metadata = [], None
-    for which, (name, shard) in enumerate(zip(names, files, strict=True)):
-        part = safetensors.contents(shard, limit)
+    paths = [str(inside(Path(index).parent, name)) for name in names]
+    files, found, metadata = [], [], None
+    for which, (name, path) in enumerate(zip(names, paths, strict=True)):
+        shard, part = look(path, limit)
+        files.append(shard)
         limit -= sum(len(tensor.name) for tensor in part.tensors)  # of all headers together
         for tensor, place in zip(part.tensors, part.places.tolist(), strict=True):
             if where.get(tensor.name) != name:

@@ -11,6 +11,7 @@ import importlib
 import io
 import json
 import os
+import pickle
 import resource
 import socket
 import sys
@@ -124,7 +125,10 @@ def _write(sink: int, data: Any) -> None:
 def _torch(source: int, limit: int) -> dict[str, Entry]:
     torch = sys.modules["torch"]
     path, is_archive = f"/dev/fd/{source}", os.pread(source, 4, 0) == b"PK\3\4"
-    found = torch.load(path, map_location="cpu", weights_only=True, mmap=is_archive)
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True, mmap=is_archive)
+    except pickle.UnpicklingError:  # torch's text advises to load it all the same
+        raise Refused("it is damaged or holds more than tensors: save the model's state_dict() alone") from None
     if isinstance(found, (torch.Tensor, list, tuple)):  # the names that NumPy gives to what has none
         found = {f"arr_{k}": value for k, value in enumerate([found] if isinstance(found, torch.Tensor) else found)}
     return dict(_leaves(torch, found, "", DEPTH))

@@ -24,6 +24,17 @@ def gram(
 def measure(
     rows: Rows, tile: int, reference: int | None, limit: float, shrunk: NDArray[np.uint8] | None, threads: int, /
 ) -> NDArray[np.float64] | None: ...
+def deviations(
+    rows: Rows,
+    rejected: NDArray[np.uint8],
+    median: Array,
+    rescale: Rescale,
+    tile: int,
+    limit: float,
+    shrunk: NDArray[np.uint8] | None,
+    threads: int,
+    /,
+) -> NDArray[np.float64] | None: ...
 def manhattan(rows: Rows, tile: int, limit: float, threads: int, /) -> NDArray[np.float64] | None: ...
 def extremes(rows: Rows, threads: int, /) -> tuple[Array, Array] | None: ...
 def majority(rows: Rows, least: int, threads: int, /) -> NDArray[np.int8] | None: ...

@@ -261,6 +261,21 @@ class Kernels(Protocol):
     def rectify(self, rows: Rows, rejected: NDArray[np.uint8], median: Array, rescale: Rescale) -> Array:
         """(n, d): the rescaled values, the rejected ones replaced by the median. O(nd)."""
 
+    def deviations(
+        self,
+        rows: Rows,
+        rejected: NDArray[np.uint8],
+        median: Array,
+        rescale: Rescale,
+        shrunk: NDArray[np.uint8] | None = None,
+    ) -> NDArray[np.float64]:
+        """(ceil(d / GRAM_TILE), n, 2): how far from the median is what `rectify` leaves of the rows, tile by tile.
+
+        Of the differences at the coordinates of the tile, the sum of squares and the largest. For the squares,
+        differences in float64, clamped to +-GRAM_LIMIT; of the rows that `shrunk` (n,) marks, multiplied by SHRINK
+        first. The largest in the compute dtype, infinite where that cannot hold it. O(nd).
+        """
+
     def repeated_median(self, rows: Rows, intercept: str) -> tuple[Array, Array]:
         """((d,), (d,)): slope and intercept of the line through each sorted column. O(n^2) per coordinate."""
 

@@ -127,6 +127,17 @@ def rectify(rows: Rows, rejected: NDArray[np.uint8], median: Array, rescale: Res
     return _checked(_native.rectify(rows, rejected, median, rescale, kernels.num_threads()))
 
 
+def deviations(
+    rows: Rows,
+    rejected: NDArray[np.uint8],
+    median: Array,
+    rescale: Rescale,
+    shrunk: NDArray[np.uint8] | None = None,
+) -> NDArray[np.float64]:
+    note = rejected, median, rescale
+    return _checked(_native.deviations(rows, *note, GRAM_TILE, GRAM_LIMIT, shrunk, kernels.num_threads()))
+
+
 def repeated_median(rows: Rows, intercept: str) -> tuple[Array, Array]:
     return _checked(_native.repeated_median(rows, intercept, kernels.num_threads()))
 

@@ -563,6 +563,24 @@ def rectify(rows: Rows, rejected: NDArray[np.uint8], median: Array, rescale: Res
     return out
 
 
+@quiet
+def deviations(
+    rows: Rows,
+    rejected: NDArray[np.uint8],
+    median: Array,
+    rescale: Rescale,
+    shrunk: NDArray[np.uint8] | None = None,
+) -> NDArray[np.float64]:
+    unit, values = units(shrunk, (len(rows),))[:, None], rectify(rows, rejected, median, rescale)
+    out = np.empty((-(-median.size // GRAM_TILE), len(rows), 2))
+    for tile, found in enumerate(out):
+        part = slice(tile * GRAM_TILE, (tile + 1) * GRAM_TILE)
+        y, c = values[:, part], median[part]
+        z = (y * unit - c * unit).clip(-GRAM_LIMIT, GRAM_LIMIT)
+        found[:] = np.stack([(z * z).sum(axis=1), np.abs(y - c).max(axis=1)], axis=1)
+    return out
+
+
 # --- residual-based re-weighting ------------------------------------------------------------------------------------
 
 

@@ -8,7 +8,7 @@
 
 from robustagg.attacks import ATTACKS
 from robustagg.rules.table import RULES as ENTRIES
-from robustagg.simulation.models import MODELS
+from robustagg.simulation.models import DEVICES, MODELS
 from robustagg.simulation.pictures import picture
 from robustagg.simulation.results import RoundRecord, RuleRun, Simulation
 from robustagg.simulation.run import simulate
@@ -21,6 +21,7 @@ RULES = tuple(entry.name for entry in ENTRIES)
 __all__ = [
     "ATTACKS",
     "CHOICES",
+    "DEVICES",
     "MODELS",
     "PAYLOADS",
     "RULES",

@@ -76,7 +76,8 @@ class Federation:
         self.settings, self.task = settings, task
         recipe = task.recipe
         rate, batch = settings.learning_rate or recipe.learning_rate, settings.batch or recipe.batch
-        self.model = model(settings.model or recipe.model, task, Training(rate, batch, settings.momentum))
+        training = Training(rate, batch, settings.momentum)
+        self.model = model(settings.model or recipe.model, task, training, settings.device)
         self.aim = Aim(settings, task)
         x, y = task.train
         parts = split(y, settings.clients, settings.alpha, np.random.default_rng(settings.seed), settings.split)

@@ -35,6 +35,9 @@ class Settings:
         What is learnt: "digits", "mnist:PATH", "topics:FOLDER", "csv:PATH", "images:PATH".
     model : str, optional
         What learns it, a name of ``robustagg.simulation.MODELS``; the task's own where not given.
+    device : str
+        Where a network of torch is trained: "auto" (a GPU if torch finds one), "cpu", "cuda". A GPU's numbers are the
+        processor's within rounding.
     attack : str
         "none", or a name of :data:`robustagg.attacks.ATTACKS`.
     payload : str
@@ -81,6 +84,7 @@ class Settings:
 
     task: str = "digits"
     model: str | None = None
+    device: str = "auto"
     attack: str = "backdoor"
     payload: str = "backdoor"
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -101,7 +105,12 @@ class Settings:
     target_accuracy: float = 0.9
 
     def __post_init__(self) -> None:
-        for name, options in (("attack", CHOICES), ("payload", PAYLOADS), ("split", SPLITS)):
+        for name, options in (
+            ("attack", CHOICES),
+            ("payload", PAYLOADS),
+            ("split", SPLITS),
+            ("device", models.DEVICES),
+        ):
             if getattr(self, name) not in options:
                 raise errors.not_one_of(name, getattr(self, name), options)
         tasks.check(self.task)

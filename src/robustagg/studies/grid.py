@@ -140,7 +140,7 @@ def train(job: Job) -> Outcome:
             federation = Federation(job.settings, load(job.settings.task, job.settings.seed))
             run = federation.clean() if job.spec is None else federation.run(job.spec)
             outcome: dict[str, Any] | str = run.to_dict()
-    except (ArithmeticError, OSError, TypeError, ValueError) as error:
+    except (ArithmeticError, OSError, RuntimeError, TypeError, ValueError) as error:  # torch's are RuntimeErrors
         outcome = f"{type(error).__name__}: {error}"
     return outcome, time.perf_counter() - began
 

@@ -149,7 +149,7 @@ def varied(settings: Sequence[dict[str, Any]]) -> list[str]:
     """The settings that are not the same in all cells, the attack first; options by their own names."""
     names = dict.fromkeys(["attack", "payload", *settings[0]])
     options = dict.fromkeys(f"options.{name}" for told in settings for name in told["options"])
-    known = [name for name in (*names, *options) if name not in ("rules", "seed", "options")]
+    known = [name for name in (*names, *options) if name not in ("rules", "seed", "device", "options")]
     return [name for name in known if len({str(setting(told, name)) for told in settings}) > 1]
 
 

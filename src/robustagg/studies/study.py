@@ -54,8 +54,8 @@ class Study:
 
 
 def key_of(settings: Settings) -> str:
-    """A short name for all that matters of a cell: its settings but the rules and the seed."""
-    told = {name: _plain(value) for name, value in asdict(settings).items() if name not in ("rules", "seed")}
+    """A short name for all that matters of a cell: its settings but the rules, the seed and the device."""
+    told = {name: _plain(value) for name, value in asdict(settings).items() if name not in ("rules", "seed", "device")}
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
 
 

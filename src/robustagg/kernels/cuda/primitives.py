@@ -347,6 +347,26 @@ class Primitives:
         values: Array = self._columns(rows, job)
         return values
 
+    def deviations(
+        self,
+        rows: Rows,
+        rejected: NDArray[np.uint8],
+        median: Array,
+        rescale: Rescale,
+        shrunk: NDArray[np.uint8] | None = None,
+    ) -> NDArray[np.float64]:
+        n = len(rows)
+        marks = np.zeros(n, np.uint8) if shrunk is None else shrunk
+
+        def job(block: Block) -> Any:
+            out, note = block.empty(block.tiles, n, 2, dtype=np.float64), (block.own_bits(rejected), block.own(median))
+            arguments = *note, *_rescaling(rescale), np.int64(GRAM_TILE), GRAM_LIMIT, marks, SHRINK, out
+            block.tasks("deviations", block.tiles * n, TREE_THREADS, *arguments)
+            return out
+
+        found: NDArray[np.float64] = self._tiles(rows, job)
+        return found
+
     def repeated_median(self, rows: Rows, intercept: str) -> tuple[Array, Array]:
         def job(block: Block) -> Any:
             out = block.empty(2, block.d)

@@ -57,6 +57,7 @@ __all__ = [
     "confidence",
     "decayed_score",
     "detect",
+    "deviations",
     "differences",
     "digits",
     "extremes",
@@ -320,6 +321,20 @@ def rectified_mean(
     out = np.empty(rows[0].size, compute_dtype(rows))
     sweep(rows, 8 * n, detection.rectified_mean, rejected, median, weights, *rescale_code(rescale, n), out)
     return narrow(out, rows[0].dtype)
+
+
+def deviations(
+    rows: Rows,
+    rejected: NDArray[np.uint8],
+    median: Array,
+    rescale: Rescale,
+    shrunk: NDArray[np.uint8] | None = None,
+) -> NDArray[np.float64]:
+    n, tiles = len(rows), -(-rows[0].size // GRAM_TILE)
+    groups, unit = np.zeros((tiles, GRAM_TILE // lanes.LANES, 2, n)), specification.units(shrunk, (n,))
+    note = rejected, median, *rescale_code(rescale, n)
+    sweep(rows, 8 * n, detection.deviations, *note, unit, GRAM_LIMIT, groups.reshape(-1, 2, n))
+    return np.stack([groups[:, :, 0].sum(axis=1), groups[:, :, 1].max(axis=1)], axis=-1)
 
 
 def residual_weights(rows: Rows, options: Residual) -> NDArray[np.int64]:

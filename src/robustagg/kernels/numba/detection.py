@@ -142,6 +142,34 @@ def rectify(addresses, kind, lo, hi, rejected, median, rescale, value_range, out
 
 
 @jit
+def deviations(addresses, kind, lo, hi, rejected, median, rescale, value_range, unit, limit, out):
+    """Of each group: the sums of squares, and the largest, of what rectification leaves less the median."""
+    n = len(addresses)
+    tile = new_tile(n, hi - lo, median)
+    lanes, squares, largest = np.empty((6, LANES), median.dtype), np.empty(LANES), np.empty(LANES)
+    for begin in range(lo, hi, tile.shape[0] * LANES):
+        stop = min(begin + tile.shape[0] * LANES, hi)
+        if not load_tile(addresses, kind, begin, stop, tile):
+            return False
+        for first in range(begin, stop, LANES):
+            y = tile[(first - begin) // LANES]
+            rectify_group(y, first, rejected, median, rescale, value_range, lanes)
+            for i in range(n):
+                own = unit[i]
+                for k in range(LANES):
+                    away = max(-limit, min(y[i, k] * own - lanes[0, k] * own, limit))
+                    squares[k] = away * away
+                    largest[k] = abs(y[i, k] - lanes[0, k])
+                for half in (32, 16, 8, 4, 2, 1):  # of the lanes; one sum after the other would be no vector's work
+                    for k in range(half):
+                        squares[k] += squares[half + k]
+                        largest[k] = max(largest[k], largest[half + k])
+                out[first // LANES, 0, i] = squares[0]
+                out[first // LANES, 1, i] = largest[0]
+    return True
+
+
+@jit
 def rectified_mean(addresses, kind, lo, hi, rejected, median, weights, rescale, value_range, out):
     tile = new_tile(len(addresses), hi - lo, median)
     lanes, total = np.empty((6, LANES), median.dtype), np.empty(LANES)

@@ -51,12 +51,17 @@ def shifted(points: Floats) -> NDArray[np.bool_]:
     Where half of the points have no distance to each other, clusters are equal points; of several as large, all.
     """
     cluster = _library("sklearn.cluster")
+    order = np.lexsort(points.T)  # sums are rounded, and a point at the edge of the bandwidth is in or out by that
+    points = points[order]
     bandwidth = cluster.estimate_bandwidth(points, quantile=0.5)
-    if not bandwidth > 0:
+    inside = np.empty(len(points), np.bool_)
+    if bandwidth > 0:
+        labels = cluster.MeanShift(bandwidth=bandwidth, cluster_all=False).fit(points).labels_
+        inside[order] = labels == np.bincount(labels[labels >= 0]).argmax()
+    else:
         _, which, twins = np.unique(points, axis=0, return_inverse=True, return_counts=True)
-        return np.asarray(twins[which.reshape(-1)] == twins.max())
-    labels = cluster.MeanShift(bandwidth=bandwidth, cluster_all=False).fit(points).labels_
-    return np.asarray(labels == np.bincount(labels[labels >= 0]).argmax())
+        inside[order] = twins[which.reshape(-1)] == twins.max()
+    return inside
 
 
 def two_means(geometry: Geometry) -> NDArray[np.bool_]:

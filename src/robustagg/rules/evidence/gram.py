@@ -36,19 +36,17 @@ class Products(Sum):
         cls,
         terms: Floats,
         huge: NDArray[np.bool_],
-        rows: Rows,
-        again: Callable[[Rows, NDArray[np.uint8]], Floats],
+        again: Callable[[int, int, NDArray[np.uint8]], Floats],
         levels: Callable[[NDArray[np.int64]], NDArray[np.int64]],
     ) -> Self:
-        """The sum of `terms`, those of tiles with something huge computed again with that shrunk."""
+        """The sum of `terms`, those of tiles with something huge computed again, of these columns, with that shrunk."""
         (huge,) = kernels.active().home([huge])
         whole = huge.any(axis=tuple(range(1, huge.ndim)))
         if not whole.any():
             return cls.sum(terms)
         total = cls.sum(terms[~whole])
         for tile in np.flatnonzero(whole).tolist():
-            part = kernels.active().window(rows, tile * GRAM_TILE, (tile + 1) * GRAM_TILE)
-            sums = Digits.of(again(part, huge[tile].astype(np.uint8)))
+            sums = Digits.of(again(tile * GRAM_TILE, (tile + 1) * GRAM_TILE, huge[tile].astype(np.uint8)))
             total += cls(sums.shifted(SHIFT * levels(huge[tile].astype(np.int64))))
         return total
 
@@ -70,7 +68,11 @@ class Gram(Products):
     def _of(cls, rows: Rows) -> Self:
         terms = kernels.active().gram(rows)
         huge = np.diagonal(terms, axis1=1, axis2=2) >= GRAM_LIMIT**2
-        return cls._exact(terms, huge, rows, kernels.active().gram, pairs)
+
+        def again(begin: int, end: int, shrunk: NDArray[np.uint8]) -> Floats:
+            return kernels.active().gram(kernels.active().window(rows, begin, end), shrunk)
+
+        return cls._exact(terms, huge, again, pairs)
 
     def geometry(self) -> Geometry:
         """The sums as numbers, where need be of shorter rows."""
@@ -93,14 +95,14 @@ class Related(Products):
         """The relation of one block's rows to row `reference`, or to zero. O(nd)."""
         terms = kernels.active().measure(rows, reference)
 
-        def again(tile: Rows, shrunk: NDArray[np.uint8]) -> Floats:
-            return kernels.active().measure(tile, reference, shrunk)
+        def again(begin: int, end: int, shrunk: NDArray[np.uint8]) -> Floats:
+            return kernels.active().measure(kernels.active().window(rows, begin, end), reference, shrunk)
 
         def levels(shrunk: NDArray[np.int64]) -> NDArray[np.int64]:
             difference, row = shrunk.T
             return np.stack([2 * difference, row + (0 if reference is None else row[reference]), 2 * row], axis=1)
 
-        return cls._exact(terms, terms[:, :, [0, 2]] >= GRAM_LIMIT**2, rows, again, levels)
+        return cls._exact(terms, terms[:, :, [0, 2]] >= GRAM_LIMIT**2, again, levels)
 
     @classmethod
     def to_sum(cls, rows: Rows, coefficients: Floats) -> Self:

@@ -8,10 +8,10 @@ from functools import partial
 from robustagg import errors
 from robustagg.simulation.models.base import Model, Parameters, Training, one_blas_thread
 from robustagg.simulation.models.mlp import MLP
-from robustagg.simulation.models.network import TorchNetwork, cnn, resnet18
+from robustagg.simulation.models.network import DEVICES, TorchNetwork, cnn, resnet18
 from robustagg.simulation.tasks import Task
 
-__all__ = ["MODELS", "Model", "Parameters", "Training", "check", "model", "one_blas_thread"]
+__all__ = ["DEVICES", "MODELS", "Model", "Parameters", "Training", "check", "model", "one_blas_thread"]
 
 HIDDEN = {"softmax": "", "mlp": "32", "paper": "256-32"}
 DROPOUT = {"paper": 0.5}
@@ -26,13 +26,13 @@ def check(name: str) -> None:
         raise errors.not_one_of("the model", name, MODELS)
 
 
-def model(name: str, task: Task, training: Training) -> Model:
-    """The model of this name for a task."""
+def model(name: str, task: Task, training: Training, device: str = "auto") -> Model:
+    """The model of this name for a task; the device is that of networks of torch."""
     check(name)
     if name in IMAGES:
         if task.image is None:
             raise errors.no_image_task(name, task.title)
-        return TorchNetwork(partial(IMAGES[name], task.image, len(task.classes)), task.image, training)
+        return TorchNetwork(partial(IMAGES[name], task.image, len(task.classes)), task.image, training, device)
     kind, _, units = name.partition(":")
     hidden = [int(unit) for unit in (units or HIDDEN[kind]).split("-") if unit]
     return MLP([task.features, *hidden, len(task.classes)], training, DROPOUT.get(kind, 0.0))

@@ -54,6 +54,18 @@ def batches(size: int, batch: int, width: int, epochs: int, rng: np.random.Gener
     return np.pad(order.reshape(epochs * steps, batch), ((0, 0), (0, width - batch)), constant_values=-1)
 
 
+def planned(
+    clients: Sequence[Samples], epochs: Sequence[int], seeds: Sequence[Seed], batch: int
+) -> tuple[list[int], list[tuple[NDArray[np.intp], np.random.Generator]]]:
+    """The clients, those with most steps first; each one's steps, all equally wide, and what goes on to draw for it."""
+    width = min(batch, max(len(y) for _, y in clients))
+    plans = []
+    for (_, y), passes, seed in zip(clients, epochs, seeds, strict=True):
+        rng = np.random.default_rng(seed)
+        plans.append((batches(len(y), batch, width, passes, rng), rng))
+    return sorted(range(len(clients)), key=lambda client: -len(plans[client][0])), plans
+
+
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
     """Clients are trained side by side, each product on one thread: faster, and always the same bits."""

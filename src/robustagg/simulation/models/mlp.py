@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from robustagg.simulation.models.base import Parameters, Seed, Training, batches, dealt, side_by_side
+from robustagg.simulation.models.base import Parameters, Seed, Training, dealt, planned, side_by_side
 from robustagg.simulation.models.inputs import Compressed, Inputs
 from robustagg.simulation.tasks import Samples
 
@@ -55,12 +55,7 @@ class MLP:
         self, parameters: Parameters, clients: Sequence[Samples], epochs: Sequence[int], seeds: Sequence[Seed]
     ) -> Parameters:
         """(n, d) what each client's training changes; NaN where it diverges."""
-        width = min(self.training.batch, max(len(y) for _, y in clients))
-        plans = []
-        for (_, y), passes, seed in zip(clients, epochs, seeds, strict=True):
-            rng = np.random.default_rng(seed)
-            plans.append((batches(len(y), self.training.batch, width, passes, rng), rng))
-        longest_first = sorted(range(len(clients)), key=lambda client: (-len(plans[client][0]), client))
+        longest_first, plans = planned(clients, epochs, seeds, self.training.batch)
         trained = np.empty((len(clients), self.d), np.float32)
 
         def train(cohort: Sequence[int]) -> None:
