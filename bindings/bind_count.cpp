@@ -34,6 +34,15 @@ py::object magnitude_counts(const py::sequence& sequence, const Vector<std::int8
     });
 }
 
+py::object agreements(const py::sequence& sequence, const Vector<std::int64_t>& keys, int threads) {
+    const Input rows(sequence);
+    require_vector(keys, rows.n(), py::dtype::of<std::int64_t>(), "keys");
+    Vector<std::int64_t> out({rows.n(), rows.n()});
+    return checked(out, [&, k = keys.data(), to = out.mutable_data()] {
+        return ra::kernels().agreements(rows.view(), k, to, threads);
+    });
+}
+
 }  // namespace
 
 void register_count(py::module_& m) {
@@ -41,4 +50,5 @@ void register_count(py::module_& m) {
     m.def("sign_counts", &sign_counts);
     m.def("outermost", &outermost);
     m.def("magnitude_counts", &magnitude_counts);
+    m.def("agreements", &agreements);
 }

@@ -62,6 +62,13 @@ py::object mix(const py::sequence& sequence, const Vector<double>& matrix, int t
     });
 }
 
+py::object differences(const py::sequence& sequence, int threads) {
+    const Input rows(sequence);
+    if (rows.n() < 2) throw py::value_error("a row is needed to take from the others");
+    py::array out = rows.matrix(rows.n() - 1);
+    return checked(out, [&, to = out.mutable_data()] { return ra::kernels().differences(rows.view(), to, threads); });
+}
+
 py::tuple top_eigenpair(const Vector<double>& matrix) {
     if (matrix.ndim() != 2 || matrix.shape(0) != matrix.shape(1) || matrix.size() == 0)
         throw py::type_error("matrix must be (n, n)");
@@ -80,5 +87,6 @@ void register_gram(py::module_& m) {
     m.def("deviations", &deviations);
     m.def("manhattan", &manhattan);
     m.def("mix", &mix);
+    m.def("differences", &differences);
     m.def("top_eigenpair", &top_eigenpair);
 }

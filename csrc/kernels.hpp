@@ -102,6 +102,8 @@ enum class Loss { squared, absolute };
     X(magnitude_counts, bool,                                                                                      \
       (const RowsView&, const std::int8_t* signs, int shift, int bits, const std::int64_t* prefixes,               \
        std::int64_t* counts, int threads))                                                                         \
+    X(differences, bool, (const RowsView&, void* out, int threads))                                                \
+    X(agreements, bool, (const RowsView&, const std::int64_t* keys, std::int64_t* counts, int threads))            \
     X(mix, bool, (const RowsView&, const double* matrix, std::size_t m, void* out, int threads))                   \
     X(top_eigenpair, double, (const double* matrix, std::size_t n, double* vector))                                \
     X(detect, bool,                                                                                                \

@@ -1,15 +1,12 @@
 // counts[i][a][k] = how many values of row i have the bits k at `shift` of their magnitude's key, among those whose
-// higher bits are prefixes[i]; a is 1 where the value has the sign that signs[j] names for its column, else 0. The key
-// of a magnitude is the 31 bits below the sign: all of a float's, of a double the upper ones. Keys are ordered like
-// magnitudes, so that counts, refined from the highest bits down, find the k-th largest. O(nd), whole numbers.
+// higher bits are prefixes[i]; a is 1 where the value has the sign that signs[j] names for its column, else 0. Counts,
+// refined from the highest bits down, find the k-th largest magnitude. O(nd), whole numbers.
 #include "base/stage.hpp"
+#include "count/keys.hpp"
 
 namespace ra::RA_ISA {
 
 namespace {
-
-inline std::uint32_t key_of(float x) { return bits_of(x) & 0x7fffffffU; }
-inline std::uint32_t key_of(double x) { return static_cast<std::uint32_t>(bits_of(x) >> 32) & 0x7fffffffU; }
 
 template <class C>
 void count_strip(const C* values, const std::int8_t* signs, std::size_t width, int shift, int bits,

@@ -71,6 +71,38 @@ def test_sparsify_leaves_what_is_as_large_as_a_key_and_larger(backend, dtype):
     assert_array_equal(oracle.widened(kept), np.where(sizes >= least[:, None], oracle.widened(rows), 0))
 
 
+def test_agreements_of_numbers_that_say_what_it_is(backend):
+    rows = [np.array(row, np.float32) for row in ([2, -2, 1, 0, -0.5], [2, 2, -4, 4, -0.5], [0, -2, -1, 0, -0.5])]
+    keys = np.array([127, 127, 0], np.int64) << 23  # from 1, 1 and 0 on
+    assert_array_equal(backend.agreements(rows, keys), [[3, -1, 0], [-1, 4, 0], [0, 0, 3]])
+
+
+@pytest.mark.parametrize("dtype", zoo.DTYPES)
+@pytest.mark.parametrize("n", [n for n in SIZES if n > 1])
+def test_differences_from_the_last_row(backend, n, dtype):
+    for rows in (menagerie(n, dtype)[0], zoo.rows_of(n, 3000, dtype)):
+        wide = specification.compute_dtype(rows)
+        y, largest = oracle.widened(rows).astype(wide), np.finfo(wide).max
+        found = backend.differences(rows)
+        assert found.dtype == wide
+        with np.errstate(over="ignore"):
+            assert_array_equal(found, np.clip(y[:-1] - y[-1], -largest, largest))
+
+
+@pytest.mark.parametrize("dtype", zoo.DTYPES)
+@pytest.mark.parametrize("n", [n for n in SIZES if n <= 33])
+@pytest.mark.parametrize("share", [0.0, 0.9])
+def test_agreements(backend, n, dtype, share):
+    for rows in (menagerie(n, dtype)[0], zoo.rows_of(n, 3000, dtype)):
+        y = oracle.widened(rows).astype(specification.compute_dtype(rows))
+        keys = specification.magnitude_keys(y)
+        least = np.quantile(keys, share, axis=1, method="higher")
+        signs = np.where(keys >= least[:, None], np.sign(y), 0).astype(np.int64)
+        found = backend.agreements(rows, least)
+        assert found.dtype == np.int64
+        assert_array_equal(found, [[sum(a * b) for b in signs] for a in signs])
+
+
 @pytest.mark.parametrize("dtype", zoo.DTYPES)
 @pytest.mark.parametrize("n", [n for n in SIZES if n <= 33])
 def test_manhattan(backend, n, dtype):

@@ -47,6 +47,8 @@ def primitives(backend, n):
         "magnitude_counts": lambda rows: backend.magnitude_counts(
             rows, np.zeros(rows[0].size, np.int8), 20, 11, np.zeros(n, np.int64)
         ),
+        "differences": lambda rows: backend.differences([*rows, rows[0]]),
+        "agreements": lambda rows: backend.agreements(rows, np.zeros(n, np.int64)),
         "trimmed_mean": lambda rows: backend.trimmed_mean(rows, (n - 1) // 2),
         "mean": lambda rows: backend.trimmed_mean(rows, 0),
         "detect": lambda rows: backend.detect(rows, DEFAULTS, THRESHOLD),

@@ -79,6 +79,7 @@ def test_same_bits_for_any_number_of_threads(backend):
         products["outermost"] = backend.outermost(long)
         signs, prefixes = np.ones(long[0].size, np.int8), np.zeros(17, np.int64)
         products["magnitude_counts"] = backend.magnitude_counts(long, signs, 20, 11, prefixes)
+        products["agreements"] = backend.agreements(long, np.full(17, 127 << 23))
         return reputation(backend, strange) | averages(backend, long) | products
 
     kernels.set_num_threads(1)

@@ -17,6 +17,7 @@ from robustagg.rules.mixing.base import Mixer
 
 N, D = 11, GRAM_TILE + 70
 NUMBERS = {
+    "agreements",
     "finite",
     "gram",
     "home",

@@ -98,11 +98,28 @@ def test_a_state_that_does_not_fit_is_refused_and_nothing_changed():
     rule = ra.Suspicion(f=F)
     rule.aggregate(sent(1))
     state, before = rule.state_dict(), rule.state_dict()
-    for name in ("seen", "pairs"):
+    for name in ("seen", "signs"):
         damaged = {**state, name: {**state[name], "clients": state[name]["clients"][:-1]}}
         with pytest.raises(ra.InvalidLedger):
             rule.load_state_dict(damaged)
         assert rule.state_dict() == before
+
+
+def test_a_memory_of_likeness_by_all_differences_is_none_of_signs():
+    rule = ra.Suspicion(f=F)
+    rule.aggregate(sent(1))
+    state = rule.state_dict()
+    before = {**{name: value for name, value in state.items() if name != "signs"}, "pairs": state["signs"]}
+    with pytest.raises(ra.InvalidLedger):
+        ra.Suspicion(f=F).load_state_dict(before)
+
+
+def test_colluders_share_their_largest_differences_however_much_else_they_send():
+    rng = np.random.default_rng(7)
+    x = rng.normal(size=(N, 2000))
+    x[N - F :, :40] += 4 * np.sign(rng.normal(size=40))  # two in a hundred
+    result = ra.Suspicion(f=F).aggregate(x)
+    assert_array_equal(result.weights > 0, [True] * 7 + [False] * 3)
 
 
 # --- with a clean set -----------------------------------------------------------------------------------------------
@@ -110,12 +127,12 @@ def test_a_state_that_does_not_fit_is_refused_and_nothing_changed():
 
 def test_harm_tells_what_updates_alone_do_not():
     x = np.random.default_rng(0).normal(1, 1, (9, 50))
-    x[4, 0] = 3.0  # harmless to the eye
-    told = np.where(np.arange(9) == 4, 0.5, 0.0)
-    assert ra.Suspicion(f=1).aggregate(x).weights[4] > 0
+    x[3, 0] = 3.0  # harmless to the eye
+    told = np.where(np.arange(9) == 3, 0.5, 0.0)
+    assert ra.Suspicion(f=1).aggregate(x).weights[3] > 0
     result = ra.Suspicion(f=1, validated=True).aggregate(x, harm=told)
-    assert result.weights[4] == 0
-    assert "harm 50.0" in result.reasons[4]
+    assert result.weights[3] == 0
+    assert "harm 50.0" in result.reasons[3]
     by_client = dict(zip("abcdefghi", told, strict=True))
     named = ra.Suspicion(f=1, validated=True).aggregate(x, clients=list("abcdefghi"), harm=by_client)
     assert_array_equal(named.weights, result.weights)

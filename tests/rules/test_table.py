@@ -52,6 +52,15 @@ def test_the_rule_needs_as_many_clients_as_the_table_says(entry: Entry):
                 rule.aggregate(updates[1:], **extras)
 
 
+@pytest.mark.parametrize("entry", [entry for entry in RULES if entry.passes > 1], ids=lambda entry: entry.name)
+def test_a_rule_reads_as_often_as_the_table_says(entry: Entry, monkeypatch):
+    read, observe = [], entry.kind.observe
+    monkeypatch.setattr(entry.kind, "observe", lambda *arguments: (read.append(1), observe(*arguments))[1])
+    extras = {name: np.ones(3) for name in entry.asks.split()}
+    rule_against(entry.name, 12, 1).aggregate(np.ones((12, 3)), **extras)  # where nothing is left to iterate
+    assert 1 + len(read) == entry.passes
+
+
 @every_rule
 def test_a_rule_without_f_has_no_f(entry: Entry):
     assert (entry.kind.needs is not None) == ("f" in {field.name for field in fields(entry.kind)})

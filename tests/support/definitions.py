@@ -405,6 +405,18 @@ def fl_detector_scores(rounds, window):
     return scores
 
 
+def _signs_of_the_largest(row):
+    """The signs of the largest 2 %, and of what is as large in the first four binary digits; zeros elsewhere."""
+
+    def leading(value):
+        mantissa, exponent = np.frexp(abs(value))
+        return np.floor(16 * mantissa) * 2.0**exponent
+
+    sizes = leading(row)
+    least = sorted(sizes)[-max(int(0.02 * len(row) + 1e-9), 1)]
+    return np.where(sizes >= least, np.sign(row), 0)
+
+
 def suspicion(x, f):
     """The mean of the least suspicious, of one round, so that both memories are that round."""
     n = len(x)
@@ -419,7 +431,8 @@ def suspicion(x, f):
         return [max(v / max(1.4826 * np.median(np.abs(away)), 0.03), 0) for v in away]
 
     most = min(max(n // 5, 2), n - 1)
-    like = [sorted(cosine(x[i] - middle, x[j] - middle) for j in range(n) if j != i) for i in range(n)]
+    heads = [_signs_of_the_largest(row - middle) for row in x]
+    like = [sorted(cosine(heads[i], heads[j]) for j in range(n) if j != i) for i in range(n)]
     collusion = above([np.mean(row[n - 1 - most :]) if most else 0.0 for row in like])
     opposition = above([-cosine(row, middle) for row in x])
     ends = [sum(v in (min(column), max(column)) for v, column in zip(row, x.T, strict=True)) for row in x]

@@ -51,7 +51,7 @@ def held(
         found = found.under(policy)
         plan = _plan(rule, found, memory, rule.further_rows + (reference is not None))
         looks = rule.unguarded and executor is None
-        work = Progress(progress, found, passes=1 + rule.observes + looks)
+        work = Progress(progress, found, passes=1 + rule.readings + looks)
         opened = Files if shared is None else partial(SharedFiles, folder=shared)
         with target(found.model) as drafted, opened(entrants, found, plan, drafted, work) as files:
             source: Source = files if reference is None else inputs.Relative(files, reference)

@@ -223,6 +223,16 @@ class Kernels(Protocol):
     def sparsify(self, rows: Rows, keys: NDArray[np.int64]) -> list[Array]:
         """The rows, zeros in place of values whose magnitude's key is below keys[i]; see `magnitude_counts`. O(nd)."""
 
+    def differences(self, rows: Rows) -> Array:
+        """(n - 1, d): the rows less the last one, in the compute dtype, clamped to its largest number. O(nd)."""
+
+    def agreements(self, rows: Rows, keys: NDArray[np.int64]) -> NDArray[np.int64]:
+        """(n, n): in how many coordinates two rows have the same sign, less in how many opposite ones.
+
+        Of row i only values whose magnitude's key is at least keys[i] have a sign; see `magnitude_counts`. On the
+        diagonal stands how many have one. O(nd), and a step for every two signs in a coordinate.
+        """
+
     def mix(self, rows: Rows, matrix: NDArray[np.float64]) -> Array:
         """(m, d): matrix (m, n) times the rows, summed in float64; weights may have any sum.
 

@@ -89,6 +89,14 @@ def magnitude_counts(
     return _checked(_native.magnitude_counts(rows, signs, shift, bits, prefixes, kernels.num_threads()))
 
 
+def differences(rows: Rows) -> Array:
+    return _checked(_native.differences(rows, kernels.num_threads()))
+
+
+def agreements(rows: Rows, keys: NDArray[np.int64]) -> NDArray[np.int64]:
+    return _checked(_native.agreements(rows, keys, kernels.num_threads()))
+
+
 def mix(rows: Rows, matrix: NDArray[np.float64]) -> Array:
     return _checked(_native.mix(rows, matrix, kernels.num_threads()))
 

@@ -306,6 +306,25 @@ def sparsify(rows: Rows, keys: NDArray[np.int64]) -> list[Array]:
     return [np.where(magnitude_keys(widen(row)) >= key, row, zero) for row, key in zip(rows, keys, strict=True)]
 
 
+@quiet
+def differences(rows: Rows) -> Array:
+    wide = compute_dtype(rows)
+    out, largest = np.empty((len(rows) - 1, rows[0].size), wide), np.finfo(wide).max
+    for part, y in blocks(rows):
+        y = y.astype(wide)
+        out[:, part] = np.clip(y[:-1] - y[-1], -largest, largest)
+    return out
+
+
+@quiet
+def agreements(rows: Rows, keys: NDArray[np.int64]) -> NDArray[np.int64]:
+    wide, counts = compute_dtype(rows), np.zeros((len(rows), len(rows)), np.int64)
+    for _, y in blocks(rows):
+        signs = np.where(magnitude_keys(y.astype(wide)) >= keys[:, None], np.sign(y), 0)
+        counts += (signs @ signs.T).astype(np.int64)
+    return counts
+
+
 # --- products -------------------------------------------------------------------------------------------------------
 
 

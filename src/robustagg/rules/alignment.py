@@ -87,6 +87,7 @@ class AlignIns(Rule[Verdict]):
     array([1., 2.])
     """
 
+    readings = 3
     differences = True
     weighs_samples = True
     linear = True

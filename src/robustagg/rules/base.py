@@ -62,6 +62,11 @@ class Rule(Saved, Generic[V]):
         return type(self).observe is not Rule.observe
 
     @property
+    def readings(self) -> int:
+        """How often it looks at each block before it combines them; the least that it may be."""
+        return int(self.observes)
+
+    @property
     def weighs_samples(self) -> bool:
         """Whether `sample_counts` mean something to the rule."""
         return False

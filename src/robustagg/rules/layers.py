@@ -139,6 +139,7 @@ class LASA(Rule[Verdict]):
     'kept in 1 of 2 tensors'
     """
 
+    readings = 5
     differences = True
     weighs_samples = True
     by_tensor = True

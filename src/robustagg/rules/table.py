@@ -64,7 +64,7 @@ class Entry:
     @property
     def passes(self) -> int:
         """How often every update is read."""
-        return 1 + (self.kind.measures is not None if issubclass(self.kind, PreAggregation) else self._some.observes)
+        return 1 + (self.kind.measures is not None if issubclass(self.kind, PreAggregation) else self._some.readings)
 
     @property
     def weighs_samples(self) -> bool:
@@ -135,7 +135,7 @@ RULES = (
     Entry("lfighter", LFighter, "Jebreel et al., 2024", "-", "n^2 d of two neurons"),
     Entry("lasa", LASA, "Xu et al., WACV 2025", "-", "n d"),
     Entry("align-ins", AlignIns, "Xu et al., CVPR 2025", "-", "n d", asks="global_model"),
-    Entry("suspicion", Suspicion, "this library", "-", PAIRS, "what was seen of clients and pairs"),
+    Entry("suspicion", Suspicion, "this library", "-", "n d + n^2 of 2 %", "what was seen of clients and pairs"),
     Entry("fltrust", FLTrust, "Cao et al., NDSS 2021", "-", "n d", asks="server_update"),
 )
 

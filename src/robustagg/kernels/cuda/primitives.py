@@ -195,6 +195,15 @@ class Primitives:
         mixed: Array = self._columns(rows, job)
         return mixed
 
+    def differences(self, rows: Rows) -> Array:
+        def job(block: Block) -> Any:
+            out = block.empty(len(rows) - 1, block.d)
+            block.columns("differences", out)
+            return out
+
+        values: Array = self._columns(rows, job)
+        return values
+
     def extremes(self, rows: Rows) -> tuple[Array, Array]:
         def job(block: Block) -> Any:
             out = block.empty(2, block.d)
@@ -234,6 +243,12 @@ class Primitives:
             block.columns("magnitude_counts", block.own(signs), int(shift), int(bits), prefixes, counts)
 
         return self._total(rows, len(rows), 2, 1 << bits, job=job)
+
+    def agreements(self, rows: Rows, keys: NDArray[np.int64]) -> NDArray[np.int64]:
+        def job(block: Block, counts: Any) -> None:
+            block.columns("agreements", keys, counts)
+
+        return self._total(rows, len(rows), len(rows), job=job)
 
     # --- products ---
 

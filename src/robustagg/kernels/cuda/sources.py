@@ -19,8 +19,8 @@ FEW = {0: 224, 1: 112, 2: 224, 3: 224}
 LINES = {"confidence", "repeated_median", "residual_mean", "residual_weights"}
 """Bodies that keep a few columns, and are not worth half a minute of compiling: they have half of that."""
 
-COUNTS = {"majority", "outermost", "sign_counts", "magnitude_counts"}
-ANY_NUMBER = {"finite", "weighted_mean", "extremes", "digits", "gram", "measure", "manhattan", *COUNTS}
+COUNTS = {"majority", "outermost", "sign_counts", "magnitude_counts", "agreements"}
+ANY_NUMBER = {"finite", "differences", "weighted_mean", "extremes", "digits", "gram", "measure", "manhattan", *COUNTS}
 """Bodies that keep no column."""
 
 INCLUDE = re.compile(r'^#include "cuda/(\w+\.cuh)"$', re.MULTILINE)

@@ -33,6 +33,7 @@ from robustagg.kernels.numpy import (  # BLAS and LAPACK do the second half
     beta_reputation,
     compute_dtype,
     decayed_score,
+    differences,
     digits,
     flip,
     gram,
@@ -51,11 +52,13 @@ from robustagg.kernels.numpy import (  # BLAS and LAPACK do the second half
 
 __all__ = [
     "PRODUCTS",
+    "agreements",
     "beta_reputation",
     "confidence",
     "decayed_score",
     "detect",
     "deviations",
+    "differences",
     "digits",
     "extremes",
     "finite",
@@ -199,6 +202,10 @@ def magnitude_counts(
     rows: Rows, signs: NDArray[np.int8], shift: int, bits: int, prefixes: NDArray[np.int64]
 ) -> NDArray[np.int64]:
     return counted(rows, (len(rows), 2, 1 << bits), counts.magnitude_counts, signs, shift, bits, prefixes)
+
+
+def agreements(rows: Rows, keys: NDArray[np.int64]) -> NDArray[np.int64]:
+    return counted(rows, (len(rows), len(rows)), counts.agreements, keys)
 
 
 def counted(rows: Rows, shape: tuple[int, ...], kernel: Callable[..., bool], *arguments: object) -> NDArray[np.int64]:

@@ -95,6 +95,30 @@ def magnitude_counts(addresses, kind, lo, hi, like, signs, shift, bits, prefixes
 
 
 @jit
+def agreements(addresses, kind, lo, hi, like, keys, counts):
+    n = len(addresses)
+    values = np.empty(PIECE, like.dtype)
+    words, upper = values.view(np.uint32), values.itemsize // 4
+    signed, many = np.empty((PIECE, n), np.int64), np.empty(PIECE, np.int64)  # of each column 1 + i, or minus that
+    for start in range(lo, hi, PIECE):
+        stop = min(start + PIECE, hi)
+        many[:] = 0
+        for i in range(n):
+            if not load(addresses[i], kind, start, stop, values):
+                return False
+            for k in range(stop - start):
+                if np.int64(words[k * upper + upper - 1] & np.uint32(0x7FFFFFFF)) >= keys[i] and values[k] != 0:
+                    signed[k, many[k]] = 1 + i if values[k] > 0 else -1 - i
+                    many[k] += 1
+        for k in range(stop - start):
+            for a in range(many[k]):
+                for b in range(many[k]):
+                    same = (signed[k, a] > 0) == (signed[k, b] > 0)
+                    counts[abs(signed[k, a]) - 1, abs(signed[k, b]) - 1] += 1 if same else -1
+    return True
+
+
+@jit
 def manhattan(y, limit, sums):
     """Sums of absolute differences between the rows of y (n, a multiple of LANES), in lanes."""
     total = np.empty(LANES)
