@@ -24,6 +24,7 @@ ORDER = (
     ("simulation", "testing", "intake"),
     ("studies",),
     ("cli",),
+    ("__main__",),
     ("integrations",),
 )
 """Rooms from the bottom up: what stands in one line knows only what stands in lines before it, and itself."""
