@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import ray
 from ray.cluster_utils import Cluster
@@ -50,14 +51,16 @@ def limit(seconds: int) -> Iterator[None]:
 def cluster_of_two() -> Iterator[Cluster]:
     """One processor each; what they leave in their folder goes with them."""
     folder = tempfile.mkdtemp(prefix="ra-")
+    Path(folder, "ray").mkdir()  # where Ray says which cluster is there, and makes no folder for it
     guard = subprocess.Popen([sys.executable, "-c", GUARD, folder], stdin=subprocess.PIPE)
     cluster = Cluster()
     try:
-        with limit(120):
-            for _ in range(2):
-                cluster.add_node(temp_dir=folder, **NODE)
-            ray.init(address=cluster.address, log_to_driver=False)
-        yield cluster
+        with patch.dict(os.environ, RAY_TMPDIR=folder):
+            with limit(120):
+                for _ in range(2):
+                    cluster.add_node(temp_dir=folder, **NODE)
+                ray.init(address=cluster.address, log_to_driver=False)
+            yield cluster
     finally:
         with limit(60):
             ray.shutdown()
