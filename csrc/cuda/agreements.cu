@@ -3,8 +3,7 @@
 #include "cuda/base.cuh"
 
 RA_DEVICE i64 sign_above(Compute v, i64 least) {
-    const u32 key = static_cast<u32>(bits_of(v) >> (single ? 0 : 32)) & 0x7fffffffu;
-    return static_cast<i64>(key) < least ? 0 : (v > 0) - (v < 0);
+    return static_cast<i64>(key_of_magnitude(v)) < least ? 0 : (v > 0) - (v < 0);
 }
 
 RA_KERNEL agreements(RA_ROWS, const i64* keys, i64* counts) {

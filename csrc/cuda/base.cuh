@@ -177,6 +177,8 @@ template <class T>
 RA_DEVICE T halfway(T a, T b) {
     return (a < 0) == (b < 0) ? a + (b - a) * T(0.5) : (a + b) * T(0.5);
 }
+// The 31 bits below the sign, of a double the upper ones, which are ordered like magnitudes.
+RA_DEVICE u32 key_of_magnitude(Compute x) { return static_cast<u32>(bits_of(x) >> (single ? 0 : 32)) & 0x7fffffffu; }
 // A sum as a result: what rounding carried past the largest number is set back to it.
 RA_DEVICE Compute result_of(double sum) { return static_cast<Compute>(clamped(sum, largest)); }
 

@@ -6,7 +6,7 @@ RA_KERNEL magnitude_counts(RA_ROWS, const i8* signs, int shift, int bits, const 
         RA_EACH(j, d) {
             const Compute v = widened(rows[i][j]);
             if (!is_finite(v)) *odd = 1;
-            const u32 key = static_cast<u32>(bits_of(v) >> (single ? 0 : 32)) & 0x7fffffffu;
+            const u32 key = key_of_magnitude(v);
             if (static_cast<i64>(key >> shift >> bits) != prefixes[i]) continue;
             const bool same = (v > 0) - (v < 0) == signs[j];
             const i64 slot = (key >> shift) & ((1u << bits) - 1);
