@@ -41,8 +41,7 @@ def answers_of(n: int, k: int, a: int, kind: str, module=specification):
     starts, order = module.group_answers(items, n)
     workers, values = workers[order], values[order]
     module.sort_answers(starts, workers, values)
-    units = interface.loss_units(int(np.diff(starts).max()), int(np.bincount(workers).max()))
-    return interface.Answers(starts, workers, values, k, units)
+    return interface.Answers(starts, workers, values, k)
 
 
 def scale_of(answers, module=specification):
@@ -51,7 +50,9 @@ def scale_of(answers, module=specification):
     counts = np.diff(starts)
     centre = 0.5 * values[starts[:-1] + (counts - 1) // 2] + 0.5 * values[starts[:-1] + counts // 2]
     inverse = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=deviation > 0)
-    return interface.Scale(centre, inverse, deviation / max(deviation.max(), 1e-300))
+    farthest = np.maximum(centre - values[starts[:-1]], values[starts[1:] - 1] - centre) * inverse
+    units = interface.loss_units(max(1.0, 2 * farthest.max()) ** 2, int(np.bincount(answers.workers).max()))
+    return interface.Scale(centre, inverse, deviation / max(deviation.max(), 1e-300), *units)
 
 
 def weights_of(k: int):
@@ -99,7 +100,7 @@ def test_specification_agrees_with_exact_arithmetic(shape):
     answers = answers_of(*shape, "gaussian")
     scale, weights = scale_of(answers), weights_of(shape[1])
     mean, deviation = specification.spread_answers(answers.starts, answers.values)
-    truth, losses = specification.truth_step(answers, scale, weights, 1.0, MEAN, SQUARED)
+    truth, losses, _ = specification.truth_step(answers, scale, weights, 1.0, MEAN, SQUARED)
     expected = [Fraction(0)] * answers.crowd
     for n, (a, b) in enumerate(zip(answers.starts[:-1], answers.starts[1:], strict=True)):
         x = [Fraction(v) for v in answers.values[a:b].tolist()]
@@ -113,7 +114,9 @@ def test_specification_agrees_with_exact_arithmetic(shape):
         assert truth[n] == pytest.approx(float(exact), abs=1e-12)
         for k, v in zip(answers.workers[a:b], z, strict=True):
             expected[k] += Fraction(scale.factor[n]) * (v - Fraction(truth[n])) ** 2
-    assert losses == pytest.approx([float(v) for v in expected], rel=1e-12, abs=1e-18)
+    for loss, exact, count in zip(losses, expected, np.bincount(answers.workers, minlength=answers.crowd), strict=True):
+        half_steps = 0.5 * count / (scale.fine or scale.coarse)
+        assert loss == pytest.approx(float(exact), rel=1e-12, abs=half_steps)
 
 
 def test_weighted_median_of_few():
@@ -127,10 +130,8 @@ def test_weighted_median_of_few():
         ([1, 5], [0, 0], 3),
     ]:
         k = len(values)
-        answers = interface.Answers(
-            np.array([0, k]), np.arange(k, dtype=np.int32), np.array(values, float), k, (1.0, 1.0)
-        )
-        scale = interface.Scale(np.zeros(1), np.ones(1), np.ones(1))
+        answers = interface.Answers(np.array([0, k]), np.arange(k, dtype=np.int32), np.array(values, float), k)
+        scale = interface.Scale(np.zeros(1), np.ones(1), np.ones(1), 1.0, 0.0)
         assert specification.truth_step(answers, scale, np.array(weights, float), 0.0, MEDIAN, ABSOLUTE)[0] == expected
 
 
@@ -141,6 +142,6 @@ def test_threads_change_no_bit(backend):
     results = []
     for threads in (1, 2, 3, 7):
         kernels.set_num_threads(threads)
-        results.append(np.concatenate(backend.truth_step(answers, scale, weights, 0.0, MEAN, SQUARED)))
+        results.append(np.concatenate(backend.truth_step(answers, scale, weights, 0.0, MEAN, SQUARED)[:2]))
     for other in results[1:]:
         assert_array_equal(other, results[0])

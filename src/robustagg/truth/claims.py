@@ -146,11 +146,27 @@ class Claims:
         """((N,), (N,)): mean and population standard deviation."""
         return kernels.active().spread_answers(self.answers.starts, self.answers.values)
 
+    @cached_property
+    def arranged(self) -> Answers:
+        """The answers, as the backend in force reads them fastest: 12 more bytes an answer."""
+        return kernels.active().arranged(self.answers)
+
     def scale(self, factor: Reals | None = None) -> Scale:
-        """Answers as multiples of the item's standard deviation from its median; losses times `factor`."""
-        deviation = self.spread[1]
+        """Answers as multiples of the item's standard deviation from its median; losses times `factor`, 1 at most."""
+        deviation, (first, last) = self.spread[1], (self.answers.starts[:-1], self.answers.starts[1:] - 1)
         inverse = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=deviation > 0)
-        return Scale(self.median, inverse, np.ones_like(deviation) if factor is None else factor)
+        values = self.answers.values
+        farthest = np.maximum(self.median - values[first], values[last] - self.median) * inverse
+        # a truth is no farther from the median than an answer: twice that in all, or its square
+        largest = 2 * float(farthest.max()) + 2.0**-20
+        units = loss_units(max(largest, largest * largest), int(self.per_worker.max()))
+        return Scale(self.median, inverse, np.ones_like(deviation) if factor is None else factor, *units)
+
+    def unscaled(self, factor: float) -> Scale:
+        """Answers as they are, losses times `factor`, and none above 2 then."""
+        size = self.items.size
+        units = loss_units(2.0, int(self.per_worker.max()))
+        return Scale(np.zeros(size), np.ones(size), np.full(size, factor), *units)
 
     def positions(self, items: Any) -> NDArray[np.int64]:
         """Where the given items are; all of them for None."""
@@ -219,9 +235,7 @@ def build(
     who, what = worker_codes[order], values[order]
     del order
     backend.sort_answers(starts, who, what)
-    counts = np.bincount(who, minlength=1)
-    units = loss_units(int(np.diff(starts).max()), int(counts.max()))
-    return Claims(items, workers, Answers(starts, who, what, workers.size, units), categories, dropped)
+    return Claims(items, workers, Answers(starts, who, what, workers.size), categories, dropped)
 
 
 def _compact(claims: Claims, items: Codes, workers: Codes, values: Reals) -> Claims:

@@ -67,7 +67,7 @@ class CATD(Method):
         deviation = (
             np.ones(claims.items.size) if self.standardize else claims.spread[1] / (claims.spread[1].max() or 1.0)
         )
-        return Part(claims.answers, claims.scale(deviation * deviation), MEAN, SQUARED)
+        return Part(claims.arranged, claims.scale(deviation * deviation), MEAN, SQUARED)
 
     def weigh(self, losses: list[Reals], counts: Counts) -> Reals:
         try:

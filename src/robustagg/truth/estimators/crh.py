@@ -124,7 +124,7 @@ class CRH(Method):
         if self.loss == "absolute":
             return Part(claims.answers, claims.scale(), MEDIAN, ABSOLUTE)
         # (x - t)^2 / s = s z^2; only ratios of losses count
-        return Part(claims.answers, claims.scale(claims.spread[1] / self.unit(claims)), MEAN, SQUARED)
+        return Part(claims.arranged, claims.scale(claims.spread[1] / self.unit(claims)), MEAN, SQUARED)
 
     def unit(self, claims: Claims) -> float:
         return float(claims.spread[1].max()) or 1.0

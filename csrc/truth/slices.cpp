@@ -1,0 +1,64 @@
+// Answers as vectors read them: the items in the order of their numbers of answers, those with many first, each a slice
+// of its own; of the others eight side by side. O(A + N).
+#include "truth/slices.hpp"
+
+namespace ra::RA_ISA {
+
+namespace {
+
+constexpr auto width = static_cast<std::int64_t>(Slices::width);
+
+std::int64_t eights(std::int64_t count) { return (count + width - 1) / width; }
+
+}  // namespace
+
+// `order` has room for eight more than there are items.
+void slice_items(const std::int64_t* starts, std::size_t items, std::int32_t* order, std::int64_t* slice_starts,
+                 std::size_t* slices, std::size_t* wide) {
+    const auto count = [&](std::size_t n) { return starts[n + 1] - starts[n]; };
+    std::size_t place[tallest + 2] = {};  // first how many items have more than k answers, then where the next goes
+    for (std::size_t n = 0; n < items; ++n) ++place[std::min(count(n), tallest + 1)];
+    std::size_t before = 0;
+    for (std::int64_t k = tallest + 1; k >= 0; --k) {
+        const std::size_t here = place[k];
+        place[k] = before;
+        before += here;
+    }
+    *wide = place[tallest];
+    for (std::size_t n = 0; n < items; ++n) order[place[std::min(count(n), tallest + 1)]++] = static_cast<std::int32_t>(n);
+    std::fill_n(order + items, width, -1);
+    std::size_t s = 0;
+    std::int64_t start = 0;
+    for (std::size_t n = 0; n < items; n += n < *wide ? 1 : width) {
+        slice_starts[s++] = start;
+        const std::int64_t most = count(static_cast<std::size_t>(order[n]));
+        start += n < *wide ? eights(most) : most;
+    }
+    slice_starts[s] = start;
+    *slices = s;
+}
+
+void slice_answers(const Answers& answers, const Slices& slices, std::int32_t* workers, double* values, int threads) {
+    const auto gap = static_cast<std::int32_t>(answers.count);
+    each_row(slices.starts, slices.count, width, threads, [&](std::size_t s, int) {
+        const bool wide = s < slices.wide;
+        const std::int64_t begin = slices.starts[s] * width, end = slices.starts[s + 1] * width;
+        const std::int32_t* items = items_of(slices, s);
+        // Of a wide slice all answers are next to each other, of a tall one each eighth.
+        for (std::int64_t l = 0; l < (wide ? 1 : width); ++l) {
+            std::int64_t to = begin + l;
+            if (items[l] >= 0)
+                for (std::int64_t a = answers.starts[items[l]]; a < answers.starts[items[l] + 1]; ++a) {
+                    workers[to] = answers.workers[a];
+                    values[to] = answers.values[a];
+                    to += wide ? 1 : width;
+                }
+            for (; to < end; to += wide ? 1 : width) {
+                workers[to] = gap;
+                values[to] = items[l] >= 0 ? answers.values[answers.starts[items[l]]] : 0.0;
+            }
+        }
+    });
+}
+
+}  // namespace ra::RA_ISA
