@@ -1,37 +1,37 @@
-// Answers as vectors read them: the items in the order of their numbers of answers, those with many first, each a slice
-// of its own; of the others eight side by side. O(A + N).
+// Answers as vectors read them: items with many answers are slices of their own, of the others eight stand side by
+// side. O(A + N).
 #include "truth/slices.hpp"
+
+#include <numeric>
 
 namespace ra::RA_ISA {
 
 namespace {
 
 constexpr auto width = static_cast<std::int64_t>(Slices::width);
+constexpr std::size_t window = 4096;
 
 std::int64_t eights(std::int64_t count) { return (count + width - 1) / width; }
 
 }  // namespace
 
-// `order` has room for eight more than there are items.
+// Items with many answers first, then the others, those of a window by their numbers of answers: near items are near
+// each other in memory, and few lanes are left empty. `order` has room for eight more than there are items.
 void slice_items(const std::int64_t* starts, std::size_t items, std::int32_t* order, std::int64_t* slice_starts,
                  std::size_t* slices, std::size_t* wide) {
-    const auto count = [&](std::size_t n) { return starts[n + 1] - starts[n]; };
-    std::size_t place[tallest + 2] = {};  // first how many items have more than k answers, then where the next goes
-    for (std::size_t n = 0; n < items; ++n) ++place[std::min(count(n), tallest + 1)];
-    std::size_t before = 0;
-    for (std::int64_t k = tallest + 1; k >= 0; --k) {
-        const std::size_t here = place[k];
-        place[k] = before;
-        before += here;
-    }
-    *wide = place[tallest];
-    for (std::size_t n = 0; n < items; ++n) order[place[std::min(count(n), tallest + 1)]++] = static_cast<std::int32_t>(n);
+    const auto count = [&](std::int32_t n) { return starts[n + 1] - starts[n]; };
+    std::iota(order, order + items, 0);
+    *wide = static_cast<std::size_t>(
+        std::stable_partition(order, order + items, [&](std::int32_t n) { return count(n) > tallest; }) - order);
+    for (std::size_t n = *wide; n < items; n += window)
+        std::stable_sort(order + n, order + std::min(n + window, items),
+                         [&](std::int32_t a, std::int32_t b) { return count(a) > count(b); });
     std::fill_n(order + items, width, -1);
     std::size_t s = 0;
     std::int64_t start = 0;
     for (std::size_t n = 0; n < items; n += n < *wide ? 1 : width) {
         slice_starts[s++] = start;
-        const std::int64_t most = count(static_cast<std::size_t>(order[n]));
+        const std::int64_t most = count(order[n]);
         start += n < *wide ? eights(most) : most;
     }
     slice_starts[s] = start;

@@ -150,8 +150,8 @@ class Workshop {
 };
 
 std::int64_t tallest_of(const Slices& slices) {
-    std::int64_t most = 0;
-    for (std::size_t s = 0; s < std::min(slices.count, slices.wide + 1); ++s)
+    std::int64_t most = tallest;
+    for (std::size_t s = 0; s < slices.wide; ++s)
         most = std::max(most, slices.starts[s + 1] - slices.starts[s]);
     return most;
 }
@@ -175,7 +175,8 @@ double truth_step(const Answers& answers, const Slices* slices, const ItemScale&
     // Sums of all workers for every thread: no more of them than answers.
     const auto room =
         static_cast<int>(std::min<std::size_t>(64, answers.size / std::max<std::size_t>(answers.count, 1)));
-    const int workers = std::max(1, std::min(threads, room));
+    const double nanoseconds = 2.0 * static_cast<double>(answers.size);
+    const int workers = std::max(1, std::min(worth_waking(threads, nanoseconds), room));
     const Workshop shop(workers, answers.count, scale, location == Location::mean ? tallest_of(*slices) : 0);
     shop.clear(weights);
     if (location == Location::mean) {

@@ -18,8 +18,8 @@ inline Vec<double> to_real(Whole<double> v) { return __builtin_convertvector(v, 
 
 inline Vec<double> weights_of(const Worker* workers, const std::int32_t* which) {
 #if defined(RA_AVX512)
-    const __m256i places = _mm256_slli_epi32(_mm256_loadu_si256((const __m256i*)which), 1);
-    return _mm512_mask_i32gather_pd(_mm512_setzero_pd(), 0xff, places, &workers->weight, 8);
+    const __m512i places = _mm512_slli_epi64(_mm512_cvtepi32_epi64(_mm256_loadu_si256((const __m256i*)which)), 1);
+    return _mm512_mask_i64gather_pd(_mm512_setzero_pd(), 0xff, places, &workers->weight, 8);
 #else
     Vec<double> v;
     for (int l = 0; l < lanes<double>; ++l) v[l] = workers[which[l]].weight;
@@ -80,11 +80,17 @@ class WeightedMeans {
     }
 
     Place place(const std::int32_t* items, bool wide) const {
+        constexpr int last = lanes<double> - 1;
         Place at;
-        for (int l = 0; l < lanes<double>; ++l) {
+        if (!wide && items[last] == items[0] + last && count(items[0]) == count(items[last])) {
+            const Units units(count(items[0]));  // a tall slice has its items in the order of their numbers of answers
+            return {load_vector(scale_.centre + items[0]), load_vector(scale_.inverse + items[0]),
+                    load_vector(scale_.factor + items[0]), splat(units.weight), splat(units.weight_z)};
+        }
+        for (int l = 0; l <= last; ++l) {
             const std::int32_t n = items[wide ? 0 : l];
-            if (n < 0) continue;
-            const Units units(answers_.starts[n + 1] - answers_.starts[n]);
+            if (n < 0) break;
+            const Units units(count(n));
             at.centre[l] = scale_.centre[n];
             at.inverse[l] = scale_.inverse[n];
             at.factor[l] = scale_.factor[n];
@@ -93,6 +99,8 @@ class WeightedMeans {
         }
         return at;
     }
+
+    std::int64_t count(std::int32_t item) const { return answers_.starts[item + 1] - answers_.starts[item]; }
 
     Vec<double> z(const Column& column, const Place& at, std::int64_t j) const {
         return (load_vector(column.values + j * column.stride) - at.centre) * at.inverse;
@@ -117,15 +125,16 @@ class WeightedMeans {
         return 1.0 / choose(alike, splat(1.0), most);
     }
 
-    void add_losses(const Column& column, const Place& at, Vec<double> truth, const Losses& losses) const {
+    void add_losses(const Column column, const Place& at, Vec<double> truth, const Losses& losses) const {
+        const Vec<double> factor = at.factor * losses.coarse;  // a power of two: exactly what comes of it later
+        Worker* const workers = losses.workers;
         for (std::int64_t j = 0; j < column.count; ++j) {
-            const Vec<double> error = z(column, at, j) - truth;
-            const Vec<double> term = at.factor * (loss == Loss::absolute ? abs(error) : error * error);
-            const Whole<double> steps = whole(term * losses.coarse);
+            const Vec<double> error = z(column, at, j) - truth, size = loss == Loss::absolute ? abs(error) : error * error;
+            const Whole<double> steps = whole(factor * size);
             const std::int32_t* who = column.workers + j * column.stride;
-            for (int l = 0; l < lanes<double>; ++l) losses.workers[who[l]].coarse += static_cast<std::uint64_t>(steps[l]);
+            for (int l = 0; l < lanes<double>; ++l) workers[who[l]].coarse += static_cast<std::uint64_t>(steps[l]);
             if (losses.fine_sums == nullptr) continue;
-            const Whole<double> rest = whole((term - to_real(steps) * losses.step) * losses.fine);
+            const Whole<double> rest = whole((at.factor * size - to_real(steps) * losses.step) * losses.fine);
             for (int l = 0; l < lanes<double>; ++l) losses.fine_sums[who[l]] += static_cast<std::uint64_t>(rest[l]);
         }
     }

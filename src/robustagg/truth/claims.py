@@ -153,14 +153,18 @@ class Claims:
 
     def scale(self, factor: Reals | None = None) -> Scale:
         """Answers as multiples of the item's standard deviation from its median; losses times `factor`, 1 at most."""
-        deviation, (first, last) = self.spread[1], (self.answers.starts[:-1], self.answers.starts[1:] - 1)
+        inverse, units = self._standard
+        return Scale(self.median, inverse, np.ones_like(inverse) if factor is None else factor, *units)
+
+    @cached_property
+    def _standard(self) -> tuple[Reals, tuple[float, float]]:
+        """(N,) one over the standard deviations, 0 where there is none; and the units of losses in them."""
+        deviation, values, starts = self.spread[1], self.answers.values, self.answers.starts
         inverse = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=deviation > 0)
-        values = self.answers.values
-        farthest = np.maximum(self.median - values[first], values[last] - self.median) * inverse
-        # a truth is no farther from the median than an answer: twice that in all, or its square
-        largest = 2 * float(farthest.max()) + 2.0**-20
-        units = loss_units(max(largest, largest * largest), int(self.per_worker.max()))
-        return Scale(self.median, inverse, np.ones_like(deviation) if factor is None else factor, *units)
+        farthest = np.maximum(self.median - values[starts[:-1]], values[starts[1:] - 1] - self.median) * inverse
+        # a truth is no farther from the median than an answer is
+        largest = max(2 * float(farthest.max()), 1.0) ** 2
+        return inverse, loss_units(largest, int(self.per_worker.max()))
 
     def unscaled(self, factor: float) -> Scale:
         """Answers as they are, losses times `factor`, and none above 2 then."""

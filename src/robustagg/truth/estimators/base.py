@@ -163,9 +163,9 @@ def check_iteration(max_iter: int, tol: float) -> None:
         raise errors.out_of_range("tol", tol, "positive and finite")
 
 
-def fsum(values: Reals) -> float:
-    """The sum, rounded once: it does not depend on the order."""
-    return math.fsum(values.tolist())
+def sum_of(values: Reals) -> float:
+    """The sum of the sorted values: it does not depend on their order."""
+    return float(np.sort(values).sum())
 
 
 def positions(ids: NDArray[Any], some: NDArray[Any]) -> NDArray[np.int64]:

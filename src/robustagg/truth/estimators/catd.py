@@ -9,7 +9,7 @@ import numpy as np
 from robustagg import errors
 from robustagg.kernels.interface_truth import MEAN, SQUARED, Reals
 from robustagg.truth.claims import Claims
-from robustagg.truth.estimators.base import LEAST_SHARE, Counts, Method, Part, check_iteration, fsum
+from robustagg.truth.estimators.base import LEAST_SHARE, Counts, Method, Part, check_iteration, sum_of
 
 
 @dataclass(eq=False, kw_only=True)
@@ -74,7 +74,7 @@ class CATD(Method):
             from scipy.special import gammaincinv
         except ImportError as cause:
             raise errors.optional_package("scipy", "truth") from cause
-        whole = fsum(losses[0])
+        whole = sum_of(losses[0])
         if whole == 0.0:
             return np.ones(counts.size)
         distinct, which = np.unique(counts, return_inverse=True)
