@@ -1,6 +1,6 @@
+#include <pybind11/stl.h>
 #include <cmath>
 #include <optional>
-#include <pybind11/stl.h>
 #include <vector>
 
 #include "common.hpp"

@@ -43,8 +43,8 @@ inline int bits_of(std::int64_t count) { return 64 - __builtin_clzll(static_cast
 
 inline std::int64_t whole(double term) { return std::llrint(term); }
 
-// The units of one row's sums, by its number of answers: of weights, which are 1 at most, and of weights times z. A term
-// has 51 bits at most, for vectors to round.
+// The units of one row's sums, by its number of answers: of weights, which are 1 at most, and of weights times z. A
+// term has 51 bits at most, for vectors to round.
 struct Units {
     double weight, weight_z;
     explicit Units(std::int64_t count) {

@@ -28,8 +28,7 @@ void group_medians(const Answers& answers, const ItemScale& scale, const double*
         const Units units(end - begin);
         std::fill_n(group, count, Group{0.0, 0, 0});
         const auto of = [&](std::int64_t a) -> Group& { return group[groups[answers.workers[a]]]; };
-        for (std::int64_t a = begin; a < end; ++a)
-            of(a).largest = std::max(of(a).largest, weights[answers.workers[a]]);
+        for (std::int64_t a = begin; a < end; ++a) of(a).largest = std::max(of(a).largest, weights[answers.workers[a]]);
         for (std::int64_t a = begin; a < end; ++a) {
             Group& own = of(a);
             const double inverse = own.largest > 0.0 ? 1.0 / own.largest : 1.0;

@@ -14,21 +14,23 @@ struct Worker {
 // they leave over.
 class Losses {
   public:
+    static constexpr std::size_t gaps = Slices::width;  // as many as a vector may reach beyond the last worker
+
     static std::size_t bytes(std::size_t count, const ItemScale& scale) {
-        return (count + 1) * (sizeof(Worker) + (scale.fine > 0.0 ? sizeof(std::uint64_t) : 0));
+        return (count + gaps) * (sizeof(Worker) + (scale.fine > 0.0 ? sizeof(std::uint64_t) : 0));
     }
 
     Losses(void* memory, std::size_t count, const ItemScale& scale)
         : workers(static_cast<Worker*>(memory)),
-          fine_sums(scale.fine > 0.0 ? reinterpret_cast<std::uint64_t*>(workers + count + 1) : nullptr),
+          fine_sums(scale.fine > 0.0 ? reinterpret_cast<std::uint64_t*>(workers + count + gaps) : nullptr),
           coarse(scale.coarse),
           step(1.0 / scale.coarse),
           fine(scale.fine) {}
 
     void clear(const double* weights, std::size_t count) const {
         for (std::size_t k = 0; k < count; ++k) workers[k] = {weights[k], 0};
-        workers[count] = {0.0, 0};
-        if (fine_sums != nullptr) std::fill_n(fine_sums, count + 1, 0);
+        std::fill_n(workers + count, gaps, Worker{0.0, 0});
+        if (fine_sums != nullptr) std::fill_n(fine_sums, count + gaps, 0);
     }
 
     void add(std::int32_t worker, double loss) const {

@@ -44,18 +44,15 @@ void slice_answers(const Answers& answers, const Slices& slices, std::int32_t* w
         const bool wide = s < slices.wide;
         const std::int64_t begin = slices.starts[s] * width, end = slices.starts[s + 1] * width;
         const std::int32_t* items = items_of(slices, s);
-        // Of a wide slice all answers are next to each other, of a tall one each eighth.
-        for (std::int64_t l = 0; l < (wide ? 1 : width); ++l) {
-            std::int64_t to = begin + l;
-            if (items[l] >= 0)
-                for (std::int64_t a = answers.starts[items[l]]; a < answers.starts[items[l] + 1]; ++a) {
-                    workers[to] = answers.workers[a];
-                    values[to] = answers.values[a];
-                    to += wide ? 1 : width;
-                }
-            for (; to < end; to += wide ? 1 : width) {
-                workers[to] = gap;
-                values[to] = items[l] >= 0 ? answers.values[answers.starts[items[l]]] : 0.0;
+        std::fill(workers + begin, workers + end, gap);
+        std::fill(values + begin, values + end, answers.values[answers.starts[items[0]]]);
+        for (std::int64_t l = 0; l < (wide ? 1 : width) && items[l] >= 0; ++l) {
+            const std::int64_t first = answers.starts[items[l]], count = answers.starts[items[l] + 1] - first;
+            const bool full = wide && count == static_cast<std::int64_t>(answers.count);
+            for (std::int64_t a = first; a < first + count; ++a) {
+                const std::int64_t to = full ? answers.workers[a] : wide ? a - first : l + width * (a - first);
+                workers[begin + to] = answers.workers[a];
+                values[begin + to] = answers.values[a];
             }
         }
     });

@@ -41,7 +41,9 @@ class Rows {
         return {begin, end, Units(end - begin).weight, alike ? 1.0 : 1.0 / largest, alike};
     }
 
-    double z(std::size_t n, std::int64_t a) const { return (answers_.values[a] - scale_.centre[n]) * scale_.inverse[n]; }
+    double z(std::size_t n, std::int64_t a) const {
+        return (answers_.values[a] - scale_.centre[n]) * scale_.inverse[n];
+    }
 
     std::int64_t weight(const Row& row, std::int64_t a, const Worker* workers) const {
         return whole((row.alike ? 1.0 : workers[answers_.workers[a]].weight * row.inverse) * row.unit);
@@ -151,8 +153,7 @@ class Workshop {
 
 std::int64_t tallest_of(const Slices& slices) {
     std::int64_t most = tallest;
-    for (std::size_t s = 0; s < slices.wide; ++s)
-        most = std::max(most, slices.starts[s + 1] - slices.starts[s]);
+    for (std::size_t s = 0; s < slices.wide; ++s) most = std::max(most, slices.starts[s + 1] - slices.starts[s]);
     return most;
 }
 

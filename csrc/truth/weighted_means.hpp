@@ -1,5 +1,5 @@
-// The weighted mean of every item, and every worker's loss beside it, slice by slice: the lanes of vectors are items, or,
-// in wide slices, answers to one.
+// The weighted mean of every item, and every worker's loss beside it, slice by slice: the lanes of vectors are items,
+// or, in wide slices, answers to one.
 #pragma once
 
 #include "base/lanes.hpp"
@@ -27,12 +27,36 @@ inline Vec<double> weights_of(const Worker* workers, const std::int32_t* which) 
 #endif
 }
 
-// `count` vectors of answers, `stride` answers apart; those of a tall slice have one item a lane.
+constexpr std::make_integer_sequence<int, lanes<double>> all_lanes;
+
+// The weights of workers that stand next to each other, and whole numbers added to their sums.
+template <int... l>
+Vec<double> weights_from(const Worker* workers, std::integer_sequence<int, l...>) {
+    const auto* pairs = &workers->weight;
+    const Vec<double> first = load_vector(pairs), second = load_vector(pairs + lanes<double>);
+    return __builtin_shufflevector(first, second, (2 * l)...);
+}
+template <int half, int... l>
+Vec<double> beside_zeros(Whole<double> v, std::integer_sequence<int, l...>) {
+    constexpr int from = half * lanes<double> / 2;
+    return (Vec<double>)__builtin_shufflevector(v, Whole<double>{}, (l % 2 == 0 ? lanes<double> : from + l / 2)...);
+}
+inline void add_to(Worker* workers, Whole<double> steps) {
+    auto* pairs = &workers->weight;
+    const auto add = [&](double* to, Vec<double> more) {
+        store_vector(to, (Vec<double>)((Whole<double>)load_vector(to) + (Whole<double>)more));
+    };
+    add(pairs, beside_zeros<0>(steps, all_lanes));
+    add(pairs + lanes<double>, beside_zeros<1>(steps, all_lanes));
+}
+
+// `count` vectors of answers, `stride` answers apart; those of a tall slice have one item a lane. A full one has the
+// answers of all workers, in their order.
 struct Column {
     const std::int32_t* workers;
     const double* values;
     std::int64_t count, stride;
-    bool wide;
+    bool wide, full;
 };
 
 struct Place {  // what belongs to the items of a column, lane by lane
@@ -55,10 +79,12 @@ class WeightedMeans {
         const auto* values = slices_.values + begin * eight;
         const std::int32_t* items = items_of(slices_, s);
         if (s < slices_.wide)
-            return run(Column{workers, values, height * (eight / step), step, true}, items, memory, losses);
+            return run(Column{workers, values, height * (eight / step), step, true, everybody(items[0])}, items, memory,
+                       losses);
         double moved = 0.0;
         for (std::int64_t l = 0; l < eight; l += step)
-            moved = std::max(moved, run(Column{workers + l, values + l, height, eight, false}, items + l, memory, losses));
+            moved = std::max(
+                moved, run(Column{workers + l, values + l, height, eight, false, false}, items + l, memory, losses));
         return moved;
     }
 
@@ -100,6 +126,7 @@ class WeightedMeans {
         return at;
     }
 
+    bool everybody(std::int32_t item) const { return count(item) == static_cast<std::int64_t>(answers_.count); }
     std::int64_t count(std::int32_t item) const { return answers_.starts[item + 1] - answers_.starts[item]; }
 
     Vec<double> z(const Column& column, const Place& at, std::int64_t j) const {
@@ -110,7 +137,8 @@ class WeightedMeans {
     Vec<double> relative(const Column& column, Vec<double>* given, const Worker* workers) const {
         Vec<double> most{};
         for (std::int64_t j = 0; j < column.count; ++j) {
-            given[j] = weights_of(workers, column.workers + j * column.stride);
+            given[j] = column.full ? weights_from(workers + j * column.stride, all_lanes)
+                                   : weights_of(workers, column.workers + j * column.stride);
             most = max(most, given[j]);
         }
         if (column.wide) most = splat(largest(most));
@@ -119,7 +147,8 @@ class WeightedMeans {
         const auto gap = static_cast<std::int32_t>(answers_.count);
         for (std::int64_t j = 0; j < column.count; ++j) {
             Vec<double> present;
-            for (int l = 0; l < lanes<double>; ++l) present[l] = column.workers[j * column.stride + l] == gap ? 0.0 : 1.0;
+            for (int l = 0; l < lanes<double>; ++l)
+                present[l] = column.workers[j * column.stride + l] == gap ? 0.0 : 1.0;
             given[j] = choose(alike, present, given[j]);
         }
         return 1.0 / choose(alike, splat(1.0), most);
@@ -129,10 +158,14 @@ class WeightedMeans {
         const Vec<double> factor = at.factor * losses.coarse;  // a power of two: exactly what comes of it later
         Worker* const workers = losses.workers;
         for (std::int64_t j = 0; j < column.count; ++j) {
-            const Vec<double> error = z(column, at, j) - truth, size = loss == Loss::absolute ? abs(error) : error * error;
+            const Vec<double> error = z(column, at, j) - truth,
+                              size = loss == Loss::absolute ? abs(error) : error * error;
             const Whole<double> steps = whole(factor * size);
             const std::int32_t* who = column.workers + j * column.stride;
-            for (int l = 0; l < lanes<double>; ++l) workers[who[l]].coarse += static_cast<std::uint64_t>(steps[l]);
+            if (column.full)
+                add_to(workers + j * column.stride, steps);
+            else
+                for (int l = 0; l < lanes<double>; ++l) workers[who[l]].coarse += static_cast<std::uint64_t>(steps[l]);
             if (losses.fine_sums == nullptr) continue;
             const Whole<double> rest = whole((at.factor * size - to_real(steps) * losses.step) * losses.fine);
             for (int l = 0; l < lanes<double>; ++l) losses.fine_sums[who[l]] += static_cast<std::uint64_t>(rest[l]);

@@ -33,9 +33,7 @@ def truth_step(
 ) -> tuple[Reals, Reals, float]:
     if location == MEAN and answers.arranged is None:
         answers = arranged(answers)
-    return _native.truth_step(
-        *answers, *scale, weights, float(prior), location, loss, before, kernels.num_threads()
-    )
+    return _native.truth_step(*answers, *scale, weights, float(prior), location, loss, before, kernels.num_threads())
 
 
 def group_medians(answers: Answers, scale: Scale, weights: Reals, groups: Codes, count: int) -> Reals:
