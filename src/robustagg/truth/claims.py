@@ -297,7 +297,10 @@ class _Reading:
         return numbers, np.abs(numbers) <= LARGEST
 
     def _categories(self) -> tuple[Reals, NDArray[np.bool_]]:
-        good = np.array([value is not None and value == value for value in self.values.tolist()], np.bool_)
+        if self.values.dtype.kind == "O":
+            good = np.array([value is not None and value == value for value in self.values.tolist()], np.bool_)
+        else:
+            good = self.values == self.values
         codes = np.zeros(good.size, np.float64)
         self._names, codes[good] = tables.numbered(self.values[good], "category")
         return codes, good
