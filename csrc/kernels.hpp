@@ -63,11 +63,22 @@ struct Answers {
     const std::int32_t* workers;
     const double* values;
     std::size_t items, size, count;
-    double coarse, fine;  // units of a worker's sum of losses
+};
+
+// The same answers as vectors read them, a slice after another: the answers to eight items side by side, or, the first
+// `wide` slices, those to one item. Gaps have the worker `count`.
+struct Slices {
+    static constexpr std::size_t width = 8;
+    const std::int32_t* items;   // of tall slices, eight each, -1 where there is none; of wide ones, one each
+    const std::int64_t* starts;  // in eights of answers
+    const std::int32_t* workers;
+    const double* values;
+    std::size_t count, wide;
 };
 
 struct ItemScale {
     const double *centre, *inverse, *factor;
+    double coarse, fine;  // units of a worker's sum of losses; fine is 0 where coarse ones are enough
 };
 
 enum class Location { mean, median, vote, share };
@@ -122,9 +133,13 @@ enum class Loss { squared, absolute };
     X(spread_answers, void,                                                                                        \
       (const std::int64_t* starts, std::size_t items, const double* values, double smallest, double* mean,         \
        double* deviation, int threads))                                                                            \
-    X(truth_step, void,                                                                                            \
-      (const Answers&, const ItemScale&, const double* weights, double prior, Location, Loss, double* truth,       \
-       double* losses, int threads))                                                                               \
+    X(slice_items, void,                                                                                           \
+      (const std::int64_t* starts, std::size_t items, std::int32_t* order, std::int64_t* slice_starts,             \
+       std::size_t* slices, std::size_t* wide))                                                                    \
+    X(slice_answers, void, (const Answers&, const Slices&, std::int32_t* workers, double* values, int threads))    \
+    X(truth_step, double,                                                                                          \
+      (const Answers&, const Slices*, const ItemScale&, const double* weights, double prior, Location, Loss,       \
+       const double* before, double* truth, double* losses, int threads))                                          \
     X(group_medians, void,                                                                                         \
       (const Answers&, const ItemScale&, const double* weights, const std::int32_t* groups, std::size_t count,     \
        double* out, int threads))

@@ -15,7 +15,8 @@ from robustagg.kernels import numpy_truth as specification
 from robustagg.kernels.interface_truth import ABSOLUTE, MEAN, MEDIAN, SHARE, SQUARED, VOTE
 from robustagg.kernels.truth import MODULES
 
-SHAPES = [(1, 1, 1), (1, 9, 40), (300, 7, 2000), (5000, 40, 9000), (3, 500, 1400)]  # items, workers, answers
+# items, workers, answers; the last three with items of more than 128 answers, and with such that everybody answered
+SHAPES = [(1, 1, 1), (1, 9, 40), (300, 7, 2000), (5000, 40, 9000), (3, 500, 1400), (40, 300, 9000), (3, 203, 609)]
 KINDS = ("gaussian", "ties", "categories", "wide")
 
 
@@ -41,8 +42,7 @@ def answers_of(n: int, k: int, a: int, kind: str, module=specification):
     starts, order = module.group_answers(items, n)
     workers, values = workers[order], values[order]
     module.sort_answers(starts, workers, values)
-    units = interface.loss_units(int(np.diff(starts).max()), int(np.bincount(workers).max()))
-    return interface.Answers(starts, workers, values, k, units)
+    return interface.Answers(starts, workers, values, k)
 
 
 def scale_of(answers, module=specification):
@@ -51,7 +51,9 @@ def scale_of(answers, module=specification):
     counts = np.diff(starts)
     centre = 0.5 * values[starts[:-1] + (counts - 1) // 2] + 0.5 * values[starts[:-1] + counts // 2]
     inverse = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=deviation > 0)
-    return interface.Scale(centre, inverse, deviation / max(deviation.max(), 1e-300))
+    farthest = np.maximum(centre - values[starts[:-1]], values[starts[1:] - 1] - centre) * inverse
+    units = interface.loss_units(max(1.0, 2 * farthest.max()) ** 2, int(np.bincount(answers.workers).max()))
+    return interface.Scale(centre, inverse, deviation / max(deviation.max(), 1e-300), *units)
 
 
 def weights_of(k: int):
@@ -87,6 +89,12 @@ def test_every_backend_gives_the_same_bits(backend, shape, kind):
                 theirs = specification.truth_step(expected, scale, given, prior, location, loss)
                 assert_array_equal(ours[0], theirs[0])
                 assert_array_equal(ours[1], theirs[1])
+                assert ours[2] == theirs[2] == np.inf
+                before = np.round(theirs[0], 1)
+                again = backend.truth_step(backend.arranged(expected), scale, given, prior, location, loss, before)
+                assert_array_equal(again[0], theirs[0])
+                assert_array_equal(again[1], theirs[1])
+                assert again[2] == np.abs(before - theirs[0]).max()
     groups = np.random.default_rng(1).integers(0, 5, shape[1]).astype(np.int32)
     assert_array_equal(
         backend.group_medians(expected, scale, weights, groups, 5),
@@ -99,7 +107,7 @@ def test_specification_agrees_with_exact_arithmetic(shape):
     answers = answers_of(*shape, "gaussian")
     scale, weights = scale_of(answers), weights_of(shape[1])
     mean, deviation = specification.spread_answers(answers.starts, answers.values)
-    truth, losses = specification.truth_step(answers, scale, weights, 1.0, MEAN, SQUARED)
+    truth, losses, _ = specification.truth_step(answers, scale, weights, 1.0, MEAN, SQUARED)
     expected = [Fraction(0)] * answers.crowd
     for n, (a, b) in enumerate(zip(answers.starts[:-1], answers.starts[1:], strict=True)):
         x = [Fraction(v) for v in answers.values[a:b].tolist()]
@@ -113,7 +121,9 @@ def test_specification_agrees_with_exact_arithmetic(shape):
         assert truth[n] == pytest.approx(float(exact), abs=1e-12)
         for k, v in zip(answers.workers[a:b], z, strict=True):
             expected[k] += Fraction(scale.factor[n]) * (v - Fraction(truth[n])) ** 2
-    assert losses == pytest.approx([float(v) for v in expected], rel=1e-12, abs=1e-18)
+    for loss, exact, count in zip(losses, expected, np.bincount(answers.workers, minlength=answers.crowd), strict=True):
+        half_steps = 0.5 * count / (scale.fine or scale.coarse)
+        assert loss == pytest.approx(float(exact), rel=1e-12, abs=half_steps)
 
 
 def test_weighted_median_of_few():
@@ -127,11 +137,46 @@ def test_weighted_median_of_few():
         ([1, 5], [0, 0], 3),
     ]:
         k = len(values)
-        answers = interface.Answers(
-            np.array([0, k]), np.arange(k, dtype=np.int32), np.array(values, float), k, (1.0, 1.0)
-        )
-        scale = interface.Scale(np.zeros(1), np.ones(1), np.ones(1))
+        answers = interface.Answers(np.array([0, k]), np.arange(k, dtype=np.int32), np.array(values, float), k)
+        scale = interface.Scale(np.zeros(1), np.ones(1), np.ones(1), 1.0, 0.0)
         assert specification.truth_step(answers, scale, np.array(weights, float), 0.0, MEDIAN, ABSOLUTE)[0] == expected
+
+
+@pytest.mark.skipif("native" not in kernels.available(), reason="the native core is missing")
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_instruction_set_gives_the_same_bits(kind):
+    from robustagg.kernels import _native, native_truth
+
+    before = _native.isa()
+    try:
+        for isa in _native.usable_isas():
+            _native.set_isa(isa)
+            for shape in SHAPES:
+                answers = answers_of(*shape, kind)
+                scale, weights = scale_of(answers), weights_of(shape[1])
+                ours = native_truth.truth_step(answers, scale, weights, 1.0, MEAN, SQUARED)
+                theirs = specification.truth_step(answers, scale, weights, 1.0, MEAN, SQUARED)
+                assert_array_equal(ours[0], theirs[0])
+                assert_array_equal(ours[1], theirs[1])
+    finally:
+        _native.set_isa(before)
+
+
+def test_fine_steps_count_what_coarse_ones_leave_over():
+    """A million answers of one worker: a coarse step alone would be 2**-31 of a loss."""
+    coarse, fine = interface.loss_units(2.0**10, 10**6)
+    assert 0 < coarse < 2.0**interface.ENOUGH < fine
+    assert interface.loss_units(2.0**7, 1000) == (2.0**43, 0.0)
+    answers = answers_of(300, 7, 2000, "gaussian")
+    enough = scale_of(answers)
+    _, expected, _ = specification.truth_step(answers, enough, weights_of(7), 0.0, MEAN, SQUARED)
+    steps = 2000 / enough.coarse
+    for name in [name for name in kernels.available() if name in MODULES]:
+        step = importlib.import_module(MODULES[name]).truth_step
+        finer = enough._replace(coarse=coarse, fine=fine)
+        np.testing.assert_allclose(step(answers, finer, weights_of(7), 0.0, MEAN, SQUARED)[1], expected, atol=steps)
+        coarser = enough._replace(coarse=coarse)
+        assert abs(step(answers, coarser, weights_of(7), 0.0, MEAN, SQUARED)[1] - expected).max() > 10 * steps
 
 
 @pytest.mark.usefixtures("default_threads")
@@ -141,6 +186,6 @@ def test_threads_change_no_bit(backend):
     results = []
     for threads in (1, 2, 3, 7):
         kernels.set_num_threads(threads)
-        results.append(np.concatenate(backend.truth_step(answers, scale, weights, 0.0, MEAN, SQUARED)))
+        results.append(np.concatenate(backend.truth_step(answers, scale, weights, 0.0, MEAN, SQUARED)[:2]))
     for other in results[1:]:
         assert_array_equal(other, results[0])

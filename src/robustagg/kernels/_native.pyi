@@ -88,23 +88,28 @@ def sort_answers(
 def spread_answers(
     starts: NDArray[np.int64], values: NDArray[np.float64], smallest: float, threads: int, /
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
+def slices(
+    starts: NDArray[np.int64], workers: NDArray[np.int32], values: NDArray[np.float64], count: int, threads: int, /
+) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int32], NDArray[np.float64], int]: ...
 def truth_step(
     starts: NDArray[np.int64],
     workers: NDArray[np.int32],
     values: NDArray[np.float64],
     count: int,
-    coarse: float,
-    fine: float,
+    slices: tuple[Any, ...] | None,
     centre: NDArray[np.float64],
     inverse: NDArray[np.float64],
     factor: NDArray[np.float64],
+    coarse: float,
+    fine: float,
     weights: NDArray[np.float64],
     prior: float,
     location: int,
     loss: int,
+    before: NDArray[np.float64] | None,
     threads: int,
     /,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
+) -> tuple[NDArray[np.float64], NDArray[np.float64], float]: ...
 def group_medians(
     starts: NDArray[np.int64],
     workers: NDArray[np.int32],

@@ -4,14 +4,15 @@ Sums are taken of whole numbers: every term is rounded to a fixed unit, and whol
 order. So no result depends on threads, on the backend, or on the order in which workers, items or rows are listed;
 all backends agree bit for bit. Terms are first brought to a known range (by the item's largest weight, its median and
 its standard deviation), so that the unit is at most 2**-29 of a term of ordinary size, and for up to a hundred
-answers 2**-50.
+answers 2**-47. A term has 51 bits at most, which vectors of floating-point numbers can round.
 
 Callers have checked everything: finite values of at most LARGEST in size, codes in range, weights not negative.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol, TypeAlias
+import math
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,9 @@ LARGEST = 2.0**500
 
 SMALLEST = 2.0**-500
 """Answers of an item that spread less than this are equal."""
+
+ENOUGH = 40
+"""Bits behind the binary point that are enough for a sum of losses, which is at most 2**7 times larger."""
 
 MEAN, MEDIAN, VOTE, SHARE = range(4)
 """Where a truth lies: weighted mean, weighted median, category of most weight; or that, with a loss by shares."""
@@ -44,8 +48,8 @@ class Answers(NamedTuple):
     """(A,) what; of a categorical item the category's number."""
     crowd: int
     """K."""
-    units: tuple[float, float]
-    """From :func:`loss_units`."""
+    arranged: Any = None
+    """From :meth:`TruthKernels.arranged`, for the backend that made it."""
 
 
 class Scale(NamedTuple):
@@ -57,22 +61,20 @@ class Scale(NamedTuple):
     """(N,): 1 / standard deviation; 0 where the answers are equal."""
     factor: Reals
     """(N,), 0 to 1: what the loss in z is multiplied by."""
+    coarse: float
+    fine: float
+    """From :func:`loss_units`."""
 
 
-def loss_units(most_of_item: int, most_of_worker: int) -> tuple[float, float]:
-    """Steps per 1 of a worker's sum of losses, coarse and fine, with so many answers at most.
+def loss_units(largest: float, answers: int) -> tuple[float, float]:
+    """Steps per 1 of a worker's sum of losses, none above `largest` and so many `answers` at most; coarse and fine.
 
-    |z| of an item of c answers is at most sqrt(c) + 1, a loss at most four times its square. Sums stay below 2**62;
-    what the coarse step leaves over, the fine one counts.
+    Sums stay below 2**62, terms below 2**51. Where a coarse step is above 2**-40, fine ones count what it leaves over;
+    otherwise the fine unit is 0.
     """
-    bits, own = most_of_item.bit_length(), most_of_worker.bit_length()
-    coarse = 62 - own - (2 * z_bits(bits) + 2)
-    return 2.0**coarse, 2.0 ** (coarse + 61 - own)
-
-
-def z_bits(bits: int) -> int:
-    """sqrt(c) + 1 is less than 2 to this, for c below 2**bits."""
-    return (bits + 1) // 2 + 1
+    own = answers.bit_length()
+    coarse = min(51, 62 - own) - max(math.frexp(largest)[1], 0)
+    return 2.0**coarse, 2.0 ** (coarse + min(51, 61 - own)) if coarse < ENOUGH else 0.0
 
 
 class TruthKernels(Protocol):
@@ -87,10 +89,21 @@ class TruthKernels(Protocol):
     def spread_answers(self, starts: Starts, values: Reals) -> tuple[Reals, Reals]:
         """((N,), (N,)): mean and population standard deviation of each row, which is sorted and not empty. O(A)."""
 
+    def arranged(self, answers: Answers) -> Answers:
+        """The same, with what this backend would otherwise make anew for every step. O(A + N)."""
+
     def truth_step(
-        self, answers: Answers, scale: Scale, weights: Reals, prior: float, location: int, loss: int
-    ) -> tuple[Reals, Reals]:
-        """((N,), (K,)): every item's truth in z, given the workers' weights, and every worker's loss beside it.
+        self,
+        answers: Answers,
+        scale: Scale,
+        weights: Reals,
+        prior: float,
+        location: int,
+        loss: int,
+        before: Reals | None = None,
+    ) -> tuple[Reals, Reals, float]:
+        """((N,), (K,), change): every item's truth in z, given the workers' weights; every worker's loss beside it;
+        and the largest change of a truth from `before`, infinite where that is None.
 
         The mean is sum w z / (prior + sum w). The median is the least z with half of the weight at or below it, the
         mean with the next where it is exactly half. Of categories with equal weight the first wins. Where all weights

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -35,31 +37,44 @@ def spread_answers(starts: Starts, values: Reals) -> tuple[Reals, Reals]:
     low, width = values[first], values[starts[1:] - 1] - values[first]
     varies = width >= SMALLEST
     inverse = np.divide(1.0, width, out=np.zeros_like(width), where=varies)
-    bits, counts = bits_of(starts), np.diff(starts)
+    unit, counts = weight_unit(bits_of(starts)), np.diff(starts)
     u = (values - low[n]) * inverse[n]
-    mean = whole_sums(u, 62 - bits, starts) / counts
-    variance = whole_sums((u - mean[n]) ** 2, 62 - bits, starts) / counts
+    mean = whole_sums(u, unit, starts) / counts
+    variance = whole_sums((u - mean[n]) ** 2, unit, starts) / counts
     return np.where(varies, low + mean * width, low), np.where(varies, width * np.sqrt(variance), 0.0)
 
 
+def arranged(answers: Answers) -> Answers:
+    return answers
+
+
 def truth_step(
-    answers: Answers, scale: Scale, weights: Reals, prior: float, location: int, loss: int
-) -> tuple[Reals, Reals]:
+    answers: Answers,
+    scale: Scale,
+    weights: Reals,
+    prior: float,
+    location: int,
+    loss: int,
+    before: Reals | None = None,
+) -> tuple[Reals, Reals, float]:
     starts, n = answers.starts, rows_of(answers.starts)
     z = (answers.values - scale.centre[n]) * scale.inverse[n]
     relative, inverse = relative_weights(answers, weights)
-    bits = bits_of(starts)
+    unit, unit_z = weight_unit(bits_of(starts)), z_unit(bits_of(starts))
     if location == MEAN:
-        total = whole_sums(relative, 62 - bits, starts)
-        truth = whole_sums(relative * z, z_unit(bits), starts) / (prior * inverse + total)
+        total = whole_sums(relative, unit, starts)
+        truth = whole_sums(relative * z, unit_z, starts) / (prior * inverse + total)
     else:
-        whole = np.rint(np.ldexp(relative, (62 - bits)[n])).astype(np.int64)
-        if location != MEDIAN:
-            return vote(answers, whole, 62 - bits, shares=location == SHARE)
-        truth = weighted_medians(z, whole, starts)
-    error = z - truth[n]
-    losses = scale.factor[n] * (np.abs(error) if loss == ABSOLUTE else error * error)
-    return truth, sums_of_workers(answers, losses)
+        whole = np.rint(np.ldexp(relative, unit[n])).astype(np.int64)
+        if location == MEDIAN:
+            truth = weighted_medians(z, whole, starts)
+        else:
+            truth, losses = vote(answers, whole, shares=location == SHARE)
+    if location in (MEAN, MEDIAN):
+        error = z - truth[n]
+        losses = scale.factor[n] * (np.abs(error) if loss == ABSOLUTE else error * error)
+    moved = math.inf if before is None else float(np.abs(truth - before).max())
+    return truth, sums_of_workers(answers, scale, losses), moved
 
 
 def group_medians(answers: Answers, scale: Scale, weights: Reals, groups: Codes, count: int) -> Reals:
@@ -71,13 +86,13 @@ def group_medians(answers: Answers, scale: Scale, weights: Reals, groups: Codes,
     np.maximum.at(largest, cells, given)
     inverse = np.divide(1.0, largest, out=np.ones_like(largest), where=largest > 0)
     relative = np.where((largest > 0)[cells], given * inverse[cells], 1.0)
-    bits = bits_of(starts)
+    unit, unit_z = weight_unit(bits_of(starts)), z_unit(bits_of(starts))
     top, bottom = np.zeros(largest.size, np.int64), np.zeros(largest.size, np.int64)
-    np.add.at(top, cells, np.rint(np.ldexp(relative * z, z_unit(bits)[n])).astype(np.int64))
-    np.add.at(bottom, cells, np.rint(np.ldexp(relative, (62 - bits)[n])).astype(np.int64))
+    np.add.at(top, cells, np.rint(np.ldexp(relative * z, unit_z[n])).astype(np.int64))
+    np.add.at(bottom, cells, np.rint(np.ldexp(relative, unit[n])).astype(np.int64))
     present = bottom.reshape(shape) > 0
-    numerator = np.ldexp(top.reshape(shape).astype(np.float64), -z_unit(bits)[:, None])
-    denominator = np.ldexp(bottom.reshape(shape).astype(np.float64), -(62 - bits)[:, None])
+    numerator = np.ldexp(top.reshape(shape).astype(np.float64), -unit_z[:, None])
+    denominator = np.ldexp(bottom.reshape(shape).astype(np.float64), -unit[:, None])
     means = np.divide(numerator, denominator, out=np.full(shape, np.inf), where=present)
     means.sort(axis=1)
     middle, row = present.sum(axis=1), np.arange(shape[0])
@@ -98,9 +113,14 @@ def bits_of(starts: Starts) -> NDArray[np.int64]:
     return np.frexp(np.diff(starts).astype(np.float64))[1].astype(np.int64)
 
 
+def weight_unit(bits: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(N,): sums of terms that are at most 1 are taken in steps of 2 to minus this."""
+    return np.minimum(51, 62 - bits)
+
+
 def z_unit(bits: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(N,): sums of z, which is below 2**z_bits, are taken in steps of 2 to minus this."""
-    return 61 - bits - (bits + 1) // 2
+    """(N,): and sums of z: of c answers it is at most sqrt(c) + 1."""
+    return weight_unit(bits) - ((bits + 1) // 2 + 1)
 
 
 def whole_sums(terms: Reals, bits: NDArray[np.int64], starts: Starts) -> Reals:
@@ -129,7 +149,8 @@ def weighted_medians(z: Reals, whole: NDArray[np.int64], starts: Starts) -> Real
     return out
 
 
-def vote(answers: Answers, whole: NDArray[np.int64], bits: NDArray[np.int64], *, shares: bool) -> tuple[Reals, Reals]:
+def vote(answers: Answers, whole: NDArray[np.int64], *, shares: bool) -> tuple[Reals, Reals]:
+    """(N,) categories of most weight, and (A,) losses."""
     starts, values, n = answers.starts, answers.values, rows_of(answers.starts)
     new = np.ones(values.size, np.bool_)
     new[1:] = (np.diff(values) != 0) | (np.diff(n) != 0)
@@ -142,11 +163,11 @@ def vote(answers: Answers, whole: NDArray[np.int64], bits: NDArray[np.int64], *,
     winner = wins[np.searchsorted(wins, of_row[:-1])]  # the first of its row
     truth = values[first[winner]]
     if not shares:
-        return truth, sums_of_workers(answers, (values != truth[n]).astype(np.float64))
+        return truth, (values != truth[n]).astype(np.float64)
     total = np.add.reduceat(whole, starts[:-1])
     share = weight.astype(np.float64) / total[n[first]].astype(np.float64)
     squares = whole_sums_of(share * share, of_row)
-    return truth, sums_of_workers(answers, 1.0 - 2.0 * share[segment] + squares[n])
+    return truth, 1.0 - 2.0 * share[segment] + squares[n]
 
 
 def whole_sums_of(squares: Reals, starts: NDArray[np.int64]) -> Reals:
@@ -154,12 +175,14 @@ def whole_sums_of(squares: Reals, starts: NDArray[np.int64]) -> Reals:
     return np.add.reduceat(np.rint(squares * 2.0**60).astype(np.int64), starts[:-1]).astype(np.float64) * 2.0**-60
 
 
-def sums_of_workers(answers: Answers, losses: Reals) -> Reals:
+def sums_of_workers(answers: Answers, scale: Scale, losses: Reals) -> Reals:
     """(K,): sums in the two units of :func:`~robustagg.kernels.interface_truth.loss_units`."""
-    coarse, fine = answers.units
-    steps = np.rint(losses * coarse)
-    rest = np.rint((losses - steps / coarse) * fine)
-    high, low = np.zeros(answers.crowd, np.int64), np.zeros(answers.crowd, np.int64)
+    steps = np.rint(losses * scale.coarse)
+    high = np.zeros(answers.crowd, np.int64)
     np.add.at(high, answers.workers, steps.astype(np.int64))
-    np.add.at(low, answers.workers, rest.astype(np.int64))
-    return high.astype(np.float64) / coarse + low.astype(np.float64) / fine
+    sums = high.astype(np.float64) / scale.coarse
+    if scale.fine == 0.0:
+        return sums
+    low = np.zeros(answers.crowd, np.int64)
+    np.add.at(low, answers.workers, np.rint((losses - steps / scale.coarse) * scale.fine).astype(np.int64))
+    return sums + low.astype(np.float64) / scale.fine

@@ -146,11 +146,31 @@ class Claims:
         """((N,), (N,)): mean and population standard deviation."""
         return kernels.active().spread_answers(self.answers.starts, self.answers.values)
 
+    @cached_property
+    def arranged(self) -> Answers:
+        """The answers, as the backend in force reads them fastest: 12 more bytes an answer."""
+        return kernels.active().arranged(self.answers)
+
     def scale(self, factor: Reals | None = None) -> Scale:
-        """Answers as multiples of the item's standard deviation from its median; losses times `factor`."""
-        deviation = self.spread[1]
+        """Answers as multiples of the item's standard deviation from its median; losses times `factor`, 1 at most."""
+        inverse, units = self._standard
+        return Scale(self.median, inverse, np.ones_like(inverse) if factor is None else factor, *units)
+
+    @cached_property
+    def _standard(self) -> tuple[Reals, tuple[float, float]]:
+        """(N,) one over the standard deviations, 0 where there is none; and the units of losses in them."""
+        deviation, values, starts = self.spread[1], self.answers.values, self.answers.starts
         inverse = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=deviation > 0)
-        return Scale(self.median, inverse, np.ones_like(deviation) if factor is None else factor)
+        farthest = np.maximum(self.median - values[starts[:-1]], values[starts[1:] - 1] - self.median) * inverse
+        # a truth is no farther from the median than an answer is
+        largest = max(2 * float(farthest.max()), 1.0) ** 2
+        return inverse, loss_units(largest, int(self.per_worker.max()))
+
+    def unscaled(self, factor: float) -> Scale:
+        """Answers as they are, losses times `factor`, and none above 2 then."""
+        size = self.items.size
+        units = loss_units(2.0, int(self.per_worker.max()))
+        return Scale(np.zeros(size), np.ones(size), np.full(size, factor), *units)
 
     def positions(self, items: Any) -> NDArray[np.int64]:
         """Where the given items are; all of them for None."""
@@ -219,9 +239,7 @@ def build(
     who, what = worker_codes[order], values[order]
     del order
     backend.sort_answers(starts, who, what)
-    counts = np.bincount(who, minlength=1)
-    units = loss_units(int(np.diff(starts).max()), int(counts.max()))
-    return Claims(items, workers, Answers(starts, who, what, workers.size, units), categories, dropped)
+    return Claims(items, workers, Answers(starts, who, what, workers.size), categories, dropped)
 
 
 def _compact(claims: Claims, items: Codes, workers: Codes, values: Reals) -> Claims:
@@ -279,7 +297,10 @@ class _Reading:
         return numbers, np.abs(numbers) <= LARGEST
 
     def _categories(self) -> tuple[Reals, NDArray[np.bool_]]:
-        good = np.array([value is not None and value == value for value in self.values.tolist()], np.bool_)
+        if self.values.dtype.kind == "O":
+            good = np.array([value is not None and value == value for value in self.values.tolist()], np.bool_)
+        else:
+            good = self.values == self.values
         codes = np.zeros(good.size, np.float64)
         self._names, codes[good] = tables.numbered(self.values[good], "category")
         return codes, good

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from robustagg import errors, kernels, ledger
 from robustagg.kernels import truth as truth_kernels
-from robustagg.kernels.interface_truth import ABSOLUTE, MEDIAN, Reals, Scale
+from robustagg.kernels.interface_truth import ABSOLUTE, MEDIAN, Reals
 from robustagg.truth.claims import Claims
 from robustagg.truth.estimators import Estimator
 from robustagg.truth.estimators.base import check_iteration
@@ -186,9 +186,8 @@ class Reputation(Estimator):
     def _look(self, claims: Claims, weights: Reals, number: int) -> _Judged:
         answers, n, size = claims.answers, claims.item_of, claims.items.size
         who, per_worker = answers.workers, claims.per_worker
-        zero = np.zeros(size)
         step = truth_kernels.active().truth_step
-        centre, _ = step(answers, Scale(zero, np.ones(size), zero), weights, 0.0, MEDIAN, ABSOLUTE)
+        centre, _, _ = step(answers, claims.unscaled(0.0), weights, 0.0, MEDIAN, ABSOLUTE)
         off = np.abs(answers.values - centre[n])
         given = weights[who]
         common = (given * off).sum() / given.sum()

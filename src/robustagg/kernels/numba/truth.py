@@ -5,6 +5,7 @@ Sums are of whole numbers, so that any order gives the same bits: each thread ha
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -70,6 +71,14 @@ def _bits(count: int) -> int:
 
 
 @jit
+def _units(count: int) -> tuple[float, float]:
+    """Steps per 1 of a row's sums of weights, and of weights times z."""
+    bits = _bits(count)
+    unit = min(51, 62 - bits)
+    return 2.0**unit, 2.0 ** (unit - ((bits + 1) // 2 + 1))
+
+
+@jit
 def _whole(term: float) -> int:
     return np.int64(np.rint(term))  # type: ignore[no-any-return]
 
@@ -83,7 +92,7 @@ def spread_answers(starts: Starts, values: Reals) -> tuple[Reals, Reals]:
         mean[n] = low
         if not width >= SMALLEST:
             continue
-        inverse, unit = 1.0 / width, 2.0 ** (62 - _bits(count))
+        inverse, unit = 1.0 / width, _units(count)[0]
         total, squares = 0, 0
         for a in range(begin, end):
             total += _whole((values[a] - low) * inverse * unit)
@@ -96,23 +105,35 @@ def spread_answers(starts: Starts, values: Reals) -> tuple[Reals, Reals]:
     return mean, deviation
 
 
+def arranged(answers: Answers) -> Answers:
+    return answers
+
+
 def truth_step(
-    answers: Answers, scale: Scale, weights: Reals, prior: float, location: int, loss: int
-) -> tuple[Reals, Reals]:
+    answers: Answers,
+    scale: Scale,
+    weights: Reals,
+    prior: float,
+    location: int,
+    loss: int,
+    before: Reals | None = None,
+) -> tuple[Reals, Reals, float]:
     truth, sums = np.empty(answers.starts.size - 1), np.zeros((2, answers.crowd), np.int64)
+    coarse, fine = scale.coarse, scale.fine
     if location in (MEAN, MEDIAN):
-        _step(*answers[:3], *answers.units, *scale, weights, float(prior), location, loss, truth, sums)
+        _step(*answers[:3], *scale, weights, float(prior), location, loss, truth, sums)
     else:
-        _vote(*answers[:3], *answers.units, weights, location, truth, sums)
-    coarse, fine = answers.units
-    return truth, sums[0] / coarse + sums[1] / fine
+        _vote(*answers[:3], coarse, fine, weights, location, truth, sums)
+    losses = sums[0] / coarse + (sums[1] / fine if fine else 0.0)
+    return truth, losses, math.inf if before is None else float(np.abs(truth - before).max())
 
 
 @jit
 def _add(sums: Any, worker: int, loss: float, coarse: float, fine: float) -> None:
     steps = np.rint(loss * coarse)
     sums[0, worker] += np.int64(steps)
-    sums[1, worker] += _whole((loss - steps / coarse) * fine)
+    if fine > 0:
+        sums[1, worker] += _whole((loss - steps / coarse) * fine)
 
 
 @jit
@@ -125,15 +146,14 @@ def _largest(workers: Any, weights: Any, begin: int, end: int) -> float:
 
 @jit
 def _step(
-    starts: Any, workers: Any, values: Any, coarse: float, fine: float,
-    centre: Any, inverse: Any, factor: Any, weights: Any, prior: float, location: int, loss: int, truth: Any, sums: Any,
+    starts: Any, workers: Any, values: Any, centre: Any, inverse: Any, factor: Any, coarse: float, fine: float,
+    weights: Any, prior: float, location: int, loss: int, truth: Any, sums: Any,
 ) -> None:  # fmt: skip
     for n in range(truth.size):
         begin, end = starts[n], starts[n + 1]
         largest = _largest(workers, weights, begin, end)
         to_relative = 1.0 / largest if largest > 0 else 1.0
-        bits = _bits(end - begin)
-        unit, unit_z = 2.0 ** (62 - bits), 2.0 ** (61 - bits - (bits + 1) // 2)
+        unit, unit_z = _units(end - begin)
         top, bottom = 0, 0
         for a in range(begin, end):
             r = weights[workers[a]] * to_relative if largest > 0 else 1.0
@@ -184,7 +204,7 @@ def _vote(
     for n in range(truth.size):
         begin, end = starts[n], starts[n + 1]
         largest = _largest(workers, weights, begin, end)
-        to_relative, unit = 1.0 / largest if largest > 0 else 1.0, 2.0 ** (62 - _bits(end - begin))
+        to_relative, unit = 1.0 / largest if largest > 0 else 1.0, _units(end - begin)[0]
         sizes, lasts, found, total = np.zeros(end - begin, np.int64), np.empty(end - begin, np.int64), 0, 0
         for a in range(begin, end):
             if a > begin and values[a] != values[a - 1]:
@@ -221,8 +241,7 @@ def _group_medians(
     top, bottom = np.empty(count, np.int64), np.empty(count, np.int64)
     for n in range(out.size):
         begin, end = starts[n], starts[n + 1]
-        bits = _bits(end - begin)
-        unit, unit_z = 2.0 ** (62 - bits), 2.0 ** (61 - bits - (bits + 1) // 2)
+        unit, unit_z = _units(end - begin)
         largest[:], top[:], bottom[:] = 0.0, 0, 0
         for a in range(begin, end):
             g = groups[workers[a]]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from robustagg.kernels.interface_truth import Reals
 from robustagg.truth.estimators import CRH, GTM, Method
-from robustagg.truth.estimators.base import fsum
+from robustagg.truth.estimators.base import sum_of
 
 
 class Local(NamedTuple):
@@ -56,7 +56,7 @@ def _crh(method: CRH, local: Local, mine: NDArray[np.int64]) -> Reals:
     own = local.losses / local.counts if method.normalize == "count" else local.losses
     share = 1.0 / local.counts[k] if method.normalize == "count" else 1.0
     if method.variant == "sum":
-        of_all = np.full(k.size, of_weight.sum() / max(fsum(own), np.finfo(float).tiny))
+        of_all = np.full(k.size, of_weight.sum() / max(sum_of(own), np.finfo(float).tiny))
     else:
         of_all = np.where(k == own.argmax(), of_weight.sum() / max(own.max(), np.finfo(float).tiny), 0.0)
     of_own = np.divide(of_weight, own, out=np.zeros_like(own), where=own > 0)[k]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any, ClassVar, NamedTuple
 
@@ -113,28 +114,35 @@ class Method(Estimator):
     ) -> Fit:
         """Turn by turn, from weights of 1 or from those given; `elsewhere` are the workers' losses on other items."""
         weights = np.ones(counts.size) if start is None else start
-        truths, losses = self._step(parts, weights, elsewhere)
+        truths, losses, _ = self._step(parts, weights, elsewhere, [None] * len(parts))
         if not self.iterates:
             return Fit(truths, losses, weights, 0, True)
         for iteration in range(1, self.max_iter + 1):
             weights = self.weigh(losses, counts)
-            before, (truths, losses) = truths, self._step(parts, weights, elsewhere)
-            if all(np.abs(new - old).max() < self.tol for new, old in zip(truths, before, strict=True)):
+            truths, losses, moved = self._step(parts, weights, elsewhere, truths)
+            if moved < self.tol:
                 return Fit(truths, losses, weights, iteration, True)
         return Fit(truths, losses, weights, self.max_iter, False)
 
-    def _step(self, parts: list[Part], weights: Reals, elsewhere: Reals | float) -> tuple[list[Reals], list[Reals]]:
+    def _step(
+        self, parts: list[Part], weights: Reals, elsewhere: Reals | float, before: Sequence[Reals | None]
+    ) -> tuple[list[Reals], list[Reals], float]:
+        """Truths and losses, part by part, and the largest change of a truth."""
         step = kernels.active().truth_step
-        found = [step(p.answers, p.scale, weights, self.prior, p.location, p.loss) for p in parts]
-        return [truth for truth, _ in found], [loss + elsewhere for _, loss in found]
+        found = [
+            step(p.answers, p.scale, weights, self.prior, p.location, p.loss, old)
+            for p, old in zip(parts, before, strict=True)
+        ]
+        truths, losses, moved = zip(*found, strict=True)
+        return list(truths), [loss + elsewhere for loss in losses], max(moved)
 
     def estimates(self, claims: Claims, part: Part, weights: Reals, truth: Reals) -> NDArray[Any]:
         """Truths as they were asked for: in the item's own unit, or as categories."""
         if claims.categories is not None:
             return claims.categories[truth.astype(np.int64)]
         if part.location == MEDIAN:  # an answer, or the mean of two, to the last digit
-            zero, one = np.zeros_like(truth), np.ones_like(truth)
-            return kernels.active().truth_step(part.answers, Scale(zero, one, zero), weights, 0.0, MEDIAN, ABSOLUTE)[0]
+            unscaled = claims.unscaled(0.0)
+            return kernels.active().truth_step(part.answers, unscaled, weights, 0.0, MEDIAN, ABSOLUTE)[0]
         estimates: Reals = claims.median + truth * claims.spread[1]
         return estimates
 
@@ -155,9 +163,9 @@ def check_iteration(max_iter: int, tol: float) -> None:
         raise errors.out_of_range("tol", tol, "positive and finite")
 
 
-def fsum(values: Reals) -> float:
-    """The sum, rounded once: it does not depend on the order."""
-    return math.fsum(values.tolist())
+def sum_of(values: Reals) -> float:
+    """The sum of the sorted values: it does not depend on their order."""
+    return float(np.sort(values).sum())
 
 
 def positions(ids: NDArray[Any], some: NDArray[Any]) -> NDArray[np.int64]:
@@ -167,5 +175,4 @@ def positions(ids: NDArray[Any], some: NDArray[Any]) -> NDArray[np.int64]:
 
 
 def of_categories(claims: Claims, location: int) -> Part:
-    nothing = np.zeros(claims.items.size)
-    return Part(claims.answers, Scale(nothing, nothing, nothing), location, SQUARED)
+    return Part(claims.answers, claims.unscaled(1.0), location, SQUARED)

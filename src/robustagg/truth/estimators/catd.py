@@ -9,7 +9,7 @@ import numpy as np
 from robustagg import errors
 from robustagg.kernels.interface_truth import MEAN, SQUARED, Reals
 from robustagg.truth.claims import Claims
-from robustagg.truth.estimators.base import LEAST_SHARE, Counts, Method, Part, check_iteration, fsum
+from robustagg.truth.estimators.base import LEAST_SHARE, Counts, Method, Part, check_iteration, sum_of
 
 
 @dataclass(eq=False, kw_only=True)
@@ -67,14 +67,14 @@ class CATD(Method):
         deviation = (
             np.ones(claims.items.size) if self.standardize else claims.spread[1] / (claims.spread[1].max() or 1.0)
         )
-        return Part(claims.answers, claims.scale(deviation * deviation), MEAN, SQUARED)
+        return Part(claims.arranged, claims.scale(deviation * deviation), MEAN, SQUARED)
 
     def weigh(self, losses: list[Reals], counts: Counts) -> Reals:
         try:
             from scipy.special import gammaincinv
         except ImportError as cause:
             raise errors.optional_package("scipy", "truth") from cause
-        whole = fsum(losses[0])
+        whole = sum_of(losses[0])
         if whole == 0.0:
             return np.ones(counts.size)
         distinct, which = np.unique(counts, return_inverse=True)

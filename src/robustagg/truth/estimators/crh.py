@@ -11,7 +11,7 @@ from robustagg import errors
 from robustagg.kernels.interface_truth import ABSOLUTE, MEAN, MEDIAN, SHARE, SQUARED, VOTE, Reals
 from robustagg.truth import tables
 from robustagg.truth.claims import Claims
-from robustagg.truth.estimators.base import LEAST_SHARE, Counts, Method, Part, check_iteration, fsum, of_categories
+from robustagg.truth.estimators.base import LEAST_SHARE, Counts, Method, Part, check_iteration, of_categories, sum_of
 from robustagg.truth.results import Result
 
 
@@ -124,15 +124,15 @@ class CRH(Method):
         if self.loss == "absolute":
             return Part(claims.answers, claims.scale(), MEDIAN, ABSOLUTE)
         # (x - t)^2 / s = s z^2; only ratios of losses count
-        return Part(claims.answers, claims.scale(claims.spread[1] / self.unit(claims)), MEAN, SQUARED)
+        return Part(claims.arranged, claims.scale(claims.spread[1] / self.unit(claims)), MEAN, SQUARED)
 
     def unit(self, claims: Claims) -> float:
         return float(claims.spread[1].max()) or 1.0
 
     def weigh(self, losses: list[Reals], counts: Counts) -> Reals:
-        together = losses[0] if len(losses) == 1 else np.sum([loss / (fsum(loss) or 1.0) for loss in losses], axis=0)
+        together = losses[0] if len(losses) == 1 else np.sum([loss / (sum_of(loss) or 1.0) for loss in losses], axis=0)
         own = together / counts if self.normalize == "count" else together
-        whole = fsum(own) if self.variant == "sum" else float(own.max())
+        whole = sum_of(own) if self.variant == "sum" else float(own.max())
         if whole == 0.0:
             return np.ones(own.size)
         weights: Reals = -np.log(np.maximum(own / whole, LEAST_SHARE)) + 0.0

@@ -89,7 +89,7 @@ class GTM(Method):
         return self.result(claims, estimates, Fit([], [], weights, inner.iterations, inner.converged))
 
     def part(self, claims: Claims) -> Part:
-        return Part(claims.answers, claims.scale(), MEAN, SQUARED)
+        return Part(claims.arranged, claims.scale(), MEAN, SQUARED)
 
     def weigh(self, losses: list[Reals], counts: Counts) -> Reals:
         precision: Reals = (2 * (self.alpha + 1) + counts) / (2 * self.beta + losses[0])

@@ -30,7 +30,7 @@ class Mean(_Plain):
     """
 
     def part(self, claims: Claims) -> Part:
-        return Part(claims.answers, claims.scale(), MEAN, SQUARED)
+        return Part(claims.arranged, claims.scale(), MEAN, SQUARED)
 
     def estimates(self, claims: Claims, part: Part, weights: Reals, truth: Reals) -> NDArray[Any]:
         return claims.spread[0]
