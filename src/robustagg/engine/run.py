@@ -13,7 +13,7 @@ from robustagg.engine.counts import checked_counts
 from robustagg.engine.serial import Serial
 from robustagg.engine.shared import Found, Masked, inspect
 from robustagg.engine.spread import Crew, Spread
-from robustagg.engine.turns import turn, uninterrupted
+from robustagg.engine.turns import uninterrupted
 from robustagg.memory.vectors import Vector
 from robustagg.protocol import (
     NON_FINITE,
@@ -21,6 +21,7 @@ from robustagg.protocol import (
     Client,
     Divisible,
     Executor,
+    Outcome,
     Result,
     Round,
     Sink,
@@ -49,13 +50,13 @@ def run(
     remarks: Mapping[int, str] | None = None,
     executor: Executor | None = None,
 ) -> Result:
-    """One round of `rule` over `source`. A rule does one round at a time; other threads wait.
+    """One round of `rule` over `source`. A rule does one round at a time: who calls holds its turn.
 
     `remarks`, by the client's index, stand in the result beside the rule's reasons. With an executor the source must be
     :class:`Divisible`; the bits are the same.
     What the caller has told NumPy to do about overflow and the like does not reach into the round.
     """
-    with turn(rule), np.errstate(all="ignore"):
+    with np.errstate(all="ignore"):
         round = Round(
             number=_round_number(number, rule.last_round),
             clients=source.clients,
@@ -76,10 +77,12 @@ def run(
                 break
             except errors.Unusable as found:  # each time at least one client fewer
                 round = round.without(found.reasons)
-        result = result_of(rule, done.verdict, done.round, done.update)
+        round, verdict = done.round, done.verdict
+        outcome = Outcome.of(round, verdict, type(rule).__name__, rule.withstood(len(round.kept)))
+        result = Result(done.update, outcome)
         with uninterrupted():
             done.sink.publish()
-            rule.commit(done.verdict, done.round, done.vectors)
+            rule.commit(verdict, round, done.vectors)
             rule.record(result)
     return result
 
@@ -146,23 +149,6 @@ def _judge(rule: Verbs, found: Found, round: Round, references: Sequence[str]) -
         raise errors.non_finite_clients([round.clients[i] for i in guilty])
     if guilty:
         raise errors.Unusable(dict.fromkeys(guilty, NON_FINITE))
-
-
-def result_of(rule: Verbs, verdict: Verdict, round: Round, update: Any = None) -> Result:
-    """The answer to a round, as its caller sees it."""
-    standing = {} if verdict.standing is None else vars(verdict.standing)
-    return Result(
-        update=update,
-        clients=round.clients,
-        weights=round.spread(verdict.weights, 0),
-        admitted=round.admitted,
-        reasons=round.told(verdict.reasons),
-        round=round.number,
-        rule=type(rule).__name__,
-        f=rule.withstood(len(round.kept)),
-        certificate=verdict.certificate,
-        **standing,
-    )
 
 
 def _round_number(number: int | None, last: int | None) -> int:

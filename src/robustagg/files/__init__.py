@@ -192,7 +192,8 @@ def preaggregate_files(
     target = partial(Folder, out, suffix, names)
     entrants = Entrants(clients, listed, strict)
     result = held(Mixer(member), entrants, target, out, max_memory, progress, buffers=buffers, number=round)
-    return replace(result, rule=type(member).__name__)
+    result.rule = type(member).__name__
+    return result
 
 
 def _listed(

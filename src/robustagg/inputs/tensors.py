@@ -137,9 +137,11 @@ def _number(sent: float) -> Wrap:
 
 
 def numpy_wrap(dtype: np.dtype[Any]) -> Wrap:
-    if dtype in NATIVE_FLOATS:
-        return lambda values: values.astype(dtype, copy=False)
-    return lambda values: _sent(values, dtype)
+    return _itself if dtype in NATIVE_FLOATS else lambda values: _sent(values, dtype)
+
+
+def _itself(values: Array) -> Array:
+    return values
 
 
 def _sent(values: Array, dtype: np.dtype[Any]) -> Array:

@@ -39,12 +39,15 @@ class Updates:
     d: int = field(init=False)
 
     def __post_init__(self) -> None:
-        self.d = sum([leaf.size for leaf in self.leaves if leaf.votes])
+        self.d = 0
+        for leaf in self.leaves:
+            if leaf.votes:
+                self.d += leaf.size
 
     @property
     def resident(self) -> bool:
         """Whether some of the rows are on a device."""
-        return any(some_on_device(leaf.rows) for leaf in self.leaves)
+        return some_on_device(row for leaf in self.leaves for row in leaf.rows)
 
     def at_home(self) -> Updates:
         """The same updates in the host's memory."""

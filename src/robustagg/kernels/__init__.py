@@ -44,6 +44,7 @@ MOST_THREADS = 256  # systems refuse thousands, and OpenMP then ends the process
 
 _forced: ContextVar[str | None] = ContextVar("robustagg_backend", default=None)
 _threads: int | None = None
+_HERE = nullcontext()
 
 
 @cache
@@ -62,6 +63,11 @@ def _default_backend() -> str:
     if name not in BACKENDS:
         raise errors.unknown_backend(name, BACKENDS)
     return name
+
+
+@cache
+def _default() -> Kernels:
+    return _load(_default_backend())
 
 
 @cache
@@ -91,12 +97,13 @@ def stay() -> bool:
 
 def beside(resident: bool) -> AbstractContextManager[None]:
     """Computes where rows are: on the device, with the CUDA backend, or with the one in force."""
-    return use_backend("cuda") if resident else nullcontext()
+    return use_backend("cuda") if resident else _HERE
 
 
 def active() -> Kernels:
     """The backend in force."""
-    return _load(active_name())
+    name = _forced.get()
+    return _load(name) if name else _default()
 
 
 class Switched:
@@ -140,15 +147,16 @@ def use_backend(name: str) -> Switched:
 
 def num_threads() -> int:
     """Threads that a kernel may use: what was set, else ``OMP_NUM_THREADS``, else the processors of this process."""
-    return min(_default_threads() if _threads is None else _threads, MOST_THREADS)
+    return _threads or _default_threads()
 
 
 @cache
 def _default_threads() -> int:
     first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     if re.fullmatch("[0-9]{1,9}", first) and int(first) > 0:
-        return int(first)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return min(int(first), MOST_THREADS)
+    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(here, MOST_THREADS)
 
 
 def set_num_threads(count: int | None) -> None:
@@ -167,4 +175,4 @@ def set_num_threads(count: int | None) -> None:
     global _threads
     if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 1):
         raise errors.bad_thread_count(count)
-    _threads = count
+    _threads = None if count is None else min(count, MOST_THREADS)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,14 +13,45 @@ from numpy.typing import NDArray
 from robustagg.names import Client, Floats
 
 
-@dataclass(frozen=True)
-class Standing:
-    """What a rule with a memory knows of each of a round's n clients, the excluded ones included. The result's then."""
+class Standing(NamedTuple):
+    """What a rule with a memory knows of each of a round's n clients, the excluded ones included. Never written to."""
 
     accepted: NDArray[np.int64]
     rejected: NDArray[np.int64]
     observed: Floats
     reputation: Floats
+
+
+class Words(Sequence[str]):
+    """Words on clients that are written when somebody reads them, of facts that nobody changes.
+
+    Parameters
+    ----------
+    write : function
+        Makes them of the facts; of a module, so that they go to other processes.
+    *facts
+        Few and small, as the trail of a ledger keeps them for a thousand rounds.
+    """
+
+    def __init__(self, write: Callable[..., Sequence[str]], *facts: Any) -> None:
+        self._write, self._facts = write, facts
+
+    @cached_property
+    def _written(self) -> Sequence[str]:
+        return self._write(*self._facts)
+
+    def __len__(self) -> int:
+        return len(self._written)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._written)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[str]: ...
+    def __getitem__(self, index: int | slice) -> str | Sequence[str]:
+        return self._written[index]
 
 
 @dataclass(frozen=True)

@@ -261,7 +261,7 @@ class Rule(Saved, Generic[V]):
 
     def record(self, result: Result) -> None:
         """Keep what became of a completed round's clients for the trail, until it is saved."""
-        self._past.add(ledger.RoundRecord.of(result))
+        self._past.add(result.outcome)
 
 
 def load(path: str | Path) -> Rule[Any]:
@@ -307,7 +307,7 @@ def equal(m: int) -> Verdict:
 def shares(weights: Floats, counts: Floats | None) -> Floats:
     """Weights times sample counts, summing to 1; where all products vanish, the counts alone, or equal shares."""
     if counts is None:
-        total = weights.sum()
+        total = np.add.reduce(weights)  # what `weights.sum()` calls, by way of Python
         return np.asarray(weights / total) if total > 0 else np.full(len(weights), 1 / len(weights))
     if not counts.max() > 0:
         raise errors.no_samples()

@@ -14,7 +14,7 @@ from robustagg import errors, kernels, ledger
 from robustagg.kernels.interface import Array, Confidence, Detection, Rescale
 from robustagg.memory import states
 from robustagg.memory.vectors import Vector
-from robustagg.protocol import Block, Client, Floats, Round, Standing, Verdict
+from robustagg.protocol import Block, Client, Floats, Round, Standing, Verdict, Words
 from robustagg.rules.base import CERTIFY, Rule, shares
 from robustagg.rules.checks import not_negative, number, one_of, positive, share, whole, yes_or_no
 from robustagg.rules.evidence.deviation import Deviations, Judged
@@ -175,8 +175,11 @@ class Reputation(Rule[Verdict]):
     @property
     def line(self) -> Confidence:
         """Which line, and which values lie off it, as the kernels are told."""
-        rescale = Rescale(self.value_range, self.rescale)
-        return Confidence(rescale, self.intercept, self.interval_width, self.scale_floor)
+        return Confidence(self._rescaling, self.intercept, self.interval_width, self.scale_floor)
+
+    @property
+    def _rescaling(self) -> Rescale:
+        return Rescale(self.value_range, self.rescale)
 
     # --- the three verbs ---
 
@@ -187,7 +190,7 @@ class Reputation(Rule[Verdict]):
     def observe(self, block: Block, round: Round, verdict: Verdict | None) -> tuple[Judged, Detection]:
         found = kernels.active().detect(block.rows, self.line, self.confidence_threshold)
         certify = round.extras.get(CERTIFY, False)
-        deviations = Deviations.of(block.rows, found, self.line.rescale) if certify else None
+        deviations = Deviations.of(block.rows, found, self._rescaling) if certify else None
         return Judged(found.rejections, deviations), found
 
     def decide(self, evidence: Judged, round: Round) -> Verdict:
@@ -202,14 +205,14 @@ class Reputation(Rule[Verdict]):
         deviations = evidence.deviations
         return Verdict(
             weights,
-            _reasons(normalized, evidence.rejected, round),
+            Words(_reasons, normalized, evidence.rejected, round.counts(), round.d),
             Standing(accepted, rejected, observed, reputation),
             certificate=None if deviations is None else deviations.certificate(weights, round),
         )
 
     def combine(self, block: Block, note: Detection, verdict: Verdict) -> Array:
         return kernels.active().rectified_mean(
-            block.rows, note.rejected, note.median, verdict.weights, self.line.rescale
+            block.rows, note.rejected, note.median, verdict.weights, self._rescaling
         )
 
     def commit(self, verdict: Verdict, round: Round, vectors: Mapping[Client, Vector]) -> None:
@@ -228,7 +231,7 @@ class Reputation(Rule[Verdict]):
         middle = _middle(scores)
         above = [score - middle for score in scores]
         spread = max(TO_SIGMA * _middle(map(abs, above)), LEAST_SPREAD)
-        return np.array([min(max(1 + far / spread, 0.0), 1.0) for far in above])
+        return np.array([1.0 if far >= 0 else max(1 + far / spread, 0.0) for far in above])
 
     def _check_parameters(self) -> None:
         if self.value_range is not None:
@@ -280,11 +283,10 @@ def _middle(values: Iterable[float]) -> float:
     return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
 
 
-def _reasons(normalized: Floats, rejected: NDArray[np.int64], round: Round) -> list[str]:
-    counts = round.counts()
+def _reasons(normalized: Floats, rejected: NDArray[np.int64], counts: Floats | None, d: int) -> list[str]:
     samples = repeat(1) if counts is None else counts.tolist()
     words = zip(normalized.tolist(), samples, rejected.tolist(), strict=False)
     return [
-        f"{'' if weight and count else NO_SAMPLES if weight else LEAST}{many} of {round.d} coordinates rejected"
+        f"{'' if weight and count else NO_SAMPLES if weight else LEAST}{many} of {d} coordinates rejected"
         for weight, count, many in words
     ]
