@@ -57,14 +57,17 @@ def run(
     What the caller has told NumPy to do about overflow and the like does not reach into the round.
     """
     with np.errstate(all="ignore"):
+        counts = None if sample_counts is None else checked_counts(sample_counts, source.clients)
         round = Round(
-            number=_round_number(number, rule.last_round),
-            clients=source.clients,
-            d=source.d,
-            sample_counts=checked_counts(sample_counts, source.clients),
-            extras=extras or {},
-            remarks=remarks or {},
-            spans=source.spans if rule.by_tensor else (),
+            _round_number(number, rule.last_round),
+            source.clients,
+            source.d,
+            counts,
+            {},
+            remarks or {},
+            extras or {},
+            None,
+            source.spans if rule.by_tensor else (),
         ).without(source.excluded)
         references = rule.references(round)
         if references:

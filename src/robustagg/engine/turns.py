@@ -45,14 +45,14 @@ class uninterrupted:
 
     def __enter__(self) -> None:
         self._came: list[int] = []
-        self._before: list[tuple[int, Any]] = []
+        self._before = before = []
         for number in SIGNALS:
             if callable(handler := _signal.getsignal(number)):
-                self._before.append((number, handler))
+                before.append((number, handler))
                 try:
                     _signal.signal(number, self._wait)
                 except ValueError:  # not the main thread
-                    self._before.clear()
+                    before.clear()
                     return
 
     def _wait(self, number: int, frame: FrameType | None) -> None:

@@ -76,20 +76,21 @@ class Updates:
         return found
 
     def blocks(self, kept: Sequence[int]) -> Iterator[Rows]:
-        for cut in self.cuts:
+        cuts = self.cuts
+        for cut in cuts:
             if len(cut) > 1:
                 yield self._packed(cut, kept)
                 continue
             ((k, start, stop),) = cut
             leaf = self.leaves[k]
             rows = leaf.held(kept)
-            if stop - start < rows[0].size:
+            if stop - start < leaf.size:
                 rows = [row[start:stop] for row in rows]
             if leaf.contiguous and not leaf.references:
                 yield rows
             else:
                 yield from _contiguous(rows)
-        if not self.cuts:  # a model without coordinates is still a block
+        if not cuts:  # a model without coordinates is still a block
             references = max((len(leaf.references) for leaf in self.leaves), default=0)
             yield [np.empty(0, np.float32)] * (len(kept) + references)
 
@@ -136,9 +137,10 @@ class Assembly:
         self.pieces.append(piece)
 
     def result(self) -> Any:
-        if self.pieces and len(self.pieces) == len(self.updates.leaves) == 1:
-            leaf = self.updates.leaves[0]
-            return self.updates.rebuild({leaf.path: leaf.tensor(self.pieces[0])})
+        leaves, pieces = self.updates.leaves, self.pieces
+        if len(pieces) == 1 and len(leaves) == 1:
+            (leaf,), (piece,) = leaves, pieces
+            return self.updates.rebuild({leaf.path: leaf.tensor(piece)})
         voted = self._voted()
         whole: dict[Path, Any] = {}
         for k, leaf in enumerate(self.updates.leaves):

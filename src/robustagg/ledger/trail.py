@@ -73,17 +73,16 @@ class Past:
 
     def __init__(self, stamps: set[str] | None = None) -> None:
         self.stamps = stamps or set()
-        self.records: deque[RoundRecord | Outcome] = deque(maxlen=UNSAVED_ROUNDS)
+        self.records: deque[RoundRecord | Outcome] = deque()
         self._lines = 0
 
     def add(self, record: RoundRecord | Outcome) -> None:
         """One more round; the oldest ones go where there are too many."""
-        if len(self.records) == UNSAVED_ROUNDS:
-            self._lines -= len(self.records[0].clients)
-        self.records.append(record)
+        records = self.records
+        records.append(record)
         self._lines += len(record.clients)
-        while len(self.records) > 1 and self._lines > UNSAVED_LINES:
-            self._lines -= len(self.records.popleft().clients)
+        while (self._lines > UNSAVED_LINES and len(records) > 1) or len(records) > UNSAVED_ROUNDS:
+            self._lines -= len(records.popleft().clients)
 
 
 # --- written --------------------------------------------------------------------------------------------------------

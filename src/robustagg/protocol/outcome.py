@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from time import time
 
 import numpy as np
@@ -31,17 +31,26 @@ class Outcome(Roll):
     """(m,)."""
     standing: Standing | None
     certificate: Certificate | None
-    finished: float = field(default_factory=time)
+    finished: float
     """Seconds since the epoch."""
 
     @classmethod
     def of(cls, round: Round, verdict: Verdict, rule: str, f: int | None) -> Outcome:
         """A snapshot of what a rule has decided, whatever becomes of its arrays and lists."""
-        words = verdict.reasons
+        words = verdict.reasons if type(verdict.reasons) is Words else tuple(verdict.reasons)
         return cls(
-            *(round.number, rule, f, round.clients, round.excluded, round.remarks, round.kept),
-            *(verdict.weights.copy(), words if type(words) is Words else tuple(words)),
-            *(verdict.standing, verdict.certificate),
+            round.number,
+            rule,
+            f,
+            round.clients,
+            round.excluded,
+            round.remarks,
+            round.kept,
+            verdict.weights.copy(),
+            words,
+            verdict.standing,
+            verdict.certificate,
+            time(),
         )
 
     @property
