@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple, cast
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 
@@ -31,14 +31,8 @@ from robustagg.protocol import (
 )
 
 
-class Done(NamedTuple):
-    """A round that is decided and computed, but not yet seen by anybody."""
-
-    round: Round
-    verdict: Verdict
-    update: Any
-    sink: Sink
-    vectors: Mapping[Client, Vector]
+Done: TypeAlias = tuple[Round, Verdict, Any, Sink, Mapping[Client, Vector]]
+"""A round that is decided and computed, but not yet seen by anybody: its update, who publishes it, what is learnt."""
 
 
 def run(
@@ -76,26 +70,26 @@ def run(
         crew = None if executor is None else Crew(executor, rule, cast(Divisible, source), names)
         while True:
             try:
-                done = _attempt(rule, source, round, names, crew)
+                if crew is None:
+                    round, verdict, update, sink, vectors = _here(rule, source, round, names)
+                else:
+                    round, verdict, update, sink, vectors = _there(rule, cast(Divisible, source), round, names, crew)
                 break
             except errors.Unusable as found:  # each time at least one client fewer
                 round = round.without(found.reasons)
-        round, verdict = done.round, done.verdict
         outcome = Outcome.of(round, verdict, type(rule).__name__, rule.withstood(len(round.kept)))
-        result = Result(done.update, outcome)
+        result = Result(update, outcome)
         with uninterrupted():
-            done.sink.publish()
-            rule.commit(verdict, round, done.vectors)
+            sink.publish()
+            rule.commit(verdict, round, vectors)
             rule.record(result)
     return result
 
 
-def _attempt(rule: Verbs, source: Source, round: Round, references: Sequence[str], crew: Crew | None) -> Done:
-    if crew is None:
-        return _here(rule, source, round, references)
+def _there(rule: Verbs, source: Divisible, round: Round, references: Sequence[str], crew: Crew) -> Done:
     rule.check(round)
     round = _prepared(rule, round)
-    passes = crew.over(cast(Divisible, source), round, looks=True)
+    passes = crew.over(source, round, looks=True)
     try:
         return _passes(rule, passes, round)
     except errors.NonFinite:
@@ -125,13 +119,12 @@ def _prepared(rule: Verbs, round: Round) -> Round:
 
 
 def _passes(rule: Verbs, passes: Serial | Spread, round: Round) -> Done:
-    verdict: Verdict | None = None
-    while rule.observes and (verdict is None or verdict.again):
+    observes = rule.observes
+    verdict: Verdict = rule.decide(passes.observe(None) if observes else None, round)
+    while observes and verdict.again:
         verdict = rule.decide(passes.observe(verdict), round)
-    if verdict is None:
-        verdict = rule.decide(None, round)
     sink, memory = passes.combine(verdict)
-    return Done(round, verdict, sink.result(), sink, rule.vectors if memory is None else memory.vectors())
+    return round, verdict, sink.result(), sink, rule.vectors if memory is None else memory.vectors()
 
 
 def _examined(rule: Verbs, source: Source, round: Round, references: Sequence[str]) -> Source | None:

@@ -45,7 +45,8 @@ class uninterrupted:
 
     def __enter__(self) -> None:
         self._came: list[int] = []
-        self._before = before = []
+        before: list[tuple[int, Any]] = []
+        self._before = before
         for number in SIGNALS:
             if callable(handler := _signal.getsignal(number)):
                 before.append((number, handler))

@@ -11,7 +11,6 @@ import numpy as np
 from robustagg import errors
 from robustagg.inputs import survey, trees
 from robustagg.inputs.clients import client_ids
-from robustagg.inputs.devices import on_device
 from robustagg.inputs.leaves import Leaf
 from robustagg.inputs.lora import core, paired
 from robustagg.inputs.policy import PLAIN, Policy
@@ -57,7 +56,7 @@ def gather(
         sent = updates.copy()
     elif hasattr(updates, "columns"):
         raise errors.frame_of_updates(updates)
-    elif is_tensor(updates) and not np.ma.is_masked(updates):
+    elif is_tensor(updates) and not (isinstance(updates, np.ma.MaskedArray) and np.ma.is_masked(updates)):
         return _placed(_stacked(updates, clients), resident)
     elif isinstance(updates, Iterable) and not isinstance(updates, (str, bytes)):
         sent = list(updates)
@@ -118,8 +117,8 @@ def _stacked(updates: Any, clients: Iterable[Client] | None) -> Updates:
     if not host.floating:
         raise errors.only_integers(names[0], host.dtype)
     values = host.values
-    whole = not on_device(values) and values.flags.c_contiguous
-    rows = values if whole else list(values)  # a matrix is its rows, and a view of each would take .1 us
+    whole = isinstance(values, np.ndarray) and values.flags.c_contiguous
+    rows: Any = values if whole else list(values)  # a matrix is its rows, and a view of each would take .1 us
     together = whole or rows[0].flags.c_contiguous  # one for all
     leaf = Leaf((), rows, shape[1:], host.dtype, values.dtype, host.wrap, contiguous=together)
     return Updates(names, [leaf], _alone)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from robustagg.inputs.blocks import Piece, cuts, runs
-from robustagg.inputs.devices import at_home, some_on_device
+from robustagg.inputs.devices import at_home, on_device, possible
 from robustagg.inputs.leaves import CONTIGUOUS_BLOCK, FACTOR, Leaf, matched
 from robustagg.inputs.policy import PLAIN, Policy
 from robustagg.inputs.rows import are_contiguous
@@ -47,7 +47,7 @@ class Updates:
     @property
     def resident(self) -> bool:
         """Whether some of the rows are on a device."""
-        return some_on_device(row for leaf in self.leaves for row in leaf.rows)
+        return possible() and any(on_device(row) for leaf in self.leaves for row in leaf.rows)
 
     def at_home(self) -> Updates:
         """The same updates in the host's memory."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib
 import os
 import re
-from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar, Token
 from functools import cache
 from typing import cast
@@ -26,7 +25,6 @@ __all__ = [
     "active",
     "active_name",
     "available",
-    "beside",
     "num_threads",
     "set_num_threads",
     "stay",
@@ -44,7 +42,6 @@ MOST_THREADS = 256  # systems refuse thousands, and OpenMP then ends the process
 
 _forced: ContextVar[str | None] = ContextVar("robustagg_backend", default=None)
 _threads: int | None = None
-_HERE = nullcontext()
 
 
 @cache
@@ -93,11 +90,6 @@ def stay() -> bool:
     """Whether tensors on a device are to stay there: not if another backend was named, or CUDA's cannot be loaded."""
     named = _forced.get() or os.environ.get("ROBUSTAGG_BACKEND")
     return (named == "cuda" and bool(_load(named))) or (not named and _loads("cuda"))
-
-
-def beside(resident: bool) -> AbstractContextManager[None]:
-    """Computes where rows are: on the device, with the CUDA backend, or with the one in force."""
-    return use_backend("cuda") if resident else _HERE
 
 
 def active() -> Kernels:

@@ -94,7 +94,7 @@ class Rule(Saved, Generic[V]):
     @property
     def unguarded(self) -> bool:
         """Whether NaN and infinity must be looked for before the rule sees a block; else its primitives find them."""
-        return not self.is_ours()
+        return not self._ours
 
     @property
     def remembers(self) -> bool:
@@ -179,8 +179,11 @@ class Rule(Saved, Generic[V]):
         stay = reference is None and not extras  # what is compared with vectors of the host's is compared there
         found = inputs.gather(updates, clients, strict=strict, policy=policy, isometric=turned, resident=stay)
         source: Source = found if reference is None else inputs.Relative(found, reference)
-        with kernels.beside(found.resident):
-            return self.hold(source, policy, sample_counts, round, extras)
+        asked = source, policy, sample_counts, round, extras
+        if not found.resident:
+            return self.hold(*asked)
+        with kernels.use_backend("cuda"):
+            return self.hold(*asked)
 
     def hold(
         self,

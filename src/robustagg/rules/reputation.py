@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import repeat
 from typing import Any
 
@@ -175,11 +176,7 @@ class Reputation(Rule[Verdict]):
     @property
     def line(self) -> Confidence:
         """Which line, and which values lie off it, as the kernels are told."""
-        return Confidence(self._rescaling, self.intercept, self.interval_width, self.scale_floor)
-
-    @property
-    def _rescaling(self) -> Rescale:
-        return Rescale(self.value_range, self.rescale)
+        return _line(self.value_range, self.rescale, self.intercept, self.interval_width, self.scale_floor)
 
     # --- the three verbs ---
 
@@ -190,7 +187,7 @@ class Reputation(Rule[Verdict]):
     def observe(self, block: Block, round: Round, verdict: Verdict | None) -> tuple[Judged, Detection]:
         found = kernels.active().detect(block.rows, self.line, self.confidence_threshold)
         certify = round.extras.get(CERTIFY, False)
-        deviations = Deviations.of(block.rows, found, self._rescaling) if certify else None
+        deviations = Deviations.of(block.rows, found, self.line.rescale) if certify else None
         return Judged(found.rejections, deviations), found
 
     def decide(self, evidence: Judged, round: Round) -> Verdict:
@@ -212,7 +209,7 @@ class Reputation(Rule[Verdict]):
 
     def combine(self, block: Block, note: Detection, verdict: Verdict) -> Array:
         return kernels.active().rectified_mean(
-            block.rows, note.rejected, note.median, verdict.weights, self._rescaling
+            block.rows, note.rejected, note.median, verdict.weights, self.line.rescale
         )
 
     def commit(self, verdict: Verdict, round: Round, vectors: Mapping[Client, Vector]) -> None:
@@ -274,6 +271,11 @@ class Reputation(Rule[Verdict]):
         if (memory.decay, memory.window, memory.newcomer, memory.round) != meant:
             raise errors.bad_ledger_state("not of this rule, or of another round")
         self._ledger = memory
+
+
+@lru_cache(maxsize=64)
+def _line(value_range: float | None, rescale: str, intercept: str, width: float, floor: float) -> Confidence:
+    return Confidence(Rescale(value_range, rescale), intercept, width, floor)
 
 
 def _middle(values: Iterable[float]) -> float:
