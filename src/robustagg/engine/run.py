@@ -30,7 +30,6 @@ from robustagg.protocol import (
     Verdict,
 )
 
-
 Done: TypeAlias = tuple[Round, Verdict, Any, Sink, Mapping[Client, Vector]]
 """A round that is decided and computed, but not yet seen by anybody: its update, who publishes it, what is learnt."""
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
-from robustagg import engine, errors, inputs, kernels, ledger
+from robustagg import engine, errors, inputs, kernels
 from robustagg.kernels.interface import Array
 from robustagg.memory.vectors import Vector
 from robustagg.protocol import Block, Client, Executor, Floats, Result, Round, Source, Span, Verdict

@@ -21,7 +21,7 @@ Needs: TypeAlias = tuple[int, int]
 """(a, b): n >= a f + b clients."""
 
 
-class Component(ABC):  # noqa: B024 - its subclasses say what is abstract
+class Component(ABC):
     """A dataclass of parameters that takes part in rounds."""
 
     _kinds: ClassVar[dict[str, type[Component]]] = {}
