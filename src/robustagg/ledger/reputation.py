@@ -94,15 +94,20 @@ class Ledger:
     def commit(self, clients: Sequence[Client], observed: ArrayLike, round: int) -> None:
         """Complete a round: remember its observations. Parameters and errors as in :meth:`score`."""
         self._check_later(round)
-        rows, new = self._find(clients), {}
-        if clients != self._latest[0]:
-            absent = [client for client in clients if client not in self._rows]
-            new = dict(zip(absent, range(len(self), len(self) + len(absent)), strict=True))
-            rows[rows < 0] = list(new.values())
-            self._history.reserve(len(self) + len(new))
-        self._history.record(rows, np.asarray(observed, np.float64), round)
-        self._rows.update(new)
-        self._latest, self._round = (tuple(clients), rows), round
+        known = self._latest if clients == self._latest[0] else self._reserved(clients)
+        self._history.record(known[1], np.asarray(observed, np.float64), round)
+        if known is not self._latest:
+            self._rows.update(zip(clients, known[1].tolist(), strict=True))
+            self._latest = known
+        self._round = round
+
+    def _reserved(self, clients: Sequence[Client]) -> tuple[tuple[Client, ...], Places]:
+        """The clients and their rows, new ones where they have none: nobody's yet."""
+        rows = self._find(clients)
+        new = rows < 0
+        rows[new] = np.arange(len(self), len(self) + np.count_nonzero(new))
+        self._history.reserve(len(self) + np.count_nonzero(new))
+        return tuple(clients), rows
 
     def reputation(self, client: Client, round: int | None = None) -> float | None:
         """The reputation of one client, as it stands in a round, by default the last completed one.
@@ -190,9 +195,11 @@ class Ledger:
         return np.fromiter(map(self._rows.get, clients, repeat(-1)), np.int64, len(clients))
 
     def _check_later(self, round: int) -> None:
-        number = checked_round(round)
-        if self._round is not None and number <= self._round:
-            raise errors.round_not_later(round, self._round)
+        last = -1 if self._round is None else self._round
+        if type(round) is int and last < round < ROUNDS:
+            return
+        if checked_round(round) <= last:
+            raise errors.round_not_later(round, last)
 
 
 def checked_round(round: Any) -> int:

@@ -69,7 +69,7 @@ class Result:
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            if name not in type(self).__annotations__:
+            if name not in Result.__annotations__:
                 raise AttributeError(name, name=name, obj=self)
             value = self.__dict__[name] = getattr(self._outcome, name)
             return value

@@ -179,11 +179,10 @@ class Rule(Saved, Generic[V]):
         stay = reference is None and not extras  # what is compared with vectors of the host's is compared there
         found = inputs.gather(updates, clients, strict=strict, policy=policy, isometric=turned, resident=stay)
         source: Source = found if reference is None else inputs.Relative(found, reference)
-        asked = source, policy, sample_counts, round, extras
         if not found.resident:
-            return self.hold(*asked)
+            return self.hold(source, policy, sample_counts, round, extras)
         with kernels.use_backend("cuda"):
-            return self.hold(*asked)
+            return self.hold(source, policy, sample_counts, round, extras)
 
     def hold(
         self,
@@ -311,7 +310,7 @@ def shares(weights: Floats, counts: Floats | None) -> Floats:
     """Weights times sample counts, summing to 1; where all products vanish, the counts alone, or equal shares."""
     if counts is None:
         total = np.add.reduce(weights)  # what `weights.sum()` calls, by way of Python
-        return np.asarray(weights / total) if total > 0 else np.full(len(weights), 1 / len(weights))
+        return weights / total if total > 0 else np.full(len(weights), 1 / len(weights))
     if not counts.max() > 0:
         raise errors.no_samples()
     counts = counts / counts.max()  # the sum of huge counts stays finite

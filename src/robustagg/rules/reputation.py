@@ -197,12 +197,12 @@ class Reputation(Rule[Verdict]):
             accepted, rejected, self.positive_weight, self.prior, self.prior_weight
         )
         reputation = self._ledger.score(round.clients, observed, round.number)
-        normalized = self._normalized(round.of_admitted(reputation))
-        weights = shares(normalized, round.counts())
+        normalized, counts = self._normalized(round.of_admitted(reputation)), round.counts()
+        weights = shares(normalized, counts)
         deviations = evidence.deviations
         return Verdict(
             weights,
-            Words(_reasons, normalized, evidence.rejected, round.counts(), round.d),
+            Words(_reasons, normalized, evidence.rejected, counts, round.d),
             Standing(accepted, rejected, observed, reputation),
             certificate=None if deviations is None else deviations.certificate(weights, round),
         )
