@@ -61,7 +61,9 @@ def run(
             extras or {},
             None,
             source.spans if rule.by_tensor else (),
-        ).without(source.excluded)
+        )
+        if source.excluded:
+            round = round.without(source.excluded)
         references = rule.references(round)
         if references:
             source = source.with_references(references)

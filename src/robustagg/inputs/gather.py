@@ -57,7 +57,8 @@ def gather(
     elif hasattr(updates, "columns"):
         raise errors.frame_of_updates(updates)
     elif is_tensor(updates) and not (isinstance(updates, np.ma.MaskedArray) and np.ma.is_masked(updates)):
-        return _placed(_stacked(updates, clients), resident)
+        found = _stacked(updates, clients)
+        return found if resident else found.at_home()
     elif isinstance(updates, Iterable) and not isinstance(updates, (str, bytes)):
         sent = list(updates)
     else:
@@ -67,17 +68,14 @@ def gather(
     names = client_ids(clients, len(sent))
     if _are_alike(sent):
         return Updates(names, [_alike(sent)], _alone)
-    found = survey.Entrants(names, sent, policy, strict).survey()
-    rebuild = rebuilder(sent[found.model], policy)
-    whole = _placed(Updates(names, _leaves(found, names), rebuild, found.excluded, policy), resident)
+    seen = survey.Entrants(names, sent, policy, strict).survey()
+    rebuild = rebuilder(sent[seen.model], policy)
+    whole = Updates(names, _leaves(seen, names), rebuild, seen.excluded, policy)
+    whole = whole if resident else whole.at_home()
     if policy.lora == "product":
         leaves = paired(whole.at_home().leaves, policy)
         whole = replace(whole, leaves=list(map(core, leaves)) if isometric else leaves)
     return whole
-
-
-def _placed(updates: Updates, resident: bool) -> Updates:
-    return updates if resident else updates.at_home()
 
 
 def copied(tree: Any, policy: Policy) -> Any:

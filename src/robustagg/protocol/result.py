@@ -64,20 +64,16 @@ class Result:
     certificate: Certificate | None
 
     def __init__(self, update: Any, outcome: Outcome) -> None:
-        self.update, self._outcome = update, outcome
+        self.update = update
+        self.outcome = outcome  # the same, which is not to be written to
 
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
             if name not in Result.__annotations__:
                 raise AttributeError(name, name=name, obj=self)
-            value = self.__dict__[name] = getattr(self._outcome, name)
+            value = self.__dict__[name] = getattr(self.outcome, name)
             return value
-
-    @property
-    def outcome(self) -> Outcome:
-        """The same, which its receiver has no hand on."""
-        return self._outcome
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the update, ready for :func:`json.dumps`."""

@@ -215,7 +215,8 @@ class Rule(Saved, Generic[V]):
     def check(self, round: Round) -> None:
         """Whether the rule can do this round; raises if not."""
         super().check(round)
-        self.check_size(round)
+        if self._vectors:
+            self.check_size(round)
         if round.sample_counts is not None and not self.weighs_samples:
             raise errors.sample_counts_unused(type(self).__name__)
         for name in round.extras:
