@@ -57,20 +57,37 @@ ra::DType dtype_of(const py::dtype& dtype) {
 }
 
 Input::Input(const py::sequence& rows) {
-    const std::size_t count = rows.size();
-    if (count == 0) throw py::value_error("no rows");
-    arrays_.reserve(count);
-    pointers_.reserve(count);
+    if (rows.size() == 0) throw py::value_error("no rows");
+    pointers_.reserve(rows.size());
+    if (py::isinstance<py::array>(rows))
+        take(py::reinterpret_borrow<py::array>(rows));
+    else
+        take(rows);
+}
+
+void Input::take(py::array matrix) {
+    if (matrix.ndim() != 2 || !(matrix.flags() & py::array::c_style))
+        throw py::type_error("rows must be vectors, or one contiguous matrix");
+    dtype_ = dtype_of(matrix.dtype());
+    d_ = static_cast<std::size_t>(matrix.shape(1));
+    const auto bytes = d_ * static_cast<std::size_t>(matrix.itemsize());
+    const auto* row = static_cast<const char*>(matrix.data());
+    for (py::ssize_t i = 0; i < matrix.shape(0); ++i, row += bytes) pointers_.push_back(row);
+    arrays_.push_back(std::move(matrix));
+}
+
+void Input::take(const py::sequence& rows) {
+    arrays_.reserve(rows.size());
     for (const py::handle& item : rows) {
         if (!py::isinstance<py::array>(item)) throw py::type_error("rows must be NumPy arrays");
         auto array = py::reinterpret_borrow<py::array>(item);
-        const ra::DType dtype = dtype_of(array.dtype());
         const auto size = static_cast<std::size_t>(array.size());
         if (arrays_.empty()) {
-            dtype_ = dtype;
+            dtype_ = dtype_of(array.dtype());
             d_ = size;
         }
-        if (array.ndim() != 1 || !(array.flags() & py::array::c_style) || dtype != dtype_ || size != d_)
+        const bool same = arrays_.empty() || array.dtype().is(arrays_[0].dtype()) || dtype_of(array.dtype()) == dtype_;
+        if (array.ndim() != 1 || !(array.flags() & py::array::c_style) || !same || size != d_)
             throw py::type_error("rows must be one-dimensional, contiguous, of one dtype and one length");
         pointers_.push_back(array.data());
         arrays_.push_back(std::move(array));

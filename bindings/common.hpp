@@ -17,7 +17,7 @@ using Vector = py::array_t<T, py::array::c_style>;
 
 ra::DType dtype_of(const py::dtype& dtype);  // of rows; others raise TypeError
 
-// Rows of a Python sequence of arrays, kept alive for as long as this object lives.
+// Rows of a Python sequence of arrays, or of one matrix, kept alive for as long as this object lives.
 class Input {
   public:
     explicit Input(const py::sequence& rows);
@@ -33,6 +33,8 @@ class Input {
     py::array matrix(std::size_t m) const { return new_result(compute_dtype(), {size(m), size(d_)}); }
 
   private:
+    void take(py::array matrix);
+    void take(const py::sequence& rows);
     static py::ssize_t size(std::size_t count) { return static_cast<py::ssize_t>(count); }
 
     std::vector<py::array> arrays_;

@@ -76,12 +76,56 @@ bool run_tasks(std::size_t count, int threads, Task task, const void* context) {
     return run_serially(count, task, context);
 }
 
+namespace {
+
+unsigned char* allocate(std::size_t bytes) {
+    return static_cast<unsigned char*>(::operator new(bytes, std::align_val_t{alignment}));
+}
+void release(unsigned char* memory) { ::operator delete(memory, std::align_val_t{alignment}); }
+
+// A thread's stack of small scratch: a kernel takes several, and asking the system for each takes it a microsecond.
+class Stack {
+  public:
+    ~Stack() { release(memory_); }
+
+    // Null where it does not fit.
+    unsigned char* push(std::size_t bytes) {
+        if (bytes > size - used_) return nullptr;
+        if (memory_ == nullptr) memory_ = allocate(size);
+        ++pieces_;
+        used_ += bytes;
+        return memory_ + used_ - bytes;
+    }
+    // What is not on top stays until all are gone.
+    void pop(const unsigned char* piece, std::size_t bytes) {
+        if (piece + bytes == memory_ + used_) used_ -= bytes;
+        if (--pieces_ == 0) used_ = 0;
+    }
+
+  private:
+    static constexpr std::size_t size = std::size_t{1} << 18;
+    unsigned char* memory_ = nullptr;
+    std::size_t used_ = 0, pieces_ = 0;
+};
+thread_local Stack stack;
+
+}  // namespace
+
+// Scratch is a local variable or part of one, on the thread that made it: what was taken last mostly goes first.
 Scratch::Scratch(int workers, std::size_t bytes_each)
     : stride_((bytes_each + alignment - 1) / alignment * alignment),
-      base_(static_cast<unsigned char*>(
-          ::operator new(stride_* static_cast<std::size_t>(workers), std::align_val_t{alignment}))) {}
+      bytes_(stride_ * static_cast<std::size_t>(workers)),
+      base_(stack.push(bytes_)) {
+    stacked_ = base_ != nullptr;
+    if (!stacked_) base_ = allocate(bytes_);
+}
 
-Scratch::~Scratch() { ::operator delete(base_, std::align_val_t{alignment}); }
+Scratch::~Scratch() {
+    if (stacked_)
+        stack.pop(base_, bytes_);
+    else
+        release(base_);
+}
 
 void ask(Question whether_to_go_on) { question.store(whether_to_go_on); }
 

@@ -32,8 +32,9 @@ class Scratch {
     void* of(int worker) const { return base_ + static_cast<std::size_t>(worker) * stride_; }
 
   private:
-    std::size_t stride_;
+    std::size_t stride_, bytes_;
     unsigned char* base_;
+    bool stacked_;
 };
 
 // What a kernel asks, on its caller's thread, ten times a second: whether it shall go on.

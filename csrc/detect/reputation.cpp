@@ -1,5 +1,6 @@
 #include "detect/reputation.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 
@@ -20,15 +21,17 @@ void decayed_score(const std::int64_t* rounds, const double* observed, std::size
                    double* out) {
     // Nearly every age is small, and an exponential costs more than all the rest.
     std::array<double, 64> young;
-    for (std::size_t age = 0; age < young.size(); ++age) young[age] = std::exp(-decay.rate * static_cast<double>(age));
+    const auto tabled = std::min<std::int64_t>(decay.window, young.size());
+    for (std::int64_t age = 0; age < tabled; ++age)
+        young[static_cast<std::size_t>(age)] = std::exp(-decay.rate * static_cast<double>(age));
     for (std::size_t i = 0; i < m; ++i) {
         double total = 0, weight = 0;
         for (std::size_t j = i * s; j < (i + 1) * s; ++j) {
             const std::int64_t age = decay.now - rounds[j];
             if (rounds[j] < 0 || age >= decay.window) continue;
-            const bool tabulated = age >= 0 && age < static_cast<std::int64_t>(young.size());
+            const bool in_table = age >= 0 && age < tabled;
             const double theta =
-                tabulated ? young[static_cast<std::size_t>(age)] : std::exp(-decay.rate * static_cast<double>(age));
+                in_table ? young[static_cast<std::size_t>(age)] : std::exp(-decay.rate * static_cast<double>(age));
             total += theta * observed[j];
             weight += theta;
         }

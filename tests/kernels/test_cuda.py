@@ -102,7 +102,7 @@ def test_every_rule_is_computed_by_the_bodies(case, monkeypatch):
     rows = zoo.rows_of(12, GRAM_TILE + 500)
     expected = case.make(2).aggregate(rows)
     monkeypatch.setattr(kernels, "_load", lambda name: cuda_host.primitives(resident=name == "cuda"))
-    with kernels.beside(True):
+    with kernels.use_backend("cuda"):
         found = case.make(2).aggregate(rows)
     np.testing.assert_allclose(found.update, expected.update, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(found.weights, expected.weights, rtol=0, atol=1e-6)
@@ -116,7 +116,7 @@ def test_a_certificate_of_rows_on_a_device_is_that_of_the_hosts(value_range, mon
         expected = ra.Reputation(value_range=value_range).aggregate(rows, certify=True).certificate
         with monkeypatch.context() as patch:
             patch.setattr(kernels, "_load", lambda name: cuda_host.primitives(resident=name == "cuda"))
-            with kernels.beside(True):
+            with kernels.use_backend("cuda"):
                 found = ra.Reputation(value_range=value_range).aggregate(rows, certify=True).certificate
         np.testing.assert_allclose(found.distances, expected.distances, rtol=1e-6)
         np.testing.assert_allclose(found.extremes, expected.extremes, rtol=1e-6)

@@ -228,6 +228,15 @@ def test_two_thousand_clients(backend):
 # --- reputation -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("d", [0, 1, 100])
+def test_a_matrix_is_its_rows(backend, d):
+    matrix = np.random.default_rng(d).normal(size=(10, d)).astype(np.float32)
+    assert_array_equal(backend.median(matrix), backend.median(list(matrix)))
+    detect = partial(backend.detect, options=settings(RESCALES[0], INTERCEPTS[0]), threshold=THRESHOLD)
+    for one, other in zip(detect(matrix), detect(list(matrix)), strict=True):
+        assert_array_equal(one, other)
+
+
 def test_beta_reputation(backend):
     accepted = np.array([0, 20, 10, 10**15], np.int64)
     rejected = np.array([20, 0, 10, 0], np.int64)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple, cast
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from robustagg.engine.counts import checked_counts
 from robustagg.engine.serial import Serial
 from robustagg.engine.shared import Found, Masked, inspect
 from robustagg.engine.spread import Crew, Spread
-from robustagg.engine.turns import turn, uninterrupted
+from robustagg.engine.turns import uninterrupted
 from robustagg.memory.vectors import Vector
 from robustagg.protocol import (
     NON_FINITE,
@@ -21,6 +21,7 @@ from robustagg.protocol import (
     Client,
     Divisible,
     Executor,
+    Outcome,
     Result,
     Round,
     Sink,
@@ -29,15 +30,8 @@ from robustagg.protocol import (
     Verdict,
 )
 
-
-class Done(NamedTuple):
-    """A round that is decided and computed, but not yet seen by anybody."""
-
-    round: Round
-    verdict: Verdict
-    update: Any
-    sink: Sink
-    vectors: Mapping[Client, Vector]
+Done: TypeAlias = tuple[Round, Verdict, Any, Sink, Mapping[Client, Vector]]
+"""A round that is decided and computed, but not yet seen by anybody: its update, who publishes it, what is learnt."""
 
 
 def run(
@@ -49,22 +43,27 @@ def run(
     remarks: Mapping[int, str] | None = None,
     executor: Executor | None = None,
 ) -> Result:
-    """One round of `rule` over `source`. A rule does one round at a time; other threads wait.
+    """One round of `rule` over `source`. A rule does one round at a time: who calls holds its turn.
 
     `remarks`, by the client's index, stand in the result beside the rule's reasons. With an executor the source must be
     :class:`Divisible`; the bits are the same.
     What the caller has told NumPy to do about overflow and the like does not reach into the round.
     """
-    with turn(rule), np.errstate(all="ignore"):
+    with np.errstate(all="ignore"):
+        counts = None if sample_counts is None else checked_counts(sample_counts, source.clients)
         round = Round(
-            number=_round_number(number, rule.last_round),
-            clients=source.clients,
-            d=source.d,
-            sample_counts=checked_counts(sample_counts, source.clients),
-            extras=extras or {},
-            remarks=remarks or {},
-            spans=source.spans if rule.by_tensor else (),
-        ).without(source.excluded)
+            _round_number(number, rule.last_round),
+            source.clients,
+            source.d,
+            counts,
+            {},
+            remarks or {},
+            extras or {},
+            None,
+            source.spans if rule.by_tensor else (),
+        )
+        if source.excluded:
+            round = round.without(source.excluded)
         references = rule.references(round)
         if references:
             source = source.with_references(references)
@@ -72,24 +71,26 @@ def run(
         crew = None if executor is None else Crew(executor, rule, cast(Divisible, source), names)
         while True:
             try:
-                done = _attempt(rule, source, round, names, crew)
+                if crew is None:
+                    round, verdict, update, sink, vectors = _here(rule, source, round, names)
+                else:
+                    round, verdict, update, sink, vectors = _there(rule, cast(Divisible, source), round, names, crew)
                 break
             except errors.Unusable as found:  # each time at least one client fewer
                 round = round.without(found.reasons)
-        result = result_of(rule, done.verdict, done.round, done.update)
+        outcome = Outcome.of(round, verdict, type(rule).__name__, rule.withstood(len(round.kept)))
+        result = Result(update, outcome)
         with uninterrupted():
-            done.sink.publish()
-            rule.commit(done.verdict, done.round, done.vectors)
+            sink.publish()
+            rule.commit(verdict, round, vectors)
             rule.record(result)
     return result
 
 
-def _attempt(rule: Verbs, source: Source, round: Round, references: Sequence[str], crew: Crew | None) -> Done:
-    if crew is None:
-        return _here(rule, source, round, references)
+def _there(rule: Verbs, source: Divisible, round: Round, references: Sequence[str], crew: Crew) -> Done:
     rule.check(round)
     round = _prepared(rule, round)
-    passes = crew.over(cast(Divisible, source), round, looks=True)
+    passes = crew.over(source, round, looks=True)
     try:
         return _passes(rule, passes, round)
     except errors.NonFinite:
@@ -119,13 +120,12 @@ def _prepared(rule: Verbs, round: Round) -> Round:
 
 
 def _passes(rule: Verbs, passes: Serial | Spread, round: Round) -> Done:
-    verdict: Verdict | None = None
-    while rule.observes and (verdict is None or verdict.again):
+    observes = rule.observes
+    verdict: Verdict = rule.decide(passes.observe(None) if observes else None, round)
+    while observes and verdict.again:
         verdict = rule.decide(passes.observe(verdict), round)
-    if verdict is None:
-        verdict = rule.decide(None, round)
     sink, memory = passes.combine(verdict)
-    return Done(round, verdict, sink.result(), sink, rule.vectors if memory is None else memory.vectors())
+    return round, verdict, sink.result(), sink, rule.vectors if memory is None else memory.vectors()
 
 
 def _examined(rule: Verbs, source: Source, round: Round, references: Sequence[str]) -> Source | None:
@@ -146,23 +146,6 @@ def _judge(rule: Verbs, found: Found, round: Round, references: Sequence[str]) -
         raise errors.non_finite_clients([round.clients[i] for i in guilty])
     if guilty:
         raise errors.Unusable(dict.fromkeys(guilty, NON_FINITE))
-
-
-def result_of(rule: Verbs, verdict: Verdict, round: Round, update: Any = None) -> Result:
-    """The answer to a round, as its caller sees it."""
-    standing = {} if verdict.standing is None else vars(verdict.standing)
-    return Result(
-        update=update,
-        clients=round.clients,
-        weights=round.spread(verdict.weights, 0),
-        admitted=round.admitted,
-        reasons=round.told(verdict.reasons),
-        round=round.number,
-        rule=type(rule).__name__,
-        f=rule.withstood(len(round.kept)),
-        certificate=verdict.certificate,
-        **standing,
-    )
 
 
 def _round_number(number: int | None, last: int | None) -> int:

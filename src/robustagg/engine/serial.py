@@ -52,14 +52,13 @@ class Serial:
     def observe(self, verdict: Any) -> Any:
         """The evidence of all blocks, given the previous pass's verdict."""
         self._notes = self._source.notes()
-        return observe(self._rule, self._blocks(), self._round, verdict, self._notes)
+        blocks = placed(self._source.blocks(self._round.kept))
+        return observe(self._rule, blocks, self._round, verdict, self._notes)
 
     def combine(self, verdict: Any) -> tuple[Sink, Memory | None]:
         """What has taken all pieces, and all that is learnt."""
-        sink = self._source.sink(self._round.kept)
-        memory = self._source.memory(self._rule.vectors, verdict.learns) if verdict.learns else None
-        combine(self._rule, self._blocks(), self._notes, verdict, sink, memory)
+        source, kept = self._source, self._round.kept
+        sink = source.sink(kept)
+        memory = source.memory(self._rule.vectors, verdict.learns) if verdict.learns else None
+        combine(self._rule, placed(source.blocks(kept)), self._notes, verdict, sink, memory)
         return sink, memory
-
-    def _blocks(self) -> Iterator[Block]:
-        return placed(self._source.blocks(self._round.kept))

@@ -34,6 +34,9 @@ def turn(rule: Any) -> threading.RLock:
     return lock
 
 
+SIGNALS = (int(signal.SIGINT), int(signal.SIGTERM))
+
+
 class uninterrupted:
     """Ctrl-C, or another signal that Python handles, waits until the block is done.
 
@@ -42,13 +45,16 @@ class uninterrupted:
 
     def __enter__(self) -> None:
         self._came: list[int] = []
-        self._before: list[tuple[int, Any]] = []
-        if threading.get_ident() != threading.main_thread().ident:
-            return
-        for number in (signal.SIGINT, signal.SIGTERM):
+        before: list[tuple[int, Any]] = []
+        self._before = before
+        for number in SIGNALS:
             if callable(handler := _signal.getsignal(number)):
-                self._before.append((number, handler))
-                _signal.signal(number, self._wait)
+                before.append((number, handler))
+                try:
+                    _signal.signal(number, self._wait)
+                except ValueError:  # not the main thread
+                    before.clear()
+                    return
 
     def _wait(self, number: int, frame: FrameType | None) -> None:
         self._came.append(number)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from os import PathLike, fspath
 from pathlib import Path
@@ -192,7 +191,8 @@ def preaggregate_files(
     target = partial(Folder, out, suffix, names)
     entrants = Entrants(clients, listed, strict)
     result = held(Mixer(member), entrants, target, out, max_memory, progress, buffers=buffers, number=round)
-    return replace(result, rule=type(member).__name__)
+    result.rule = type(member).__name__
+    return result
 
 
 def _listed(

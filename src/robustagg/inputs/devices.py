@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -19,13 +19,13 @@ Adapted: TypeAlias = tuple[Any, Callable[[Any], Any]]
 
 def on_device(row: Any) -> bool:
     """Whether a row is an array on a device."""
-    cupy = sys.modules.get("cupy")  # such an array cannot exist before CuPy is imported
+    cupy = sys.modules.get("cupy")
     return cupy is not None and isinstance(row, cupy.ndarray)
 
 
-def some_on_device(rows: Iterable[Any]) -> bool:
-    """Whether one of the rows is; in no time where none can be."""
-    return "cupy" in sys.modules and any(map(on_device, rows))
+def possible() -> bool:
+    """Whether a row can be: none is there before CuPy is imported."""
+    return "cupy" in sys.modules
 
 
 def at_home(rows: Sequence[Any]) -> list[Any]:

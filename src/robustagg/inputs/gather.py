@@ -56,8 +56,9 @@ def gather(
         sent = updates.copy()
     elif hasattr(updates, "columns"):
         raise errors.frame_of_updates(updates)
-    elif is_tensor(updates) and not np.ma.is_masked(updates):
-        return _placed(_stacked(updates, clients), resident)
+    elif is_tensor(updates) and not (isinstance(updates, np.ma.MaskedArray) and np.ma.is_masked(updates)):
+        found = _stacked(updates, clients)
+        return found if resident else found.at_home()
     elif isinstance(updates, Iterable) and not isinstance(updates, (str, bytes)):
         sent = list(updates)
     else:
@@ -66,18 +67,15 @@ def gather(
         raise errors.no_clients()
     names = client_ids(clients, len(sent))
     if _are_alike(sent):
-        return Updates(names, [_alike(sent)], lambda whole: whole[()])
-    found = survey.Entrants(names, sent, policy, strict).survey()
-    rebuild = rebuilder(sent[found.model], policy)
-    whole = _placed(Updates(names, _leaves(found, names), rebuild, found.excluded, policy), resident)
+        return Updates(names, [_alike(sent)], _alone)
+    seen = survey.Entrants(names, sent, policy, strict).survey()
+    rebuild = rebuilder(sent[seen.model], policy)
+    whole = Updates(names, _leaves(seen, names), rebuild, seen.excluded, policy)
+    whole = whole if resident else whole.at_home()
     if policy.lora == "product":
         leaves = paired(whole.at_home().leaves, policy)
         whole = replace(whole, leaves=list(map(core, leaves)) if isometric else leaves)
     return whole
-
-
-def _placed(updates: Updates, resident: bool) -> Updates:
-    return updates if resident else updates.at_home()
 
 
 def copied(tree: Any, policy: Policy) -> Any:
@@ -116,10 +114,17 @@ def _stacked(updates: Any, clients: Iterable[Client] | None) -> Updates:
     host = host_of(names[0], (), updates)
     if not host.floating:
         raise errors.only_integers(names[0], host.dtype)
-    rows = list(host.values)
-    together = rows[0].flags.c_contiguous  # one for all
-    leaf = Leaf((), rows, shape[1:], host.dtype, host.values.dtype, host.wrap, contiguous=together)
-    return Updates(names, [leaf], lambda whole: whole[()])
+    values = host.values
+    whole = isinstance(values, np.ndarray) and values.flags.c_contiguous
+    rows: Any = values if whole else list(values)  # a matrix is its rows, and a view of each would take .1 us
+    together = whole or rows[0].flags.c_contiguous  # one for all
+    leaf = Leaf((), rows, shape[1:], host.dtype, values.dtype, host.wrap, contiguous=together)
+    return Updates(names, [leaf], _alone)
+
+
+def _alone(whole: dict[Path, Any]) -> Any:
+    """What makes a tree of its only tensor."""
+    return whole[()]
 
 
 def flat(updates: Any) -> Leaf:

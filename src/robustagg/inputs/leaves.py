@@ -27,8 +27,8 @@ class Leaf:
     """The same tensor of every client, or a constant. Nobody changes it; to be frozen would cost a microsecond."""
 
     path: Path
-    rows: list[Any]
-    """One-dimensional arrays; of constants, values. None where a client is left out."""
+    rows: Sequence[Any]
+    """One-dimensional arrays, or one contiguous matrix; of constants, values. None where a client is left out."""
     shape: tuple[int, ...]
     dtype: str
     storage: np.dtype[Any]
@@ -99,7 +99,9 @@ class Leaf:
         return self._made(stored(np.concatenate(pieces), self.dtype))
 
     def _made(self, values: Array) -> Any:
-        return self.wrap(laid_out(values.reshape(self.shape), self.order))
+        if values.shape != self.shape:
+            values = values.reshape(self.shape)
+        return self.wrap(laid_out(values, self.order))
 
 
 def narrowed(values: Array, dtype: np.dtype[Any]) -> Array:

@@ -70,8 +70,9 @@ def host_of(client: Client, path: Path, tensor: Any) -> Host:
         raise errors.not_a_tensor(client, path, tensor, fault) from None
     if host.ndim == 0 and not path:
         raise errors.not_flat(host.shape, client)
-    if host.dtype in NATIVE_FLOATS:
-        return Host(host, name or NATIVE_FLOATS[host.dtype], wrap)
+    native = NATIVE_FLOATS.get(host.dtype)
+    if native:
+        return Host(host, name or native, wrap)
     name = name or host.dtype.name
     if name == "bfloat16":
         return Host(host.view(np.uint16), name, wrap)
@@ -137,9 +138,11 @@ def _number(sent: float) -> Wrap:
 
 
 def numpy_wrap(dtype: np.dtype[Any]) -> Wrap:
-    if dtype in NATIVE_FLOATS:
-        return lambda values: values.astype(dtype, copy=False)
-    return lambda values: _sent(values, dtype)
+    return _itself if dtype in NATIVE_FLOATS else lambda values: _sent(values, dtype)
+
+
+def _itself(values: Array) -> Array:
+    return values
 
 
 def _sent(values: Array, dtype: np.dtype[Any]) -> Array:

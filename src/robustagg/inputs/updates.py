@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from robustagg.inputs.blocks import Piece, cuts, runs
-from robustagg.inputs.devices import at_home, some_on_device
+from robustagg.inputs.devices import at_home, on_device, possible
 from robustagg.inputs.leaves import CONTIGUOUS_BLOCK, FACTOR, Leaf, matched
 from robustagg.inputs.policy import PLAIN, Policy
 from robustagg.inputs.rows import are_contiguous
@@ -39,12 +39,15 @@ class Updates:
     d: int = field(init=False)
 
     def __post_init__(self) -> None:
-        self.d = sum([leaf.size for leaf in self.leaves if leaf.votes])
+        self.d = 0
+        for leaf in self.leaves:
+            if leaf.votes:
+                self.d += leaf.size
 
     @property
     def resident(self) -> bool:
         """Whether some of the rows are on a device."""
-        return any(some_on_device(leaf.rows) for leaf in self.leaves)
+        return possible() and any(on_device(row) for leaf in self.leaves for row in leaf.rows)
 
     def at_home(self) -> Updates:
         """The same updates in the host's memory."""
@@ -73,20 +76,21 @@ class Updates:
         return found
 
     def blocks(self, kept: Sequence[int]) -> Iterator[Rows]:
-        for cut in self.cuts:
+        cuts = self.cuts
+        for cut in cuts:
             if len(cut) > 1:
                 yield self._packed(cut, kept)
                 continue
             ((k, start, stop),) = cut
             leaf = self.leaves[k]
             rows = leaf.held(kept)
-            if stop - start < rows[0].size:
+            if stop - start < leaf.size:
                 rows = [row[start:stop] for row in rows]
             if leaf.contiguous and not leaf.references:
                 yield rows
             else:
                 yield from _contiguous(rows)
-        if not self.cuts:  # a model without coordinates is still a block
+        if not cuts:  # a model without coordinates is still a block
             references = max((len(leaf.references) for leaf in self.leaves), default=0)
             yield [np.empty(0, np.float32)] * (len(kept) + references)
 
@@ -133,9 +137,10 @@ class Assembly:
         self.pieces.append(piece)
 
     def result(self) -> Any:
-        if self.pieces and len(self.pieces) == len(self.updates.leaves) == 1:
-            leaf = self.updates.leaves[0]
-            return self.updates.rebuild({leaf.path: leaf.tensor(self.pieces[0])})
+        leaves, pieces = self.updates.leaves, self.pieces
+        if len(pieces) == 1 and len(leaves) == 1:
+            (leaf,), (piece,) = leaves, pieces
+            return self.updates.rebuild({leaf.path: leaf.tensor(piece)})
         voted = self._voted()
         whole: dict[Path, Any] = {}
         for k, leaf in enumerate(self.updates.leaves):

@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib
 import os
 import re
-from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar, Token
 from functools import cache
 from typing import cast
@@ -26,7 +25,6 @@ __all__ = [
     "active",
     "active_name",
     "available",
-    "beside",
     "num_threads",
     "set_num_threads",
     "stay",
@@ -65,6 +63,11 @@ def _default_backend() -> str:
 
 
 @cache
+def _default() -> Kernels:
+    return _load(_default_backend())
+
+
+@cache
 def _loads(name: str) -> bool:
     try:
         _load(name)
@@ -89,14 +92,10 @@ def stay() -> bool:
     return (named == "cuda" and bool(_load(named))) or (not named and _loads("cuda"))
 
 
-def beside(resident: bool) -> AbstractContextManager[None]:
-    """Computes where rows are: on the device, with the CUDA backend, or with the one in force."""
-    return use_backend("cuda") if resident else nullcontext()
-
-
 def active() -> Kernels:
     """The backend in force."""
-    return _load(active_name())
+    name = _forced.get()
+    return _load(name) if name else _default()
 
 
 class Switched:
@@ -140,15 +139,16 @@ def use_backend(name: str) -> Switched:
 
 def num_threads() -> int:
     """Threads that a kernel may use: what was set, else ``OMP_NUM_THREADS``, else the processors of this process."""
-    return min(_default_threads() if _threads is None else _threads, MOST_THREADS)
+    return _threads or _default_threads()
 
 
 @cache
 def _default_threads() -> int:
     first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     if re.fullmatch("[0-9]{1,9}", first) and int(first) > 0:
-        return int(first)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return min(int(first), MOST_THREADS)
+    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(here, MOST_THREADS)
 
 
 def set_num_threads(count: int | None) -> None:
@@ -167,4 +167,4 @@ def set_num_threads(count: int | None) -> None:
     global _threads
     if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 1):
         raise errors.bad_thread_count(count)
-    _threads = count
+    _threads = None if count is None else min(count, MOST_THREADS)

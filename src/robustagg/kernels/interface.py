@@ -1,7 +1,7 @@
 """What a backend provides: the primitives, documented once for all of them.
 
 Rows are a list of n one-dimensional C-contiguous arrays of one length d (zero included) and one dtype: float32,
-float64, float16, or uint16 for the bits of bfloat16. float64 is computed in float64, everything else in float32
+float64, float16, or uint16 for the bits of bfloat16; or one C-contiguous (n, d) matrix. float64 is computed in float64, everything else in float32
 (the NumPy backend, being the specification, computes in float64 throughout). Results of the means and of the order
 statistics have the rows' dtype, those of all other primitives this *compute dtype*; see :meth:`Kernels.narrow` for what
 half precision does to them.

@@ -54,6 +54,7 @@ class Ledger:
         self.newcomer = newcomer
         self._round: int | None = None
         self._rows: dict[Client, int] = {}  # in the order of the rows
+        self._latest: tuple[tuple[Client, ...], Places] = ((), np.empty(0, np.int64))  # whom a round finds again
         self._history = history(decay, window, newcomer)
 
     def __len__(self) -> int:
@@ -93,16 +94,20 @@ class Ledger:
     def commit(self, clients: Sequence[Client], observed: ArrayLike, round: int) -> None:
         """Complete a round: remember its observations. Parameters and errors as in :meth:`score`."""
         self._check_later(round)
-        rows = self._find(clients)
-        new = [client for client in clients if client not in self._rows]
-        if new:
-            added = range(len(self), len(self) + len(new))
-            rows[rows < 0] = added
-            self._history.reserve(added.stop)
-        self._history.record(rows, np.asarray(observed, np.float64), round)
-        if new:
-            self._rows.update(zip(new, added, strict=True))
+        known = self._latest if clients == self._latest[0] else self._reserved(clients)
+        self._history.record(known[1], np.asarray(observed, np.float64), round)
+        if known is not self._latest:
+            self._rows.update(zip(clients, known[1].tolist(), strict=True))
+            self._latest = known
         self._round = round
+
+    def _reserved(self, clients: Sequence[Client]) -> tuple[tuple[Client, ...], Places]:
+        """The clients and their rows, new ones where they have none: nobody's yet."""
+        rows = self._find(clients)
+        new = rows < 0
+        rows[new] = np.arange(len(self), len(self) + np.count_nonzero(new))
+        self._history.reserve(len(self) + np.count_nonzero(new))
+        return tuple(clients), rows
 
     def reputation(self, client: Client, round: int | None = None) -> float | None:
         """The reputation of one client, as it stands in a round, by default the last completed one.
@@ -164,6 +169,7 @@ class Ledger:
             raise errors.bad_ledger_state(str(fault)) from fault
         self._history, self._round = past, round
         self._rows = {client: row for row, client in enumerate(clients)}
+        self._latest = (), np.empty(0, np.int64)
 
     def pack(self, since: int | None) -> tuple[list[int], list[Client], list[int], list[bytes]]:
         """Rows, ids, last rounds and packed memories of the clients seen after round `since` (None: all)."""
@@ -183,12 +189,17 @@ class Ledger:
         self.load_state_dict({**own, "round": round, "clients": clients, **arrays})
 
     def _find(self, clients: Sequence[Client]) -> Places:
+        known, rows = self._latest
+        if clients == known:
+            return rows
         return np.fromiter(map(self._rows.get, clients, repeat(-1)), np.int64, len(clients))
 
     def _check_later(self, round: int) -> None:
-        number = checked_round(round)
-        if self._round is not None and number <= self._round:
-            raise errors.round_not_later(round, self._round)
+        last = -1 if self._round is None else self._round
+        if type(round) is int and last < round < ROUNDS:
+            return
+        if checked_round(round) <= last:
+            raise errors.round_not_later(round, last)
 
 
 def checked_round(round: Any) -> int:

@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from functools import lru_cache
 from itertools import repeat
 from typing import Any
 
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 
 from robustagg import errors
 from robustagg.ledger.database import AnyPath, Table, client_of, reading, stored
-from robustagg.protocol import Client, Floats, Result
+from robustagg.protocol import Client, Floats, Outcome
 
 ROUND = ("round", "finished", "rule", "clients", "admitted")
 FACTS = ("accepted", "rejected", "observed", "reputation")
@@ -33,13 +32,9 @@ UNSAVED_ROUNDS, UNSAVED_LINES = 1000, 2**17
 """How much of the trail waits in memory to be saved at most, the last round besides."""
 
 
-def _now() -> str:
-    return _told(int(time.time()))
-
-
-@lru_cache(maxsize=1)  # small rounds take microseconds: thousands of them end in the same second
-def _told(second: int) -> str:
-    return datetime.fromtimestamp(second, timezone.utc).isoformat()
+def _date(seconds: float | None = None) -> str:
+    """Some seconds after the epoch, or now, as ISO 8601 writes it."""
+    return datetime.fromtimestamp(int(time.time() if seconds is None else seconds), timezone.utc).isoformat()
 
 
 @dataclass(eq=False)
@@ -54,17 +49,15 @@ class RoundRecord:
     reasons: Sequence[str]
     facts: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     """(n,) columns by name: what the rule has seen of each client."""
-    finished: str = field(default_factory=_now)
+    finished: str = field(default_factory=_date)
     """UTC, ISO 8601."""
 
     @classmethod
-    def of(cls, result: Result) -> RoundRecord:
-        """What a result tells, but for the update; copied, as the result is its receiver's."""
-        facts = {name: column.copy() for name in FACTS if (column := getattr(result, name)) is not None}
-        return cls(
-            *(result.round, result.rule, result.clients, result.admitted.copy(), result.weights.copy()),
-            *(result.reasons, facts),
-        )
+    def of(cls, told: Outcome) -> RoundRecord:
+        """What an outcome tells."""
+        facts = {name: column for name in FACTS if (column := getattr(told, name)) is not None}
+        columns = told.admitted, told.weights, told.reasons, facts
+        return cls(told.round, told.rule, told.clients, *columns, _date(told.finished))
 
 
 class Past:
@@ -74,30 +67,31 @@ class Past:
     ----------
     stamps : set of str
         The stamps of the files that hold an earlier state of this very memory.
-    records : deque of RoundRecord
+    records : deque of RoundRecord or Outcome
         The last rounds, for files that do not have them.
     """
 
     def __init__(self, stamps: set[str] | None = None) -> None:
         self.stamps = stamps or set()
-        self.records: deque[RoundRecord] = deque(maxlen=UNSAVED_ROUNDS)
+        self.records: deque[RoundRecord | Outcome] = deque()
         self._lines = 0
 
-    def add(self, record: RoundRecord) -> None:
+    def add(self, record: RoundRecord | Outcome) -> None:
         """One more round; the oldest ones go where there are too many."""
-        if len(self.records) == UNSAVED_ROUNDS:
-            self._lines -= len(self.records[0].clients)
-        self.records.append(record)
+        records = self.records
+        records.append(record)
         self._lines += len(record.clients)
-        while len(self.records) > 1 and self._lines > UNSAVED_LINES:
-            self._lines -= len(self.records.popleft().clients)
+        while (self._lines > UNSAVED_LINES and len(records) > 1) or len(records) > UNSAVED_ROUNDS:
+            self._lines -= len(records.popleft().clients)
 
 
 # --- written --------------------------------------------------------------------------------------------------------
 
 
-def write_record(connection: sqlite3.Connection, record: RoundRecord) -> None:
+def write_record(connection: sqlite3.Connection, record: RoundRecord | Outcome) -> None:
     """Add a round to the trail."""
+    if isinstance(record, Outcome):
+        record = RoundRecord.of(record)
     admitted = record.admitted.tolist()
     summary = (record.round, record.finished, record.rule, len(record.clients), sum(admitted))
     connection.execute("INSERT INTO rounds VALUES (?, ?, ?, ?, ?)", summary)

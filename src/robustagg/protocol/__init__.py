@@ -1,10 +1,11 @@
 """What a round is made of: the question, the decision, the answer, and who takes part in it."""
 
 from robustagg.names import Client, Floats
+from robustagg.protocol.outcome import Outcome
 from robustagg.protocol.result import Result
 from robustagg.protocol.round import NON_FINITE, ROUNDS, Block, Round, Span, spans
 from robustagg.protocol.verbs import Divisible, Executor, Notes, Partition, Sink, Source, Verbs
-from robustagg.protocol.verdict import Certificate, Standing, Verdict
+from robustagg.protocol.verdict import Certificate, Standing, Verdict, Words
 
 __all__ = [
     "NON_FINITE",
@@ -16,6 +17,7 @@ __all__ = [
     "Executor",
     "Floats",
     "Notes",
+    "Outcome",
     "Partition",
     "Result",
     "Round",
@@ -25,5 +27,6 @@ __all__ = [
     "Standing",
     "Verbs",
     "Verdict",
+    "Words",
     "spans",
 ]

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import unicodedata
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from robustagg.names import Client, Floats, printable
+from robustagg.protocol.outcome import Outcome
 from robustagg.protocol.verdict import Certificate
 
 SHOWN = 40  # clients that print(result) lists
 LONGEST = 40  # characters of an id
 
 
-@dataclass
+@dataclass(init=False)
 class Result:
-    """One update, and what became of each client. It is its receiver's.
+    """One update, and what became of each client. It is its receiver's, made of the outcome where it is first read.
 
     Attributes
     ----------
@@ -55,12 +56,24 @@ class Result:
     reasons: tuple[str, ...]
     round: int
     rule: str
-    f: int | None = None
-    reputation: Floats | None = None
-    observed: Floats | None = None
-    accepted: NDArray[np.int64] | None = None
-    rejected: NDArray[np.int64] | None = None
-    certificate: Certificate | None = None
+    f: int | None
+    reputation: Floats | None
+    observed: Floats | None
+    accepted: NDArray[np.int64] | None
+    rejected: NDArray[np.int64] | None
+    certificate: Certificate | None
+
+    def __init__(self, update: Any, outcome: Outcome) -> None:
+        self.update = update
+        self.outcome = outcome  # the same, which is not to be written to
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            if name not in Result.__annotations__:
+                raise AttributeError(name, name=name, obj=self)
+            value = self.__dict__[name] = getattr(self.outcome, name)
+            return value
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the update, ready for :func:`json.dumps`."""

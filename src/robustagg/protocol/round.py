@@ -44,36 +44,17 @@ def spans(tensors: Iterable[tuple[str, tuple[int, ...]]], start: int = 0) -> tup
     return tuple(found)
 
 
-@dataclass
-class Round:
-    """One round as a rule sees it. Nobody changes it; to be frozen would cost a microsecond."""
+class Roll:
+    """Who takes part in a round, and who is left out of it. Nobody changes it."""
 
-    number: int
     clients: tuple[Client, ...]
-    """All clients that sent something."""
-    d: int
-    """Coordinates of the model."""
-    sample_counts: Floats | None = None
-    """(n,) of all clients, or None."""
-    excluded: Mapping[int, str] = field(default_factory=dict)
+    """All n clients that sent something."""
+    excluded: Mapping[int, str]
     """Index of each client that is not admitted, and why not."""
-    remarks: Mapping[int, str] = field(default_factory=dict)
+    remarks: Mapping[int, str]
     """Index of clients, and what is to be said of them besides the rule's reason."""
-    extras: Mapping[str, Any] = field(default_factory=dict)
-    """Further arguments of the call, for the rules that take some."""
-    prepared: Any = None
-    """What the rule has drawn for this round, see :meth:`Rule.prepare`."""
-    spans: tuple[Span, ...] = ()
-    """The tensors that vote, for the rules that are :attr:`Rule.by_tensor`."""
-    spent: int = 0
-    """Clients that were left out before rows were mixed to other rows."""
-
-    kept: list[int] = field(init=False, repr=False, compare=False)
+    kept: list[int]
     """Indices of the admitted clients, whose rows the rule gets."""
-
-    def __post_init__(self) -> None:
-        everyone = range(len(self.clients))
-        self.kept = [i for i in everyone if i not in self.excluded] if self.excluded else list(everyone)
 
     @property
     def admitted(self) -> NDArray[np.bool_]:
@@ -83,23 +64,14 @@ class Round:
             left_out[i] = True
         return ~left_out
 
-    @property
-    def lost(self) -> int:
-        """How many clients are left out: each is one of those that a rule withstands."""
-        return len(self.excluded) + self.spent
-
-    def counts(self) -> Floats | None:
-        """Sample counts of the admitted clients."""
-        return None if self.sample_counts is None else self.of_admitted(self.sample_counts)
-
     def of_admitted(self, values: NDArray[Any]) -> NDArray[Any]:
         """The admitted clients' among the values of all."""
         return values[self.kept] if self.excluded else values
 
     def spread(self, values: NDArray[Any], other: float) -> NDArray[Any]:
-        """(n,) copied from the admitted clients' values, with `other` for those that are not admitted."""
+        """(n,) the admitted clients' values, themselves where that is all, `other` for those that are not admitted."""
         if not self.excluded:
-            return np.array(values)
+            return values
         whole = np.full(len(self.clients), other, values.dtype)
         whole[self.kept] = values
         return whole
@@ -111,6 +83,43 @@ class Round:
         said = {i: f"; {remark}" for i, remark in self.remarks.items()}
         reasons = {i: word + said.get(i, "") for i, word in zip(self.kept, words, strict=True)} | dict(self.excluded)
         return tuple(reasons[i] for i in range(len(self.clients)))
+
+
+@dataclass
+class Round(Roll):
+    """One round as a rule sees it. Nobody changes it; to be frozen would cost a microsecond."""
+
+    number: int
+    clients: tuple[Client, ...]
+    d: int
+    """Coordinates of the model."""
+    sample_counts: Floats | None = None
+    """(n,) of all clients, or None."""
+    excluded: Mapping[int, str] = field(default_factory=dict)
+    remarks: Mapping[int, str] = field(default_factory=dict)
+    extras: Mapping[str, Any] = field(default_factory=dict)
+    """Further arguments of the call, for the rules that take some."""
+    prepared: Any = None
+    """What the rule has drawn for this round, see :meth:`Rule.prepare`."""
+    spans: tuple[Span, ...] = ()
+    """The tensors that vote, for the rules that are :attr:`Rule.by_tensor`."""
+    spent: int = 0
+    """Clients that were left out before rows were mixed to other rows."""
+
+    kept: list[int] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        everyone = range(len(self.clients))
+        self.kept = [i for i in everyone if i not in self.excluded] if self.excluded else list(everyone)
+
+    @property
+    def lost(self) -> int:
+        """How many clients are left out: each is one of those that a rule withstands."""
+        return len(self.excluded) + self.spent
+
+    def counts(self) -> Floats | None:
+        """Sample counts of the admitted clients."""
+        return None if self.sample_counts is None else self.of_admitted(self.sample_counts)
 
     def without(self, reasons: Mapping[int, str]) -> Round:
         """The round with further clients excluded."""

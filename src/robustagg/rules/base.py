@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
-from robustagg import engine, errors, inputs, kernels, ledger
+from robustagg import engine, errors, inputs, kernels
 from robustagg.kernels.interface import Array
 from robustagg.memory.vectors import Vector
 from robustagg.protocol import Block, Client, Executor, Floats, Result, Round, Source, Span, Verdict
@@ -94,7 +94,7 @@ class Rule(Saved, Generic[V]):
     @property
     def unguarded(self) -> bool:
         """Whether NaN and infinity must be looked for before the rule sees a block; else its primitives find them."""
-        return not self.is_ours()
+        return not self._ours
 
     @property
     def remembers(self) -> bool:
@@ -179,7 +179,9 @@ class Rule(Saved, Generic[V]):
         stay = reference is None and not extras  # what is compared with vectors of the host's is compared there
         found = inputs.gather(updates, clients, strict=strict, policy=policy, isometric=turned, resident=stay)
         source: Source = found if reference is None else inputs.Relative(found, reference)
-        with kernels.beside(found.resident):
+        if not found.resident:
+            return self.hold(source, policy, sample_counts, round, extras)
+        with kernels.use_backend("cuda"):
             return self.hold(source, policy, sample_counts, round, extras)
 
     def hold(
@@ -213,7 +215,8 @@ class Rule(Saved, Generic[V]):
     def check(self, round: Round) -> None:
         """Whether the rule can do this round; raises if not."""
         super().check(round)
-        self.check_size(round)
+        if self._vectors:
+            self.check_size(round)
         if round.sample_counts is not None and not self.weighs_samples:
             raise errors.sample_counts_unused(type(self).__name__)
         for name in round.extras:
@@ -261,7 +264,7 @@ class Rule(Saved, Generic[V]):
 
     def record(self, result: Result) -> None:
         """Keep what became of a completed round's clients for the trail, until it is saved."""
-        self._past.add(ledger.RoundRecord.of(result))
+        self._past.add(result.outcome)
 
 
 def load(path: str | Path) -> Rule[Any]:
@@ -307,8 +310,8 @@ def equal(m: int) -> Verdict:
 def shares(weights: Floats, counts: Floats | None) -> Floats:
     """Weights times sample counts, summing to 1; where all products vanish, the counts alone, or equal shares."""
     if counts is None:
-        total = weights.sum()
-        return np.asarray(weights / total) if total > 0 else np.full(len(weights), 1 / len(weights))
+        total = np.add.reduce(weights)  # what `weights.sum()` calls, by way of Python
+        return weights / total if total > 0 else np.full(len(weights), 1 / len(weights))
     if not counts.max() > 0:
         raise errors.no_samples()
     counts = counts / counts.max()  # the sum of huge counts stays finite

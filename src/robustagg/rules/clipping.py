@@ -10,7 +10,7 @@ import numpy as np
 
 from robustagg import kernels
 from robustagg.kernels.interface import Array, Rows
-from robustagg.protocol import Block, Floats, Round, Verdict
+from robustagg.protocol import Block, Floats, Round, Verdict, Words
 from robustagg.rules.checks import positive, whole
 from robustagg.rules.distance import Combination, DistanceRule, combined, scaled
 from robustagg.rules.evidence.geometry import Geometry
@@ -115,8 +115,7 @@ class CenteredClipping(DistanceRule):
             factors = np.divide(self.tau, distances, out=np.ones(m), where=distances > self.tau)
             center = center * (1 - factors.sum() / m)
             center[:m] += factors / m
-        words = " from the centre", " from the centre, clipped"
-        why = [f"{far:.4g}{words[far > self.tau]}" for far in distances.tolist()]
+        why = Words(_told, distances, self.tau)
         return Combination(factors / factors.sum(), why, coefficients=center, learns=[CENTER])
 
     def combine(self, block: Block, note: Any, verdict: Verdict) -> Array:
@@ -138,3 +137,8 @@ class CenteredClipping(DistanceRule):
             center = {} if state[CENTER] is None else {CENTER: state[CENTER]}
             state = {**state, "vectors": center}
         super()._restore(state)
+
+
+def _told(distances: Floats, tau: float) -> list[str]:
+    words = " from the centre", " from the centre, clipped"
+    return [f"{far:.4g}{words[far > tau]}" for far in distances.tolist()]

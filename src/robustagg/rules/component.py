@@ -21,7 +21,7 @@ Needs: TypeAlias = tuple[int, int]
 """(a, b): n >= a f + b clients."""
 
 
-class Component(ABC):  # noqa: B024 - its subclasses say what is abstract
+class Component(ABC):
     """A dataclass of parameters that takes part in rounds."""
 
     _kinds: ClassVar[dict[str, type[Component]]] = {}
@@ -32,8 +32,11 @@ class Component(ABC):  # noqa: B024 - its subclasses say what is abstract
     def __post_init__(self) -> None:  # noqa: B027 - most have nothing to check
         """Check the parameters; raises where one is out of range."""
 
+    _ours: ClassVar[bool]
+
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
+        cls._ours = cls.__module__.startswith("robustagg.")
         Component._kinds[cls.label()] = cls
 
     @classmethod
@@ -44,7 +47,7 @@ class Component(ABC):  # noqa: B024 - its subclasses say what is abstract
     @classmethod
     def is_ours(cls) -> bool:
         """Whether it belongs to this package, whose primitives find a NaN by themselves."""
-        return cls.__module__.startswith("robustagg.")
+        return cls._ours
 
     @property
     def differences(self) -> bool:

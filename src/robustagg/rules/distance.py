@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from robustagg import kernels
 from robustagg.kernels.interface import Array, Rows
-from robustagg.protocol import Block, Floats, Round, Verdict
+from robustagg.protocol import Block, Floats, Round, Verdict, Words
 from robustagg.rules.base import Rule
 from robustagg.rules.evidence.geometry import Geometry, Relation, shortening
 from robustagg.rules.evidence.gram import Gram, Related
@@ -131,8 +131,11 @@ def selection(chosen: NDArray[np.integer], why: Sequence[str], round: Round) -> 
     """The verdict that the chosen clients, and nobody else, make the result."""
     mask = np.zeros(len(round.kept))
     mask[chosen] = 1
-    words = [f"{'selected' if one else 'not selected'}: {what}" for one, what in zip(mask.tolist(), why, strict=True)]
-    return Verdict(shares_of(mask, round.counts()), words)
+    return Verdict(shares_of(mask, round.counts()), Words(_told, mask, why))
+
+
+def _told(mask: Floats, why: Sequence[str]) -> list[str]:
+    return [f"{'selected' if one else 'not selected'}: {what}" for one, what in zip(mask.tolist(), why, strict=True)]
 
 
 def shares_of(mask: Floats, counts: Floats | None) -> Floats:

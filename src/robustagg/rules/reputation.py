@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import repeat
 from typing import Any
 
@@ -14,7 +15,7 @@ from robustagg import errors, kernels, ledger
 from robustagg.kernels.interface import Array, Confidence, Detection, Rescale
 from robustagg.memory import states
 from robustagg.memory.vectors import Vector
-from robustagg.protocol import Block, Client, Floats, Round, Standing, Verdict
+from robustagg.protocol import Block, Client, Floats, Round, Standing, Verdict, Words
 from robustagg.rules.base import CERTIFY, Rule, shares
 from robustagg.rules.checks import not_negative, number, one_of, positive, share, whole, yes_or_no
 from robustagg.rules.evidence.deviation import Deviations, Judged
@@ -175,8 +176,7 @@ class Reputation(Rule[Verdict]):
     @property
     def line(self) -> Confidence:
         """Which line, and which values lie off it, as the kernels are told."""
-        rescale = Rescale(self.value_range, self.rescale)
-        return Confidence(rescale, self.intercept, self.interval_width, self.scale_floor)
+        return _line(self.value_range, self.rescale, self.intercept, self.interval_width, self.scale_floor)
 
     # --- the three verbs ---
 
@@ -197,12 +197,12 @@ class Reputation(Rule[Verdict]):
             accepted, rejected, self.positive_weight, self.prior, self.prior_weight
         )
         reputation = self._ledger.score(round.clients, observed, round.number)
-        normalized = self._normalized(round.of_admitted(reputation))
-        weights = shares(normalized, round.counts())
+        normalized, counts = self._normalized(round.of_admitted(reputation)), round.counts()
+        weights = shares(normalized, counts)
         deviations = evidence.deviations
         return Verdict(
             weights,
-            _reasons(normalized, evidence.rejected, round),
+            Words(_reasons, normalized, evidence.rejected, counts, round.d),
             Standing(accepted, rejected, observed, reputation),
             certificate=None if deviations is None else deviations.certificate(weights, round),
         )
@@ -228,7 +228,7 @@ class Reputation(Rule[Verdict]):
         middle = _middle(scores)
         above = [score - middle for score in scores]
         spread = max(TO_SIGMA * _middle(map(abs, above)), LEAST_SPREAD)
-        return np.array([min(max(1 + far / spread, 0.0), 1.0) for far in above])
+        return np.array([1.0 if far >= 0 else max(1 + far / spread, 0.0) for far in above])
 
     def _check_parameters(self) -> None:
         if self.value_range is not None:
@@ -273,6 +273,11 @@ class Reputation(Rule[Verdict]):
         self._ledger = memory
 
 
+@lru_cache(maxsize=64)
+def _line(value_range: float | None, rescale: str, intercept: str, width: float, floor: float) -> Confidence:
+    return Confidence(Rescale(value_range, rescale), intercept, width, floor)
+
+
 def _middle(values: Iterable[float]) -> float:
     """The median."""
     ordered = sorted(values)
@@ -280,11 +285,10 @@ def _middle(values: Iterable[float]) -> float:
     return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
 
 
-def _reasons(normalized: Floats, rejected: NDArray[np.int64], round: Round) -> list[str]:
-    counts = round.counts()
+def _reasons(normalized: Floats, rejected: NDArray[np.int64], counts: Floats | None, d: int) -> list[str]:
     samples = repeat(1) if counts is None else counts.tolist()
     words = zip(normalized.tolist(), samples, rejected.tolist(), strict=False)
     return [
-        f"{'' if weight and count else NO_SAMPLES if weight else LEAST}{many} of {round.d} coordinates rejected"
+        f"{'' if weight and count else NO_SAMPLES if weight else LEAST}{many} of {d} coordinates rejected"
         for weight, count, many in words
     ]

@@ -66,10 +66,10 @@ class Deviations:
         """Theirs under these weights of the admitted clients."""
         largest = np.finfo(np.float64).max
         told = (np.minimum(values, largest) for values in (self.squares.roots(), self.extremes))
-        return Certificate(round.spread(weights, 0), *(round.spread(values, 0) for values in told))
+        return Certificate(round.spread(weights.copy(), 0), *(round.spread(values, 0) for values in told))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Judged:
     """What Reputation has seen: rejected coordinates per client and, where asked for, how far the others lie."""
 

@@ -279,7 +279,7 @@ class Pipeline(Rule[Chained]):
         share = say(matrix)
         weights = own.weights @ share
         if self._keeps_clients:
-            reasons, standing = list(own.reasons), own.standing
+            reasons, standing = own.reasons, own.standing
         else:  # a client hears of the row that holds most of it
             rows = share.argmax(axis=0)
             reasons, standing = [f"in row {row}: {own.reasons[row]}" for row in rows], None
