@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "common.hpp"
+#include "truth/slice_items.hpp"
 
 namespace {
 
@@ -50,28 +51,28 @@ struct Arranged {
     }
 };
 
-py::tuple slices(const Starts& starts, const Codes& workers, const Reals& values, std::size_t count, int threads) {
+py::tuple arranged(const Starts& starts, const Codes& workers, const Reals& values, std::size_t count, int threads) {
     const ra::Answers answers = answers_of(starts, workers, values, count);
     Codes order(answers.items + ra::Slices::width);
     std::vector<std::int64_t> slice_starts(answers.items + 1);
-    std::size_t number = 0, wide = 0;
+    ra::Sliced sliced{};
     auto* places = order.mutable_data();
     {
         const py::gil_scoped_release release;
-        ra::kernels().slice_items(starts.data(), answers.items, places, slice_starts.data(), &number, &wide);
+        sliced = ra::slice_items(starts.data(), answers.items, places, slice_starts.data());
     }
-    const Starts kept(number + 1, slice_starts.data());
-    const auto size = static_cast<std::size_t>(slice_starts[number]) * ra::Slices::width;
+    const Starts kept(sliced.count + 1, slice_starts.data());
+    const auto size = static_cast<std::size_t>(slice_starts[sliced.count]) * ra::Slices::width;
     Codes who(size);
     Reals what(size);
     {
-        const ra::Slices into{order.data(), kept.data(), nullptr, nullptr, number, wide};
+        const ra::Slices into{order.data(), kept.data(), nullptr, nullptr, sliced.count, sliced.wide};
         auto* to_workers = who.mutable_data();
         auto* to_values = what.mutable_data();
         const py::gil_scoped_release release;
-        ra::kernels().slice_answers(answers, into, to_workers, to_values, threads);
+        ra::kernels().arranged(answers, into, to_workers, to_values, threads);
     }
-    return py::make_tuple(order, kept, who, what, wide);
+    return py::make_tuple(order, kept, who, what, sliced.wide);
 }
 
 py::tuple group_answers(const Codes& keys, std::size_t count) {
@@ -115,14 +116,13 @@ py::tuple truth_step(const Starts& starts, const Codes& workers, const Reals& va
     const ra::ItemScale scale = scale_of(centre, inverse, factor, coarse, fine, answers.items);
     require_vector(weights, count, py::dtype::of<double>(), "weights");
     if (before) require_vector(*before, answers.items, py::dtype::of<double>(), "before");
-    const std::optional<Arranged> arranged = slices ? std::optional<Arranged>(*slices) : std::nullopt;
-    if (!arranged && static_cast<ra::Location>(location) == ra::Location::mean)
-        throw py::type_error("means need slices");
+    const std::optional<Arranged> sides = slices ? std::optional<Arranged>(*slices) : std::nullopt;
+    if (!sides && static_cast<ra::Location>(location) == ra::Location::mean) throw py::type_error("means need slices");
     Reals truth(answers.items), losses(count);
     double moved = 0.0;
     {
         auto *t = truth.mutable_data(), *l = losses.mutable_data();
-        const ra::Slices sliced = arranged ? arranged->slices() : ra::Slices{};
+        const ra::Slices sliced = sides ? sides->slices() : ra::Slices{};
         const double* old = before ? before->data() : nullptr;
         const py::gil_scoped_release release;
         moved = ra::kernels().truth_step(answers, &sliced, scale, weights.data(), prior,
@@ -154,7 +154,7 @@ void register_truth(py::module_& m) {
     m.def("sort_answers", &sort_answers, py::arg().noconvert(), py::arg().noconvert(), py::arg().noconvert(),
           py::arg());
     m.def("spread_answers", &spread_answers);
-    m.def("slices", &slices);
+    m.def("arranged", &arranged);
     m.def("truth_step", &truth_step);
     m.def("group_medians", &group_medians);
 }

@@ -69,6 +69,7 @@ struct Answers {
 // `wide` slices, those to one item. Gaps have the worker `count`.
 struct Slices {
     static constexpr std::size_t width = 8;
+    static constexpr std::int64_t tallest = 128;  // an item with more answers is a slice of its own
     const std::int32_t* items;   // of tall slices, eight each, -1 where there is none; of wide ones, one each
     const std::int64_t* starts;  // in eights of answers
     const std::int32_t* workers;
@@ -133,10 +134,7 @@ enum class Loss { squared, absolute };
     X(spread_answers, void,                                                                                        \
       (const std::int64_t* starts, std::size_t items, const double* values, double smallest, double* mean,         \
        double* deviation, int threads))                                                                            \
-    X(slice_items, void,                                                                                           \
-      (const std::int64_t* starts, std::size_t items, std::int32_t* order, std::int64_t* slice_starts,             \
-       std::size_t* slices, std::size_t* wide))                                                                    \
-    X(slice_answers, void, (const Answers&, const Slices&, std::int32_t* workers, double* values, int threads))    \
+    X(arranged, void, (const Answers&, const Slices&, std::int32_t* workers, double* values, int threads))         \
     X(truth_step, double,                                                                                          \
       (const Answers&, const Slices*, const ItemScale&, const double* weights, double prior, Location, Loss,       \
        const double* before, double* truth, double* losses, int threads))                                          \

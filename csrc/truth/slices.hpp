@@ -5,8 +5,6 @@
 
 namespace ra::RA_ISA {
 
-constexpr std::int64_t tallest = 128;  // an item with more answers is a slice of its own
-
 inline const std::int32_t* items_of(const Slices& slices, std::size_t s) {
     return slices.items + (s < slices.wide ? s : slices.wide + (s - slices.wide) * Slices::width);
 }

@@ -152,7 +152,7 @@ class Workshop {
 };
 
 std::int64_t tallest_of(const Slices& slices) {
-    std::int64_t most = tallest;
+    std::int64_t most = Slices::tallest;
     for (std::size_t s = 0; s < slices.wide; ++s) most = std::max(most, slices.starts[s + 1] - slices.starts[s]);
     return most;
 }

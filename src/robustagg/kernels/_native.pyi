@@ -88,7 +88,7 @@ def sort_answers(
 def spread_answers(
     starts: NDArray[np.int64], values: NDArray[np.float64], smallest: float, threads: int, /
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
-def slices(
+def arranged(
     starts: NDArray[np.int64], workers: NDArray[np.int32], values: NDArray[np.float64], count: int, threads: int, /
 ) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int32], NDArray[np.float64], int]: ...
 def truth_step(

@@ -19,7 +19,7 @@ def spread_answers(starts: Starts, values: Reals) -> tuple[Reals, Reals]:
 
 def arranged(answers: Answers) -> Answers:
     starts, workers, values, crowd, _ = answers
-    return answers._replace(arranged=_native.slices(starts, workers, values, crowd, kernels.num_threads()))
+    return answers._replace(arranged=_native.arranged(starts, workers, values, crowd, kernels.num_threads()))
 
 
 def truth_step(
