@@ -89,10 +89,7 @@ class Ray:
     ) -> Iterator[tuple[int, Any, Any]]:
         """(index, brief, kept) of every task, in the order in which they end; what is kept is an object reference."""
         ray = self._ray
-        task = ray.remote(work).options(
-            num_returns=2, num_cpus=1, memory=self._nbytes, max_retries=self._retries, name=work.__name__
-        )
-        sent = ray.put(common)
+        task, sent = self._task(work, 2), ray.put(common)
         running = {}
         for k, own in enumerate(tasks):
             brief, kept = task.remote(sent, *own)
@@ -109,6 +106,31 @@ class Ray:
             for brief in running:
                 ray.cancel(brief, force=True)
 
+    def held(self, value: Any) -> Any:
+        """An object reference; what is none is put into the object store."""
+        return value if isinstance(value, self._ray.ObjectRef) else self._ray.put(value)
+
+    def value(self, value: Any) -> Any:
+        """What an object reference stands for, brought here; anything else as it is."""
+        return self._ray.get(value) if isinstance(value, self._ray.ObjectRef) else value
+
+    def there(
+        self, work: Callable[..., Any], common: Any, tasks: Sequence[tuple[Any, ...]], count: int
+    ) -> list[Sequence[Any]]:
+        """For every task references to the `count` things it gives; it is done near the objects that it is given."""
+        task, sent = self._task(work, count), self._ray.put(common)
+        return [task.remote(sent, *own) for own in tasks]
+
+    @property
+    def fetch(self) -> Callable[[Sequence[Any]], list[Any]]:
+        """What brings objects to whoever calls it."""
+        return fetched
+
+    def _task(self, work: Callable[..., Any], returns: int) -> Any:
+        return self._ray.remote(work).options(
+            num_returns=returns, num_cpus=1, memory=self._nbytes, max_retries=self._retries, name=work.__name__
+        )
+
     def _nodes(self) -> list[dict[str, float]]:
         """What each node that is there has."""
         return [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
@@ -117,3 +139,18 @@ class Ray:
         """How many tasks a node runs at a time."""
         cpus = int(node.get("CPU", 0))
         return min(cpus, int(node.get("memory", 0) // self._nbytes)) if self._nbytes else cpus
+
+
+def fetched(refs: Sequence[Any]) -> list[Any]:
+    """What object references stand for; in place of what is lost, or came to nothing, :class:`errors.Unreadable`."""
+    import ray
+
+    if refs:
+        ray.wait(list(refs), num_returns=len(refs))  # all of them on their way at once
+    found: list[Any] = []
+    for ref in refs:
+        try:
+            found.append(ray.get(ref))
+        except Exception as fault:  # the task's that was to make it, or Ray's
+            found.append(errors.reference_lost(getattr(fault, "cause", None) or fault))
+    return found

@@ -84,6 +84,9 @@ class SharedFiles(Files):
         self._learnt = memory.stretch(0, named), named
         return memory
 
+    def joined(self, made: Sequence[Any]) -> None:
+        """Each worker has written its pieces to their places."""
+
     # --- what it calls where a worker is ---
 
     def part(self, partition: Partition) -> SharedFiles:
