@@ -77,6 +77,11 @@ class Sabotaged(Ray):
     def each(self, work: Callable[..., Any], common: Any, tasks: Any) -> Iterator[tuple[int, Any, Any]]:
         return super().each(killing(work, self._folder, self._verb), common, tasks)
 
+    def there(self, work: Callable[..., Any], common: Any, tasks: Any, count: int) -> Any:
+        return super().there(
+            dying_once(work, self._folder) if work.__name__ == self._verb else work, common, tasks, count
+        )
+
     @property
     def killed(self) -> int:
         return len(list(self._folder.iterdir()))
@@ -99,6 +104,20 @@ def killing(work: Callable[..., Any], folder: Path, verb: str) -> Callable[..., 
 
         setattr(common.rule, verb, dying)
         return work(common, partition, *more)
+
+    sabotaged.__name__ = work.__name__
+    return sabotaged
+
+
+def dying_once(work: Callable[..., Any], folder: Path) -> Callable[..., Any]:
+    """The work, which kills its process once it is done, the first time that it is."""
+
+    def sabotaged(*arguments: Any) -> Any:
+        done, marker = work(*arguments), folder / work.__name__
+        if not marker.exists():
+            marker.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return done
 
     sabotaged.__name__ = work.__name__
     return sabotaged
