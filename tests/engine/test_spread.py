@@ -176,13 +176,23 @@ def test_progress_is_told_by_partition(plain, tmp_path):
     assert done[-1] == totals[0] == totals[-1] == 2 * plain[1].nbytes
 
 
+@pytest.mark.parametrize("fortran", [False, True])
+def test_an_archive_is_written_at_the_end(fortran, tmp_path):
+    """A piece has no place in it that is known beforehand; nor has one of a tensor in Fortran order."""
+    for k in range(5):
+        rng = np.random.default_rng(k)
+        wide = rng.normal(size=(300, 200)).astype(np.float32)
+        model = {"wide": np.asfortranarray(wide) if fortran else wide, "steps": np.int64(k), "b": rng.normal(size=9)}
+        np.savez(tmp_path / f"{k}.npz", half=rng.normal(size=2 * TILE).astype(np.float16), empty=np.empty(0), **model)
+    paths, out = sorted(tmp_path.glob("?.npz")), [tmp_path / "here.npz", tmp_path / "there.npz"]
+    for path, executor in zip(out, (None, InTurn(5)), strict=True):
+        ra.aggregate_files(ra.Reputation(), paths, path, max_memory=MEMORY, executor=executor)
+    assert out[0].read_bytes() == out[1].read_bytes()
+    assert np.load(out[1])["wide"].flags.f_contiguous == fortran
+    assert len(list(tmp_path.iterdir())) == 7
+
+
 # --- faults ---------------------------------------------------------------------------------------------------------
-
-
-def test_an_archive_cannot_be_written_in_pieces(plain, tmp_path):
-    with pytest.raises(ValueError, match=r"in pieces, from several machines: write \.safetensors"):
-        ra.aggregate_files(ra.Mean(), plain[0], tmp_path / "out.npz", executor=InTurn())
-    assert not list(tmp_path.iterdir())
 
 
 def test_a_worker_that_fails_leaves_no_trace(plain, tmp_path):

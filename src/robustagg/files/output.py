@@ -16,6 +16,7 @@ import numpy as np
 from robustagg import errors, inputs
 from robustagg.files import npy, safetensors
 from robustagg.files.layout import Cut, Layout, Middles, turned
+from robustagg.files.loose import Loose
 from robustagg.files.storage import Scratch
 from robustagg.files.tensors import Model
 from robustagg.kernels.interface import Array
@@ -79,11 +80,10 @@ def check_model(path: object, suffix: str, model: Model) -> None:
         raise errors.reserved_name(path, safetensors.METADATA)
 
 
-def check_pieces(path: Path, model: Model) -> None:
-    """Whether many processes can write such a file together; raises if not."""
-    writer = WRITERS[path.suffix.lower()]
-    if not writer.has_places or (writer.keeps_order and any(tensor.fortran for tensor in model.tensors)):
-        raise errors.no_places(path)
+def needs_loose(suffix: str, model: Model) -> bool:
+    """Whether not every piece has its place in such a file."""
+    writer = WRITERS[suffix.lower()]
+    return not writer.has_places or (writer.keeps_order and any(tensor.fortran for tensor in model.tensors))
 
 
 class Pieces:
@@ -111,7 +111,7 @@ class Stretch(Pieces):
     def __init__(self, path: Path, layout: Layout, cuts: Iterable[Cut]) -> None:
         self._file = path.open("r+b")
         weakref.finalize(self, self._file.close)  # of a partition that comes to nothing
-        super().__init__(WRITERS[path.suffix.lower()](self._file, layout.model), layout, cuts)
+        super().__init__(WRITERS.get(path.suffix.lower(), Loose)(self._file, layout.model), layout, cuts)
 
     def result(self) -> None:
         """Let other machines see them."""
@@ -132,6 +132,11 @@ class Output(Pieces):
         self._middles = middles
         self._scratch = Scratch(partial(Disk.nameless, folder))
         self._aside: dict[int, int] = {}  # where tensors in Fortran order begin in it
+
+    def take(self, loose: Loose) -> None:
+        """What others have brought."""
+        for k, start, values in loose.voted(self._layout.limit):
+            self._put(k, start, values)
 
     def finish(self) -> None:
         """Add what no piece has brought."""
@@ -178,9 +183,8 @@ class Target:
 
     def __init__(self, path: Path, model: Model, pieces: bool = False) -> None:
         check_model(path, path.suffix, model)
-        if pieces:
-            check_pieces(path, model)
-        self._path, self._draft = path, Draft(path)
+        self._path, self._model, self._draft = path, model, Draft(path)
+        self._loose = pieces and needs_loose(path.suffix, model)
         self._begun: tuple[Output, BinaryIO] | None = None
 
     @property
@@ -201,7 +205,14 @@ class Target:
         self.begun = self._draft.path.with_name(secrets.token_hex(8) + self._path.suffix)
         file = self.begun.open("xb+")
         self._begun = Output(file, self._path.suffix, layout, middles, self.folder), file
+        if self._loose:
+            self.stretches.touch(exist_ok=False)
         return self
+
+    @property
+    def stretches(self) -> Path:
+        """Where other processes write."""
+        return self.begun.with_suffix(Loose.SUFFIX) if self._loose else self.begun
 
     def add(self, piece: Array) -> None:
         assert self._begun is not None
@@ -210,6 +221,9 @@ class Target:
     def result(self) -> Path:
         assert self._begun is not None
         output, file = self._begun
+        if self._loose:
+            with self.stretches.open("rb") as brought:
+                output.take(Loose(brought, self._model))
         output.finish()
         file.flush()
         self.begun.replace(self._draft.path)

@@ -72,7 +72,7 @@ class SharedFiles(Files):
             return Stretch(self._begun, self._layout, self._partition.cuts)
         sink = super().sink(kept)
         assert isinstance(sink, Target)
-        self._begun = sink.begun.absolute()
+        self._begun = sink.stretches.absolute()
         return sink
 
     def memory(self, old: Mapping[Client, Vector], names: Sequence[Client]) -> Memory:
