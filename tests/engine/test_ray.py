@@ -216,7 +216,7 @@ def test_updates_of_actors(name, in_memory, monkeypatch):
 @pytest.mark.parametrize("name", ["reputation", "pipeline"])
 def test_workers_killed_while_they_have_updates(name, work, in_memory, tmp_path):
     refs = {f"client-{k}": ray.put(update(k)) for k in range(6)}
-    executor = Sabotaged(tmp_path, work)
+    executor = Sabotaged(tmp_path, work, block=1)
     same(held(RULES[name](), refs, executor), in_memory[name])
     assert executor.killed >= 2
 

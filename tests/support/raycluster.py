@@ -68,14 +68,14 @@ def cluster_of_two() -> Iterator[Cluster]:
 
 
 class Sabotaged(Ray):
-    """Ray, some of whose workers are killed once, in the middle of a partition."""
+    """Ray, some of whose workers are killed once, in the middle of a partition, when they come to this block."""
 
-    def __init__(self, folder: Path, verb: str) -> None:
+    def __init__(self, folder: Path, verb: str, block: int = 2) -> None:
         super().__init__()
-        self._folder, self._verb = folder, verb
+        self._folder, self._verb, self._block = folder, verb, block
 
     def each(self, work: Callable[..., Any], common: Any, tasks: Any) -> Iterator[tuple[int, Any, Any]]:
-        return super().each(killing(work, self._folder, self._verb), common, tasks)
+        return super().each(killing(work, self._folder, self._verb, self._block), common, tasks)
 
     def there(self, work: Callable[..., Any], common: Any, tasks: Any, count: int) -> Any:
         return super().there(
@@ -87,8 +87,8 @@ class Sabotaged(Ray):
         return len(list(self._folder.iterdir()))
 
 
-def killing(work: Callable[..., Any], folder: Path, verb: str) -> Callable[..., Any]:
-    """The work, which in three partitions kills its process when it comes to the second block for the first time."""
+def killing(work: Callable[..., Any], folder: Path, verb: str, at: int) -> Callable[..., Any]:
+    """The work, which in three partitions kills its process when it comes to block `at` for the first time."""
 
     def sabotaged(common: Any, partition: Any, *more: Any) -> Any:
         seen, method = 0, getattr(common.rule, verb)
@@ -97,7 +97,7 @@ def killing(work: Callable[..., Any], folder: Path, verb: str) -> Callable[..., 
             nonlocal seen
             seen += 1
             marker = folder / f"{verb}-{partition.start}"
-            if seen == 2 and not marker.exists() and len(list(folder.iterdir())) < 3:
+            if seen == at and not marker.exists() and len(list(folder.iterdir())) < 3:
                 marker.touch()
                 os.kill(os.getpid(), signal.SIGKILL)
             return method(*arguments)
