@@ -120,8 +120,9 @@ class Given:
     def __init__(self, work: Callable[..., Any]) -> None:
         self._work, self.__name__ = work, work.__name__
 
-    def __call__(self, common: Any, *task: Any) -> Any:
-        return self._work(common, *map(found, task))
+    def __call__(self, common: Any, partition: Any, *more: Any) -> Any:
+        partition.pieces = dict(zip(partition.pieces, fetched(list(partition.pieces.values())), strict=True))
+        return self._work(common, partition, *map(found, more))
 
 
 def fetched(refs: Sequence[Any]) -> list[Any]:

@@ -77,11 +77,6 @@ class Sabotaged(Ray):
     def each(self, work: Callable[..., Any], common: Any, tasks: Any) -> Iterator[tuple[int, Any, Any]]:
         return super().each(killing(work, self._folder, self._verb, self._block), common, tasks)
 
-    def there(self, work: Callable[..., Any], common: Any, tasks: Any, count: int) -> Any:
-        return super().there(
-            dying_once(work, self._folder) if work.__name__ == self._verb else work, common, tasks, count
-        )
-
     @property
     def killed(self) -> int:
         return len(list(self._folder.iterdir()))
@@ -107,6 +102,18 @@ def killing(work: Callable[..., Any], folder: Path, verb: str, at: int) -> Calla
 
     sabotaged.__name__ = work.__name__
     return sabotaged
+
+
+class Interrupted(Ray):
+    """Ray, of which the first to end a task of that name, near a client's update, is killed before it can say so."""
+
+    def __init__(self, folder: Path, work: str) -> None:
+        super().__init__()
+        self._folder, self._work = folder, work
+
+    def there(self, work: Callable[..., Any], common: Any, tasks: Any, count: int) -> Any:
+        given = dying_once(work, self._folder) if work.__name__ == self._work else work
+        return super().there(given, common, tasks, count)
 
 
 def dying_once(work: Callable[..., Any], folder: Path) -> Callable[..., Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from robustagg import errors
@@ -89,16 +90,27 @@ class Ray:
     ) -> Iterator[tuple[int, Any, Any]]:
         """(index, brief, kept) of every task, in the order in which they end; what is kept is an object reference."""
         ray = self._ray
-        task, sent = self._task(work, 2), ray.put(common)
-        running = {}
-        for k, own in enumerate(tasks):
-            brief, kept = task.remote(sent, *own)
+        task, sent = self._task(given(work), 2), ray.put(common)
+        running: dict[Any, tuple[int, Any]] = {}
+
+        def begin(k: int) -> None:
+            brief, kept = task.remote(sent, *unpacked(tasks[k]))
             running[brief] = k, kept
+
         try:
+            for k in range(len(tasks)):
+                begin(k)
             while running:
                 for brief in ray.wait(list(running))[0]:
                     k, kept = running.pop(brief)
-                    yield k, ray.get(brief), kept
+                    try:
+                        told = ray.get(brief)
+                    except ray.exceptions.RayError:
+                        if not self._without_lost(tasks[k][0].pieces):
+                            raise
+                        begin(k)
+                    else:
+                        yield k, told, kept
         except ray.exceptions.RayError as fault:
             cause = getattr(fault, "cause", fault)
             raise errors.cluster_lost(cause) if isinstance(cause, ray.exceptions.RayError) else cause from None
@@ -126,6 +138,15 @@ class Ray:
         """What brings objects to whoever calls it."""
         return fetched
 
+    def _without_lost(self, pieces: dict[int, Any]) -> bool:
+        """Put in place of pieces that are lost what has become of them; whether there were any."""
+        refs = {i: ref for i, ref in pieces.items() if isinstance(ref, self._ray.ObjectRef)}
+        probes = self.there(probe, None, [(ref,) for ref in refs.values()], 2)
+        told = zip(refs, self.fetch([there for there, _ in probes]), strict=True)
+        lost = {i: fault for i, fault in told if fault is not None}
+        pieces.update(lost)
+        return bool(lost)
+
     def _task(self, work: Callable[..., Any], returns: int) -> Any:
         return self._ray.remote(work).options(
             num_returns=returns, num_cpus=1, memory=self._nbytes, max_retries=self._retries, name=work.__name__
@@ -139,6 +160,29 @@ class Ray:
         """How many tasks a node runs at a time."""
         cpus = int(node.get("CPU", 0))
         return min(cpus, int(node.get("memory", 0) // self._nbytes)) if self._nbytes else cpus
+
+
+def unpacked(task: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A task with its partition's pieces as arguments of their own: Ray brings these before the task begins."""
+    partition, *more = task
+    return replace(partition, pieces=dict.fromkeys(partition.pieces)), *partition.pieces.values(), *more
+
+
+def given(work: Callable[..., Any]) -> Callable[..., Any]:
+    """The work on such a task."""
+
+    def with_pieces(common: Any, partition: Any, *rest: Any) -> Any:
+        n = len(partition.pieces)
+        own = replace(partition, pieces=dict(zip(partition.pieces, rest[:n], strict=True)))
+        return work(common, own, *rest[n:])
+
+    with_pieces.__name__ = work.__name__
+    return with_pieces
+
+
+def probe(common: None, piece: Any) -> tuple[None, None]:
+    """Done where a piece is, if it is anywhere."""
+    return None, None
 
 
 def fetched(refs: Sequence[Any]) -> list[Any]:

@@ -21,7 +21,7 @@ from robustagg.files.storage import Scratch
 from robustagg.files.tensors import Model
 from robustagg.kernels.interface import Array
 from robustagg.memory.publish import Draft
-from robustagg.memory.vectors import Disk
+from robustagg.memory.vectors import TOGETHER, Disk
 
 
 class Writer(Protocol):
@@ -109,12 +109,28 @@ class Stretch(Pieces):
     """Takes some pieces of an update, whose file somebody else has begun and will finish."""
 
     def __init__(self, path: Path, layout: Layout, cuts: Iterable[Cut]) -> None:
-        self._file = path.open("r+b")
+        self._file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CLOEXEC | TOGETHER), "wb")
         weakref.finalize(self, self._file.close)  # of a partition that comes to nothing
         super().__init__(WRITERS.get(path.suffix.lower(), Loose)(self._file, layout.model), layout, cuts)
+        self._held: list[Array] = []
+        self._begin = self._end = (0, 0)
+
+    def _put(self, k: int, start: int, values: Array) -> None:
+        """Pieces of a tensor that follow each other are one write: each waits for the disk."""
+        if self._end != (k, start) or sum(part.nbytes for part in self._held) >= self._layout.limit:
+            self._flush()
+            self._begin = k, start
+        self._held.append(values)
+        self._end = k, start + values.size
+
+    def _flush(self) -> None:
+        if self._held:
+            held, self._held = np.concatenate(self._held), []
+            super()._put(*self._begin, held)
 
     def result(self) -> None:
         """Let other machines see them."""
+        self._flush()
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
@@ -184,7 +200,7 @@ class Target:
     def __init__(self, path: Path, model: Model, pieces: bool = False) -> None:
         check_model(path, path.suffix, model)
         self._path, self._model, self._draft = path, model, Draft(path)
-        self._loose = pieces and needs_loose(path.suffix, model)
+        self._pieces, self._loose = pieces, pieces and needs_loose(path.suffix, model)
         self._begun: tuple[Output, BinaryIO] | None = None
 
     @property
@@ -203,7 +219,9 @@ class Target:
         """Begin, or begin again, in a new file: who still writes to an earlier one does no harm."""
         self._abandon()
         self.begun = self._draft.path.with_name(secrets.token_hex(8) + self._path.suffix)
-        file = self.begun.open("xb+")
+        together = TOGETHER if self._pieces and not self._loose else 0
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | together
+        file = os.fdopen(os.open(self.begun, flags, 0o666), "wb")
         self._begun = Output(file, self._path.suffix, layout, middles, self.folder), file
         if self._loose:
             self.stretches.touch(exist_ok=False)

@@ -86,6 +86,8 @@ class SharedFiles(Files):
 
     def joined(self, made: Sequence[Any]) -> None:
         """Each worker has written its pieces to their places."""
+        if self._learnt is not None:
+            self._learnt[1].look_again()
 
     # --- what it calls where a worker is ---
 

@@ -7,7 +7,7 @@ machine has to hold all clients' updates, and no update goes to all machines.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,16 +25,9 @@ from robustagg.protocol import Client, Holder, Partition, Sink, Span, spans
 
 TURNS = 4  # partitions for each worker, so that none waits long for the slowest
 LEAST = 2**16  # coordinates of a partition: smaller pieces would travel by way of this process
-MOST = 2**27  # bytes of all clients in a partition
+MOST = 2**26  # bytes of all clients in a partition
 ROWS = 2**24  # bytes of a block's rows
 ROOM = 2**29  # bytes of memory that a task may take, besides pieces, which are in the object store
-
-
-@dataclass
-class Held(Partition):
-    """A partition, and references to what clients have there."""
-
-    pieces: Mapping[int, Any] = field(default_factory=dict)
 
 
 class Dispersed:
@@ -55,13 +48,13 @@ class Dispersed:
         self._references: list[Sequence[Array]] = []
         self._cuts: elsewhere.Cuts | None = None
         self._aside: dict[int, Any] = {}
-        self._partition: Held | None = None
+        self._partition: Partition | None = None
         self._begun: Assembling | None = None
         self._learnt: Learnt | InMemory | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """What a worker needs."""
-        ours = ("_holder", "_refs", "_cuts", "_aside", "_begun", "_learnt")
+        ours = ("_holder", "_fetch", "_refs", "_cuts", "_aside", "_begun", "_learnt")
         return {**self.__dict__, **dict.fromkeys(ours)}
 
     def _twin(self, state: Mapping[str, Any]) -> Dispersed:
@@ -106,7 +99,7 @@ class Dispersed:
         for p, blocks in enumerate(stretches):
             size = sum(stop - start for block in blocks for _, start, stop in block)
             nbytes = sum((t - s) * self._leaves[k].storage.itemsize for block in blocks for k, s, t in block)
-            found.append(Held(at, blocks, nbytes, None, {i: pieces[p] for i, pieces in made.items()}))
+            found.append(Partition(at, blocks, nbytes, None, {i: pieces[p] for i, pieces in made.items()}))
             at += size
         return found
 
@@ -156,13 +149,12 @@ class Dispersed:
 
     def part(self, partition: Partition) -> Dispersed:
         part = self._twin(self.__getstate__())
-        assert isinstance(partition, Held)
         part._partition = partition
         return part
 
     def blocks(self, kept: Sequence[int]) -> Iterator[Rows]:
         assert self._partition is not None
-        held, at = self._pieces(kept, self._partition), 0
+        held, at = self._pieces(kept), 0
         for block in self._partition.cuts:
             rows = [_joined(pieces[at : at + len(block)]) for pieces in held]
             at += len(block)
@@ -170,9 +162,10 @@ class Dispersed:
         if not self.d:  # a model without coordinates is still a block
             yield [np.empty(0, np.float32)] * (len(kept) + len(self._references))
 
-    def _pieces(self, kept: Sequence[int], partition: Held) -> list[list[Array]]:
-        """What the clients have of a partition; whose is lost is left out."""
-        found = dict(zip(kept, self._fetch([partition.pieces[i] for i in kept]), strict=True))
+    def _pieces(self, kept: Sequence[int]) -> list[list[Array]]:
+        """What the clients have of the partition; whose is lost is left out."""
+        assert self._partition is not None
+        found = {i: self._partition.pieces[i] for i in kept}
         lost = {i: errors.lost_update(self.clients[i], v) for i, v in found.items() if isinstance(v, Exception)}
         if lost and self._strict:
             raise next(iter(lost.values()))
@@ -220,7 +213,7 @@ class Learnt:
 class Pieces:
     """Takes a partition's pieces of the result, which stay where they are made."""
 
-    def __init__(self, source: Dispersed, partition: Held) -> None:
+    def __init__(self, source: Dispersed, partition: Partition) -> None:
         self._source, self._blocks = source, iter(partition.cuts)
         self._pieces: list[Array] = []
 

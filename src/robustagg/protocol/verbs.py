@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from robustagg.kernels.interface import Array, Rows
@@ -141,6 +141,8 @@ class Partition:
     """Bytes that each client has there."""
     seal: Any = None
     """What the first pass has read there; a later one that reads anything else says whose it is."""
+    pieces: dict[int, Any] = field(default_factory=dict)
+    """References to what clients have there; work gets what they stand for, or :class:`errors.Unreadable`."""
 
 
 class Divisible(Source, Protocol):
