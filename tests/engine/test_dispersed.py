@@ -8,7 +8,7 @@ from cases import ASKING, CASES
 from executors import InTurn, Store, found
 
 import robustagg as ra
-from robustagg.inputs import dispersed
+from robustagg.inputs import dispersed, elsewhere
 
 TILE = 8192
 
@@ -17,7 +17,7 @@ TILE = 8192
 def small(monkeypatch):
     """Several partitions, of several blocks."""
     monkeypatch.setattr(dispersed, "LEAST", 2 * TILE)
-    monkeypatch.setattr(dispersed, "ROWS", 1)
+    monkeypatch.setattr(elsewhere, "ROWS", 1)
 
 
 @pytest.fixture

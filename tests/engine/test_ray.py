@@ -48,7 +48,7 @@ def cluster():
 @pytest.fixture(autouse=True)
 def whole(cluster):
     """Two nodes at the beginning of each test, and an end to each."""
-    with limit(150):
+    with limit(240):
         while len(cluster.worker_nodes) < 1:
             cluster.add_node(temp_dir=cluster.head_node.get_temp_dir_path(), **NODE)
         while sum(node["Alive"] for node in ray.nodes()) < 2:

@@ -16,6 +16,7 @@ from robustagg.files.output import Target
 from robustagg.files.rounds import held
 from robustagg.files.shards import INDEXES, MODELS
 from robustagg.files.survey import Entrants
+from robustagg.files.writers import WRITERS
 from robustagg.protocol import Client, Executor, Result
 from robustagg.rules.base import Rule
 from robustagg.rules.mixing.base import Mixer, PreAggregation
@@ -185,7 +186,7 @@ def preaggregate_files(
     names = clients if member.keeps_clients else None
     if suffix is None:
         suffix = Path(listed[0]).suffix
-        suffix = suffix if suffix.lower() in output.WRITERS else ".safetensors"
+        suffix = suffix if suffix.lower() in WRITERS else ".safetensors"
     out = Path(out)
     folder.check(out, suffix, names or ())
     target = partial(Folder, out, suffix, names)

@@ -9,44 +9,20 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
 import numpy as np
 
 from robustagg import errors, inputs
-from robustagg.files import npy, safetensors
+from robustagg.files import safetensors
 from robustagg.files.layout import Cut, Layout, Middles, turned
 from robustagg.files.loose import Loose
 from robustagg.files.storage import Scratch
 from robustagg.files.tensors import Model
+from robustagg.files.writers import WRITERS, Writer, needs_loose
 from robustagg.kernels.interface import Array
 from robustagg.memory.publish import Draft
 from robustagg.memory.vectors import TOGETHER, Disk
-
-
-class Writer(Protocol):
-    """Writes tensors in any order."""
-
-    keeps_order: bool
-    """Whether the format knows Fortran order."""
-    has_places: bool
-    """Whether every value has a place that is known beforehand: so pieces come in any order, from any process."""
-
-    def begin(self) -> None:
-        """Write what comes before the tensors."""
-
-    def write(self, k: int, start: int, values: Array) -> None:
-        """Values of tensor k from `start` on; where they have no places, all of a tensor in their order."""
-
-    def close(self) -> None:
-        """All tensors are written. To close again does nothing."""
-
-
-WRITERS: dict[str, type[safetensors.Writer | npy.Writer | npy.ArchiveWriter]] = {
-    ".safetensors": safetensors.Writer,
-    ".npz": npy.ArchiveWriter,
-    ".npy": npy.Writer,
-}
 
 
 def check(path: Path, sent: Sequence[str]) -> None:
@@ -78,12 +54,6 @@ def check_model(path: object, suffix: str, model: Model) -> None:
         raise errors.single_tensor_only(path, len(model.tensors))
     if suffix.lower() == ".safetensors" and any(tensor.name == safetensors.METADATA for tensor in model.tensors):
         raise errors.reserved_name(path, safetensors.METADATA)
-
-
-def needs_loose(suffix: str, model: Model) -> bool:
-    """Whether not every piece has its place in such a file."""
-    writer = WRITERS[suffix.lower()]
-    return not writer.has_places or (writer.keeps_order and any(tensor.fortran for tensor in model.tensors))
 
 
 class Pieces:

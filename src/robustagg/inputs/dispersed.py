@@ -14,19 +14,17 @@ import numpy as np
 
 from robustagg import errors
 from robustagg.inputs import elsewhere
-from robustagg.inputs.blocks import Piece, cuts, runs
+from robustagg.inputs.blocks import Piece
 from robustagg.inputs.clients import client_ids
 from robustagg.inputs.gather import leaves_of
 from robustagg.inputs.leaves import matched, narrowed
 from robustagg.inputs.policy import Policy
-from robustagg.kernels.interface import GRAM_TILE, Array, Rows
+from robustagg.kernels.interface import Array, Rows
 from robustagg.memory.vectors import InMemory, Memory, Vector, in_memory
 from robustagg.protocol import Client, Holder, Partition, Sink, Span, spans
 
 TURNS = 4  # partitions for each worker, so that none waits long for the slowest
 LEAST = 2**16  # coordinates of a partition: smaller pieces would travel by way of this process
-MOST = 2**26  # bytes of all clients in a partition
-ROWS = 2**24  # bytes of a block's rows
 ROOM = 2**29  # bytes of memory that a task may take, besides pieces, which are in the object store
 
 
@@ -89,7 +87,7 @@ class Dispersed:
     def partitions(self, slots: int) -> list[Partition]:
         """Stretches of whole blocks, into which the updates are cut."""
         present = [i for i in range(len(self.clients)) if i not in self.excluded]
-        stretches = self._stretches(max(self.d // (TURNS * slots), LEAST), len(present))
+        stretches = elsewhere.stretches(self._leaves, max(self.d // (TURNS * slots), LEAST), len(present))
         self._cuts = elsewhere.Cuts(self._policy, stretches, elsewhere.aside(self._leaves))
         tasks = [(self.clients[i], self._refs[i]) for i in present]
         made = dict(zip(present, self.holder.there(elsewhere.cut, self._cuts, tasks, len(stretches) + 1), strict=True))
@@ -101,21 +99,6 @@ class Dispersed:
             nbytes = sum((t - s) * self._leaves[k].storage.itemsize for block in blocks for k, s, t in block)
             found.append(Partition(at, blocks, nbytes, None, {i: pieces[p] for i, pieces in made.items()}))
             at += size
-        return found
-
-    def _stretches(self, width: int, n: int) -> list[list[list[Piece]]]:
-        found: list[list[list[Piece]]] = [[]]
-        size = nbytes = 0
-        for run in runs([leaf.storage if leaf.votes else None for leaf in self._leaves]):
-            itemsize = self._leaves[run[0]].storage.itemsize
-            block = max(min(width, ROWS // (n * itemsize)) // GRAM_TILE, 1) * GRAM_TILE
-            for pieces in cuts([(k, self._leaves[k].size) for k in run], block):
-                if size >= width or nbytes >= MOST:
-                    found.append([])
-                    size = nbytes = 0
-                found[-1].append(pieces)
-                taken = sum(stop - start for _, start, stop in pieces)
-                size, nbytes = size + taken, nbytes + taken * n * itemsize
         return found
 
     def shared(self, vectors: Mapping[Client, Vector]) -> Mapping[Client, Vector]:

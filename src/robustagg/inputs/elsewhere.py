@@ -14,17 +14,19 @@ import numpy as np
 
 from robustagg import errors
 from robustagg.inputs import survey
-from robustagg.inputs.blocks import Piece
+from robustagg.inputs.blocks import Piece, cuts, runs
 from robustagg.inputs.devices import at_home
 from robustagg.inputs.gather import leaves_of, rebuilder
 from robustagg.inputs.leaves import Leaf
 from robustagg.inputs.policy import Policy
 from robustagg.inputs.tensors import numbers
 from robustagg.inputs.updates import Assembly, Updates
-from robustagg.kernels.interface import Array
+from robustagg.kernels.interface import GRAM_TILE, Array
 from robustagg.protocol import Client
 
 SMALL = 2**12  # bytes of a tensor that does not vote which comes as it is
+MOST = 2**26  # bytes of all clients in a partition
+ROWS = 2**24  # bytes of a block's rows
 HASHED = 2**20  # values of one that is hashed at a time
 
 
@@ -121,6 +123,23 @@ def assembled(shape: Shape, client: Client, tree: Any, *parts: Any) -> tuple[Non
         for piece in pieces:
             sink.add(piece)
     return None, sink.result()
+
+
+def stretches(leaves: Sequence[Leaf], width: int, n: int) -> list[list[list[Piece]]]:
+    """The blocks of each partition, of which every one but the last has `width` coordinates, or as many as fit."""
+    found: list[list[list[Piece]]] = [[]]
+    size = nbytes = 0
+    for run in runs([leaf.storage if leaf.votes else None for leaf in leaves]):
+        itemsize = leaves[run[0]].storage.itemsize
+        block = max(min(width, ROWS // (n * itemsize)) // GRAM_TILE, 1) * GRAM_TILE
+        for pieces in cuts([(k, leaves[k].size) for k in run], block):
+            if size >= width or nbytes >= MOST:
+                found.append([])
+                size = nbytes = 0
+            found[-1].append(pieces)
+            taken = sum(stop - start for _, start, stop in pieces)
+            size, nbytes = size + taken, nbytes + taken * n * itemsize
+    return found
 
 
 def aside(leaves: Sequence[Leaf]) -> list[int]:
