@@ -15,7 +15,10 @@ __all__ = ["Ray"]
 
 
 class Ray:
-    """Has the work of a round done by plain Ray tasks, for ``aggregate_files(..., executor=Ray(address))``.
+    """Has the work of a round done by plain Ray tasks: ``aggregate_files(..., executor=Ray(address))``.
+
+    ``rule.aggregate(refs, executor=Ray(address))`` is a round of updates in Ray's object store, each an ``ObjectRef``
+    to what the rule takes without; the result's update is one, too.
 
     A task reads one stretch of the clients' files, and writes that of the result. What it notes stays in the object
     store of the node that made it; what is added up over the model, numbers per client or pair of clients, comes to the
@@ -40,11 +43,11 @@ class Ray:
 
     Notes
     -----
-    A task has one processor, computes with one thread, and asks Ray for the round's `max_memory`: a node does as many
-    at a time as it has processors and memory for. Its object store holds the notes: none for rules that look at
-    coordinates alone or at distances, a bit per value and one number per coordinate for :class:`robustagg.Reputation`;
-    Ray moves what does not fit to disk. Every machine has the same version of Python and of this package, and sees the
-    files and the folder of the result under the same paths.
+    A task has one processor, computes with one thread, and asks Ray for the round's `max_memory`, over references for
+    512 MiB: a node does as many at a time as it has processors and memory for. Its object store holds the notes: none
+    for rules that look at coordinates alone or at distances, a bit per value and one number per coordinate for
+    :class:`robustagg.Reputation`; Ray moves what does not fit to disk. Every machine has the same version of Python and
+    of this package, and sees the files and the folder of a result under the same paths.
 
     Leaving a ``with`` block ends a connection that was begun here.
 
@@ -53,6 +56,7 @@ class Ray:
     >>> from robustagg.engine.ray import Ray
     >>> with Ray("auto") as cluster:  # doctest: +SKIP
     ...     ra.aggregate_files(rule, paths, "global.safetensors", executor=cluster)
+    ...     ra.Krum(f=1).aggregate({name: client.train.remote() for name, client in clients.items()}, executor=cluster)
     """
 
     def __init__(self, address: str | None = None, retries: int = 3) -> None:

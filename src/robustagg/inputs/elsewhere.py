@@ -25,7 +25,8 @@ from robustagg.kernels.interface import GRAM_TILE, Array
 from robustagg.protocol import Client
 
 SMALL = 2**12  # bytes of a tensor that does not vote which comes as it is
-MOST = 2**26  # bytes of all clients in a partition
+MOST = 2**26  # bytes of all clients in a partition, unless a client's were less than ALONE
+ALONE = 2**17  # bytes: smaller things travel by way of the process that holds the round
 ROWS = 2**24  # bytes of a block's rows
 HASHED = 2**20  # values of one that is hashed at a time
 
@@ -133,7 +134,7 @@ def stretches(leaves: Sequence[Leaf], width: int, n: int) -> list[list[list[Piec
         itemsize = leaves[run[0]].storage.itemsize
         block = max(min(width, ROWS // (n * itemsize)) // GRAM_TILE, 1) * GRAM_TILE
         for pieces in cuts([(k, leaves[k].size) for k in run], block):
-            if size >= width or nbytes >= MOST:
+            if size >= width or nbytes >= max(MOST, n * ALONE):
                 found.append([])
                 size = nbytes = 0
             found[-1].append(pieces)
