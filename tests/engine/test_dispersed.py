@@ -87,7 +87,14 @@ def test_models_with_everything(rule, policy, store):
 
 def test_differences_from_a_model(store):
     sent = [{"w": row[: 3 * TILE], "b": row[-7:]} for row in ROWS]
-    assert_same(lambda: ra.CenteredClipping(), sent, store, reference={"w": ROWS[0, : 3 * TILE] + 1, "b": ROWS[1, -7:]})
+    reference = {"w": ROWS[0, : 3 * TILE] + 1, "b": ROWS[1, -7:]}
+    assert_same(ra.CenteredClipping, sent, store, reference=reference)
+    there = ra.CenteredClipping().aggregate(sent, reference=store.held(reference), executor=store)
+    assert leaves(found(there.update)) == leaves(ra.CenteredClipping()(sent, reference=reference))
+
+
+def test_a_certificate(store):
+    assert assert_same(ra.Reputation, list(ROWS), store, certify=True).certificate is not None
 
 
 def test_counts_and_tensors_of_torch(store):
@@ -159,6 +166,13 @@ def test_pieces_that_are_lost_on_the_way(work):
     rest = ra.Reputation().aggregate(np.delete(ROWS, 4, 0))
     assert result.admitted.tolist() == [True] * 4 + [False] + [True] * 2
     assert leaves(found(result.update)) == leaves(rest.update)
+
+
+def test_pieces_that_are_lost_where_nobody_may_be_left_out():
+    rule = ra.Reputation()
+    with pytest.raises(ValueError, match="client 4: its update cannot be had: it is gone"):
+        rule.aggregate(list(ROWS), executor=Losing("combine"), strict=True)
+    assert rule.last_round is None
 
 
 def test_updates_that_are_lost_once_they_are_cut():
