@@ -145,7 +145,7 @@ class Ray:
     def _without_lost(self, pieces: dict[int, Any]) -> bool:
         """Put in place of pieces that are lost what has become of them; whether there were any."""
         refs = {i: ref for i, ref in pieces.items() if isinstance(ref, self._ray.ObjectRef)}
-        probes = self.there(probe, None, [(ref,) for ref in refs.values()], 2)
+        probes = self.there(probe, None, [(ref,) for ref in refs.values()], 2) if refs else []
         told = zip(refs, self.fetch([there for there, _ in probes]), strict=True)
         lost = {i: fault for i, fault in told if fault is not None}
         pieces.update(lost)
