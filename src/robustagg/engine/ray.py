@@ -97,22 +97,24 @@ class Ray:
         task, sent = self._task(given(work), 2), ray.put(common)
         running: dict[Any, tuple[int, Any]] = {}
 
-        def begin(k: int) -> None:
-            brief, kept = task.remote(sent, *unpacked(tasks[k]))
+        def begin(k: int, own: tuple[Any, ...]) -> None:
+            brief, kept = task.remote(sent, *unpacked(own))
             running[brief] = k, kept
 
         try:
-            for k in range(len(tasks)):
-                begin(k)
+            for k, own in enumerate(tasks):
+                begin(k, own)
             while running:
                 for brief in ray.wait(list(running))[0]:
                     k, kept = running.pop(brief)
                     try:
                         told = ray.get(brief)
                     except ray.exceptions.RayError:
-                        if not self._without_lost(tasks[k][0].pieces):
+                        partition, *more = tasks[k]
+                        if not self._without_lost(partition.pieces):
                             raise
-                        begin(k)
+                        short = any(isinstance(partition.pieces[i], Exception) for i in common.round.kept)
+                        begin(k, (partition, *(None if short else one for one in more)))  # notes may be lost, too
                     else:
                         yield k, told, kept
         except ray.exceptions.RayError as fault:
