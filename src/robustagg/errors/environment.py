@@ -49,7 +49,7 @@ def cluster_lost(fault: Exception) -> OSError:
 
 
 def reference_lost(fault: BaseException) -> Unreadable:
-    first = next(iter(str(fault).splitlines()), "")
+    first = next(iter(str(fault).splitlines()), "").partition(". ")[0]  # advice follows
     return Unreadable(f"{type(fault).__name__}: {first[:160]}")
 
 
