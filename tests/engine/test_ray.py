@@ -51,7 +51,8 @@ def whole(cluster):
     with limit(240):
         while len(cluster.worker_nodes) < 1:
             cluster.add_node(temp_dir=cluster.head_node.get_temp_dir_path(), **NODE)
-        while sum(node["Alive"] for node in ray.nodes()) < 2:
+        wanted = {node.node_id for node in (cluster.head_node, *cluster.worker_nodes)}
+        while {node["NodeID"] for node in ray.nodes() if node["Alive"]} != wanted:  # nor one that was killed just now
             time.sleep(0.2)
         yield
 

@@ -20,7 +20,8 @@ from ray.cluster_utils import Cluster
 from robustagg.engine.ray import Ray
 
 NODE: dict[str, Any] = {"num_cpus": 1, "memory": 2**30, "object_store_memory": 10**8, "include_dashboard": False}
-
+HEALTH = {"RAY_health_check_timeout_ms": "60000", "RAY_health_check_period_ms": "1000"}
+"""A node that is killed refuses to answer, five times; one that is slow, on a busy machine, has a minute."""
 
 GUARD = """
 import os, shutil, signal, sys
@@ -55,7 +56,7 @@ def cluster_of_two() -> Iterator[Cluster]:
     guard = subprocess.Popen([sys.executable, "-c", GUARD, folder], stdin=subprocess.PIPE)
     cluster = Cluster()
     try:
-        with patch.dict(os.environ, RAY_TMPDIR=folder):
+        with patch.dict(os.environ, RAY_TMPDIR=folder, **HEALTH):
             with limit(120):
                 for _ in range(2):
                     cluster.add_node(temp_dir=folder, **NODE)
