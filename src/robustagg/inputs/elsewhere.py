@@ -114,7 +114,7 @@ def assembled(shape: Shape, client: Client, tree: Any, *parts: Any) -> tuple[Non
     aside, made = parts[:m], parts[m:]
     found = survey.Survey(0, {0: seen}, {}, list(shape.actions), shape.twins)
     clients = max(m, 1)
-    leaves = [replace(leaf, rows=leaf.rows * clients) for leaf in leaves_of(found, (client,))]
+    leaves = [replace(leaf, rows=list(leaf.rows) * clients) for leaf in leaves_of(found, (client,))]
     for k in shape.cuts.aside:
         leaves[k] = replace(leaves[k], rows=[rows[k] for rows in aside])
     whole = Recut((client,) * clients, leaves, rebuilder(tree, policy), {}, policy)
