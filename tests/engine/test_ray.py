@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import time
 
 import numpy as np
@@ -16,7 +17,8 @@ if not os.environ.get("ROBUSTAGG_RAY"):
 
 import ray
 from commandline import robustagg
-from raycluster import NODE, Losing, Sabotaged, cluster_of_two, limit
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+from raycluster import NODE, Interrupted, Losing, Sabotaged, cluster_of_two, limit
 
 from robustagg.engine.ray import Ray
 
@@ -46,10 +48,11 @@ def cluster():
 @pytest.fixture(autouse=True)
 def whole(cluster):
     """Two nodes at the beginning of each test, and an end to each."""
-    with limit(150):
+    with limit(240):
         while len(cluster.worker_nodes) < 1:
             cluster.add_node(temp_dir=cluster.head_node.get_temp_dir_path(), **NODE)
-        while sum(node["Alive"] for node in ray.nodes()) < 2:
+        wanted = {node.node_id for node in (cluster.head_node, *cluster.worker_nodes)}
+        while {node["NodeID"] for node in ray.nodes() if node["Alive"]} != wanted:  # nor one that was killed just now
             time.sleep(0.2)
         yield
 
@@ -79,6 +82,54 @@ def expected(files, tmp_path_factory):
     """What comes out on one machine."""
     out = tmp_path_factory.mktemp("serial") / "out.safetensors"
     return {name: rounds(make(), files, out) for name, make in RULES.items()}
+
+
+def update(k):
+    """What client k sends by reference."""
+    rng = np.random.default_rng(k)
+    rows = {"body": rng.normal(k == 5, 0.1, WIDE).astype(np.float32), "head": rng.normal(size=7).astype(np.float16)}
+    return {**rows, "steps": np.array(k, np.int64)}
+
+
+def held(rule, refs, executor):
+    """Two rounds of updates that lie in object stores."""
+    results = [rule.aggregate(refs, executor=executor) for _ in range(2)]
+    told = [result.to_dict() for result in results]
+    return told, flattened(ray.get(results[-1].update))
+
+
+def flattened(tree):
+    return b"".join(name.encode() + array.dtype.str.encode() + array.tobytes() for name, array in tree.items())
+
+
+def here(rule, clients=range(6)):
+    """What comes out in memory."""
+    results = [rule.aggregate({f"client-{k}": update(k) for k in clients}) for _ in range(2)]
+    return [result.to_dict() for result in results], flattened(results[-1].update)
+
+
+@pytest.fixture(scope="module")
+def in_memory():
+    return {name: here(make()) for name, make in RULES.items()}
+
+
+@ray.remote(num_cpus=0)
+class Client:
+    """A client of a federation on Ray: trains, and keeps its update until somebody asks for it."""
+
+    def __init__(self, k):
+        self._k = k
+
+    def train(self):
+        return update(self._k)
+
+    def stored(self):
+        """Its update as an object of its own, whose owner dies with it."""
+        return [ray.put(update(self._k))]
+
+
+def on(node):
+    return NodeAffinitySchedulingStrategy(node.node_id, soft=True)
 
 
 def same(found, expected):
@@ -138,3 +189,99 @@ def test_a_fault_of_a_worker_is_the_callers(files, tmp_path):
         ra.aggregate_files(
             ra.Median(nonfinite="raise"), [*files, bad], tmp_path / "out.safetensors", max_memory=MEMORY, executor=Ray()
         )
+
+
+# --- updates in object stores -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_updates_of_actors(name, in_memory, monkeypatch):
+    """The bits of memory; of what comes here there is little."""
+    actors = {f"client-{k}": Client.remote(k) for k in range(6)}
+    taken, get = [], ray.get
+
+    def counted(*refs):
+        taken.append(len(pickle.dumps(found := get(*refs))))
+        return found
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ray, "get", counted)
+        refs = {client: actor.train.remote() for client, actor in actors.items()}
+        results = [RULES[name]().aggregate(refs, executor=Ray())]
+    remembered = 4 * WIDE if results[0].rule == "CenteredClipping" else 0  # and comes with its piece of the result
+    assert sum(taken) < 50_000 + 2.1 * remembered
+    same(held(RULES[name](), refs, Ray()), in_memory[name])
+
+
+@pytest.mark.parametrize("work", ["observe", "combine"])
+@pytest.mark.parametrize("name", ["reputation", "pipeline"])
+def test_workers_killed_while_they_have_updates(name, work, in_memory, tmp_path):
+    refs = {f"client-{k}": ray.put(update(k)) for k in range(6)}
+    executor = Sabotaged(tmp_path, work, block=1)
+    same(held(RULES[name](), refs, executor), in_memory[name])
+    assert executor.killed >= 2
+
+
+@pytest.mark.parametrize("work", ["cut", "assembled"])
+def test_workers_killed_while_they_cut_or_assemble(work, in_memory, tmp_path):
+    refs = {f"client-{k}": ray.put(update(k)) for k in range(6)}
+    same(held(RULES["reputation"](), refs, Interrupted(tmp_path, work)), in_memory["reputation"])
+    assert [path.name for path in tmp_path.iterdir()] == [work]
+
+
+@pytest.mark.parametrize("work", ["observe", "combine"])
+def test_a_node_is_lost_whose_updates_can_be_made_again(work, cluster, in_memory):
+    (node,) = cluster.worker_nodes
+    train = ray.remote(num_cpus=1, max_retries=3, scheduling_strategy=on(node))(update)
+    refs = {f"client-{k}": train.remote(k) for k in range(6)}
+    same(held(RULES["reputation"](), refs, Losing(cluster, work, after=2)), in_memory["reputation"])
+    assert not cluster.worker_nodes
+
+
+def with_clients_away(cluster):
+    """Updates of six clients, two of whom are on the other node."""
+    (node,) = cluster.worker_nodes
+    away = [Client.options(scheduling_strategy=on(node)).remote(k) for k in (1, 4)]
+    refs = {f"client-{k}": ray.put(update(k)) for k in range(6)}
+    return refs | {f"client-{k}": ray.get(actor.stored.remote())[0] for k, actor in zip((1, 4), away, strict=True)}
+
+
+def test_a_node_is_lost_and_its_clients_with_it(cluster):
+    """Nobody can make their updates again: they are left out, and the reasons say why."""
+    refs = with_clients_away(cluster)
+    cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
+    result = RULES["reputation"]().aggregate(refs, executor=Ray())
+    assert result.admitted.tolist() == [k not in (1, 4) for k in range(6)]
+    assert "client 'client-1': its update cannot be had: O" in result.reasons[1]  # OwnerDiedError, ObjectLostError
+    rest = RULES["reputation"]().aggregate({f"client-{k}": update(k) for k in (0, 2, 3, 5)})
+    assert flattened(ray.get(result.update)) == flattened(rest.update)
+
+
+@pytest.mark.parametrize("work", ["observe", "combine"])
+def test_a_node_is_lost_with_its_clients_in_the_middle(work, cluster):
+    """Whether their pieces are elsewhere by then is chance; either way the result is that of those who are admitted."""
+    refs = with_clients_away(cluster)
+    result = RULES["reputation"]().aggregate(refs, executor=Losing(cluster, work, after=1))
+    assert not cluster.worker_nodes
+    assert all(result.admitted[[0, 2, 3, 5]])
+    rest = RULES["reputation"]().aggregate({f"client-{k}": update(k) for k in np.flatnonzero(result.admitted).tolist()})
+    assert flattened(ray.get(result.update)) == flattened(rest.update)
+
+
+def test_a_client_that_fails(in_memory):
+    @ray.remote
+    def train():
+        raise RuntimeError("out of battery")
+
+    refs = {f"client-{k}": ray.put(update(k)) for k in range(6)} | {"client-9": train.remote()}
+    result = ra.Median().aggregate(refs, executor=Ray())
+    assert "client 'client-9': its update cannot be had: RuntimeError: out of battery" in result.reasons[-1]
+    assert flattened(ray.get(result.update)) == in_memory["median"][1]
+
+
+def test_a_result_is_the_next_rounds_reference():
+    sent = {f"client-{k}": update(k) for k in range(6)}
+    model = ra.Median().aggregate({client: ray.put(one) for client, one in sent.items()}, executor=Ray()).update
+    there = ra.CenteredClipping().aggregate(sent, reference=model, executor=Ray())  # whoever has no references
+    plain = ra.CenteredClipping().aggregate(sent, reference=ray.get(model))
+    assert flattened(ray.get(there.update)) == flattened(plain.update)

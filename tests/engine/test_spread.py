@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pickle
 import shutil
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -160,6 +162,38 @@ def test_a_file_is_known_on_another_machine(tmp_path):
         pass
 
 
+def test_what_a_network_says_of_a_file_may_be_of_a_while_ago(tmp_path, monkeypatch):
+    """What counts is what it says to whoever opens it."""
+    paths = save(tmp_path, np.ones((3, 5), np.float32))
+    stale, stat = {os.fspath(path): os.stat(path) for path in paths}, os.stat
+    for path in paths:
+        np.save(path, np.full(9, 2.0, np.float32))
+    monkeypatch.setattr(os, "stat", lambda path, **more: stale.get(path) or stat(path, **more))
+    result = ra.aggregate_files(ra.Median(), list(map(str, paths)), tmp_path / "out.npy")
+    assert result.admitted.all()
+    assert np.load(tmp_path / "out.npy").tolist() == [2.0] * 9
+
+
+def test_whoever_writes_stretches_of_one_file_waits_for_the_disk(plain, tmp_path, monkeypatch):
+    """So that NFS writes no bytes but theirs, to the result's file and to that of what is remembered."""
+    together, opened, open_it = [], [], os.open
+
+    def watched(path, flags, *mode, **more):
+        descriptor = open_it(path, flags, *mode, **more)
+        if tmp_path in Path(path).parents and flags & (os.O_WRONLY | os.O_RDWR) and Path(path).name != "lock":
+            opened.append(Path(path).suffix)
+            together.append(bool(fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_DSYNC))
+        return descriptor
+
+    monkeypatch.setattr(os, "open", watched)
+    executor = InTurn(again=0)
+    ra.aggregate_files(ra.CenteredClipping(), plain[0], tmp_path / "out.npy", max_memory=MEMORY, executor=executor)
+    assert opened.count(".npy") >= 3  # who begins it, and two workers
+    assert all(one for one, suffix in zip(together, opened, strict=True) if suffix == ".npy")
+    named = [one for one, suffix in zip(together, opened, strict=True) if not suffix]
+    assert named.count(True) >= 2  # workers; who made it wrote before they came
+
+
 def test_progress_is_told_by_partition(plain, tmp_path):
     told = []
     ra.aggregate_files(
@@ -176,13 +210,23 @@ def test_progress_is_told_by_partition(plain, tmp_path):
     assert done[-1] == totals[0] == totals[-1] == 2 * plain[1].nbytes
 
 
+@pytest.mark.parametrize("fortran", [False, True])
+def test_an_archive_is_written_at_the_end(fortran, tmp_path):
+    """A piece has no place in it that is known beforehand; nor has one of a tensor in Fortran order."""
+    for k in range(5):
+        rng = np.random.default_rng(k)
+        wide = rng.normal(size=(300, 200)).astype(np.float32)
+        model = {"wide": np.asfortranarray(wide) if fortran else wide, "steps": np.int64(k), "b": rng.normal(size=9)}
+        np.savez(tmp_path / f"{k}.npz", half=rng.normal(size=2 * TILE).astype(np.float16), empty=np.empty(0), **model)
+    paths, out = sorted(tmp_path.glob("?.npz")), [tmp_path / "here.npz", tmp_path / "there.npz"]
+    for path, executor in zip(out, (None, InTurn(5)), strict=True):
+        ra.aggregate_files(ra.Reputation(), paths, path, max_memory=MEMORY, executor=executor)
+    assert out[0].read_bytes() == out[1].read_bytes()
+    assert np.load(out[1])["wide"].flags.f_contiguous == fortran
+    assert len(list(tmp_path.iterdir())) == 7
+
+
 # --- faults ---------------------------------------------------------------------------------------------------------
-
-
-def test_an_archive_cannot_be_written_in_pieces(plain, tmp_path):
-    with pytest.raises(ValueError, match=r"in pieces, from several machines: write \.safetensors"):
-        ra.aggregate_files(ra.Mean(), plain[0], tmp_path / "out.npz", executor=InTurn())
-    assert not list(tmp_path.iterdir())
 
 
 def test_a_worker_that_fails_leaves_no_trace(plain, tmp_path):

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from executors import InTurn
 from updatefiles import (
     ALL_LARGE,
     NAMES,
@@ -29,7 +30,7 @@ from updatefiles import (
 
 import robustagg as ra
 from robustagg import errors
-from robustagg.files import budget, layout
+from robustagg.files import budget, float8, layout
 from robustagg.files.notes import SpilledNotes
 from robustagg.files.tensors import Tensor
 
@@ -117,6 +118,46 @@ def test_bfloat16(tmp_path, rule):
     assert found["w"].dtype == torch.bfloat16
     assert torch.equal(found["w"].view(torch.int16), expected["w"].view(torch.int16))
     assert torch.equal(found["b"], expected["b"])
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pt"])
+def test_float8(tmp_path, rule, suffix):
+    """In memory and from files alike computed in float32, beside float32 itself, and rounded at the end."""
+    torch = pytest.importorskip("torch", reason="safetensors writes float8 from torch")
+    from safetensors import torch as safetensors
+
+    save, updates, paths = {".safetensors": safetensors.save_file, ".pt": torch.save}[suffix], {}, []
+    for k in range(5):
+        row = torch.from_numpy(np.random.default_rng(k).normal(0, 10.0**k, (3, 20_000)).astype(np.float32))
+        coded = {"a": row[0].to(torch.float8_e4m3fn), "c": row[1].clamp(-5e4, 5e4).to(torch.float8_e5m2)}
+        updates[f"{k}"] = {**coded, "b": row[2], "d": coded["a"][:7].clone(), "n": torch.tensor([k])}
+        paths.append(tmp_path / f"{k}{suffix}")
+        save(updates[f"{k}"], paths[-1])
+    expected = rule().aggregate(updates).update
+    for executor in (None, InTurn()):
+        made = ra.aggregate_files(rule(), paths, tmp_path / "out.safetensors", max_memory="6 MiB", executor=executor)
+        found = safetensors.load_file(made.update)
+        assert found.keys() == expected.keys()
+        assert all(found[name].dtype == tensor.dtype for name, tensor in expected.items())
+        assert all(torch.equal(found[name].float(), tensor.float()) for name, tensor in expected.items())
+    wide = read(ra.aggregate_files(rule(), paths, tmp_path / "out.npz").update)
+    assert all(np.array_equal(wide[name], tensor.float().numpy()) for name, tensor in expected.items())
+
+
+@pytest.mark.parametrize("name", sorted(float8.TABLES))
+def test_codes_of_float8(name):
+    """Those of ml_dtypes, every one of them, and everything between them."""
+    dtype = getattr(pytest.importorskip("ml_dtypes", reason="knows float8 for itself"), name)
+    codes = np.arange(256, dtype=np.uint8)
+    known = codes.view(dtype).astype(np.float32)
+    np.testing.assert_array_equal(float8.decoded(codes, name), known)
+    finite = np.sort(known[np.isfinite(known)])
+    ties = (finite[1:] + finite[:-1]) / 2
+    values = np.concatenate([finite, ties, np.nextafter(ties, 1e30), np.nextafter(ties, -1e30), [-0.0]])
+    values = np.clip(values, finite[0], finite[-1]).astype(np.float32)
+    rounded = np.concatenate([values.astype(dtype), np.array([finite[-1], finite[0], np.inf, np.nan], dtype)])
+    values = np.concatenate([values, [3e38, -3e38, np.inf, np.nan]]).astype(np.float32)
+    assert float8.encoded(values, name).tolist() == rounded.view(np.uint8).tolist()
 
 
 def test_big_endian_and_fortran_order(tmp_path, rule):

@@ -136,7 +136,7 @@ def test_torch_and_what_is_dressed_up_as_it(tmp_path, monkeypatch):
     torch = pytest.importorskip("torch", reason="its files are read by torch")
     monkeypatch.chdir(tmp_path)
     for i in range(3):
-        torch.save({"w": torch.full((2, 3), float(i)).T, "n": torch.tensor(i)}, tmp_path / f"c{i}.pt")
+        torch.save({"w": torch.full((2, 3), float(i)).T, "n": torch.tensor(i), "state": None}, tmp_path / f"c{i}.pt")
     torch.save({"state_dict": {}, "epoch": 3}, tmp_path / "epoch.pt")
     torch.save({"w": torch.zeros(1).expand(10**12), "n": torch.tensor(1)}, tmp_path / "huge.pt")
     torch.save(torch.nn.Linear(1, 1), tmp_path / "module.pt")

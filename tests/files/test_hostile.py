@@ -101,7 +101,7 @@ SAFETENSORS = {
     "a huge number": (safetensors(b'{"b":' + b"9" * 10**5 + b"}"), "damaged header"),
     "no entry": (safetensors({"b": 3}), "no dtype, shape and data_offsets for 'b'"),
     "half an entry": (safetensors({"b": {"dtype": "F32"}}), "no dtype, shape and data_offsets"),
-    "unknown dtype": (safetensors({"b": entry(dtype="F8_E4M3")}), "dtype 'F8_E4M3', which cannot be aggregated"),
+    "unknown dtype": (safetensors({"b": entry(dtype="F4")}), "dtype 'F4', which cannot be aggregated"),
     "dtype of no kind": (safetensors({"b": entry(dtype=["F64"])}), "cannot be aggregated"),
     "complex": (safetensors({"b": entry(dtype="C64")}), "dtype 'C64'"),
     "negative shape": (safetensors({"b": entry(shape=(-2, -3))}), "impossible shape [-2, -3]"),

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import pickle
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor as Pool
 from concurrent.futures import as_completed
-from typing import Any
+from itertools import count
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+
+from robustagg import errors
 
 
 class InTurn:
@@ -67,3 +70,70 @@ class Pooled:
 def done(sent: bytes) -> Any:
     work, common, task = pickle.loads(sent)
     return work(common, *task)
+
+
+class Ref(NamedTuple):
+    """Stands for something in a store."""
+
+    key: int
+
+
+class Store(InTurn):
+    """One that holds updates: each reference is to bytes, out of which arrays come that cannot be written to."""
+
+    objects: ClassVar[dict[Ref, bytes]] = {}
+    _keys = count()
+
+    def held(self, value: Any) -> Any:
+        return value if isinstance(value, Ref) else self.kept(value)
+
+    def value(self, value: Any) -> Any:
+        return found(value)
+
+    def there(self, work: Callable[..., Any], common: Any, tasks: Any, count: int) -> list[list[Any]]:
+        made = []
+        for task in tasks:
+            given = [fetched([part])[0] if isinstance(part, Ref) else part for part in task]
+            lost = next((part for part in given if isinstance(part, errors.Unreadable)), None)
+            things = [lost] * count if lost else pickle.loads(pickle.dumps(work))(common, *given)
+            assert len(things) == count
+            made.append([self.kept(thing) for thing in things])
+        return made
+
+    def each(self, work: Callable[..., Any], common: Any, tasks: Any) -> Iterator[tuple[int, Any, Any]]:
+        for k, brief, kept in super().each(Given(work), common, tasks):
+            yield k, brief, self.kept(kept)
+
+    def kept(self, value: Any) -> Ref:
+        ref = Ref(next(self._keys))
+        self.objects[ref] = pickle.dumps(value, protocol=5)
+        return ref
+
+    @property
+    def fetch(self) -> Callable[[Sequence[Any]], list[Any]]:
+        return fetched
+
+
+class Given:
+    """Work whose tasks name things by references."""
+
+    def __init__(self, work: Callable[..., Any]) -> None:
+        self._work, self.__name__ = work, work.__name__
+
+    def __call__(self, common: Any, partition: Any, *more: Any) -> Any:
+        partition.pieces = dict(zip(partition.pieces, fetched(list(partition.pieces.values())), strict=True))
+        return self._work(common, partition, *map(found, more))
+
+
+def fetched(refs: Sequence[Any]) -> list[Any]:
+    gone = errors.Unreadable("it is gone")
+    return [found(ref) if ref in Store.objects else gone for ref in refs]
+
+
+def found(value: Any) -> Any:
+    """What a reference stands for."""
+    if not isinstance(value, Ref):
+        return value
+    buffers: list[Any] = []
+    thing = pickle.dumps(pickle.loads(Store.objects[value]), protocol=5, buffer_callback=buffers.append)
+    return pickle.loads(thing, buffers=[bytes(buffer.raw()) for buffer in buffers])

@@ -20,7 +20,8 @@ from ray.cluster_utils import Cluster
 from robustagg.engine.ray import Ray
 
 NODE: dict[str, Any] = {"num_cpus": 1, "memory": 2**30, "object_store_memory": 10**8, "include_dashboard": False}
-
+HEALTH = {"RAY_health_check_timeout_ms": "60000", "RAY_health_check_period_ms": "1000"}
+"""A node that is killed refuses to answer, five times; one that is slow, on a busy machine, has a minute."""
 
 GUARD = """
 import os, shutil, signal, sys
@@ -55,7 +56,7 @@ def cluster_of_two() -> Iterator[Cluster]:
     guard = subprocess.Popen([sys.executable, "-c", GUARD, folder], stdin=subprocess.PIPE)
     cluster = Cluster()
     try:
-        with patch.dict(os.environ, RAY_TMPDIR=folder):
+        with patch.dict(os.environ, RAY_TMPDIR=folder, **HEALTH):
             with limit(120):
                 for _ in range(2):
                     cluster.add_node(temp_dir=folder, **NODE)
@@ -68,22 +69,22 @@ def cluster_of_two() -> Iterator[Cluster]:
 
 
 class Sabotaged(Ray):
-    """Ray, some of whose workers are killed once, in the middle of a partition."""
+    """Ray, some of whose workers are killed once, in the middle of a partition, when they come to this block."""
 
-    def __init__(self, folder: Path, verb: str) -> None:
+    def __init__(self, folder: Path, verb: str, block: int = 2) -> None:
         super().__init__()
-        self._folder, self._verb = folder, verb
+        self._folder, self._verb, self._block = folder, verb, block
 
     def each(self, work: Callable[..., Any], common: Any, tasks: Any) -> Iterator[tuple[int, Any, Any]]:
-        return super().each(killing(work, self._folder, self._verb), common, tasks)
+        return super().each(killing(work, self._folder, self._verb, self._block), common, tasks)
 
     @property
     def killed(self) -> int:
         return len(list(self._folder.iterdir()))
 
 
-def killing(work: Callable[..., Any], folder: Path, verb: str) -> Callable[..., Any]:
-    """The work, which in three partitions kills its process when it comes to the second block for the first time."""
+def killing(work: Callable[..., Any], folder: Path, verb: str, at: int) -> Callable[..., Any]:
+    """The work, which in three partitions kills its process when it comes to block `at` for the first time."""
 
     def sabotaged(common: Any, partition: Any, *more: Any) -> Any:
         seen, method = 0, getattr(common.rule, verb)
@@ -92,13 +93,39 @@ def killing(work: Callable[..., Any], folder: Path, verb: str) -> Callable[..., 
             nonlocal seen
             seen += 1
             marker = folder / f"{verb}-{partition.start}"
-            if seen == 2 and not marker.exists() and len(list(folder.iterdir())) < 3:
+            if seen == at and not marker.exists() and len(list(folder.iterdir())) < 3:
                 marker.touch()
                 os.kill(os.getpid(), signal.SIGKILL)
             return method(*arguments)
 
         setattr(common.rule, verb, dying)
         return work(common, partition, *more)
+
+    sabotaged.__name__ = work.__name__
+    return sabotaged
+
+
+class Interrupted(Ray):
+    """Ray, of which the first to end a task of that name, near a client's update, is killed before it can say so."""
+
+    def __init__(self, folder: Path, work: str) -> None:
+        super().__init__()
+        self._folder, self._work = folder, work
+
+    def there(self, work: Callable[..., Any], common: Any, tasks: Any, count: int) -> Any:
+        given = dying_once(work, self._folder) if work.__name__ == self._work else work
+        return super().there(given, common, tasks, count)
+
+
+def dying_once(work: Callable[..., Any], folder: Path) -> Callable[..., Any]:
+    """The work, which kills its process once it is done, the first time that it is."""
+
+    def sabotaged(*arguments: Any) -> Any:
+        done, marker = work(*arguments), folder / work.__name__
+        if not marker.exists():
+            marker.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return done
 
     sabotaged.__name__ = work.__name__
     return sabotaged

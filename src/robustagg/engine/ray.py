@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from robustagg import errors
@@ -14,7 +15,10 @@ __all__ = ["Ray"]
 
 
 class Ray:
-    """Has the work of a round done by plain Ray tasks, for ``aggregate_files(..., executor=Ray(address))``.
+    """Has the work of a round done by plain Ray tasks: ``aggregate_files(..., executor=Ray(address))``.
+
+    ``rule.aggregate(refs, executor=Ray(address))`` is a round of updates in Ray's object store, each an ``ObjectRef``
+    to what the rule takes without; the result's update is one, too.
 
     A task reads one stretch of the clients' files, and writes that of the result. What it notes stays in the object
     store of the node that made it; what is added up over the model, numbers per client or pair of clients, comes to the
@@ -39,11 +43,11 @@ class Ray:
 
     Notes
     -----
-    A task has one processor, computes with one thread, and asks Ray for the round's `max_memory`: a node does as many
-    at a time as it has processors and memory for. Its object store holds the notes: none for rules that look at
-    coordinates alone or at distances, a bit per value and one number per coordinate for :class:`robustagg.Reputation`;
-    Ray moves what does not fit to disk. Every machine has the same version of Python and of this package, and sees the
-    files and the folder of the result under the same paths.
+    A task has one processor, computes with one thread, and asks Ray for the round's `max_memory`, over references for
+    512 MiB: a node does as many at a time as it has processors and memory for. Its object store holds the notes: none
+    for rules that look at coordinates alone or at distances, a bit per value and one number per coordinate for
+    :class:`robustagg.Reputation`; Ray moves what does not fit to disk. Every machine has the same version of Python and
+    of this package, and sees the files and the folder of a result under the same paths.
 
     Leaving a ``with`` block ends a connection that was begun here.
 
@@ -52,6 +56,7 @@ class Ray:
     >>> from robustagg.engine.ray import Ray
     >>> with Ray("auto") as cluster:  # doctest: +SKIP
     ...     ra.aggregate_files(rule, paths, "global.safetensors", executor=cluster)
+    ...     ra.Krum(f=1).aggregate({name: client.train.remote() for name, client in clients.items()}, executor=cluster)
     """
 
     def __init__(self, address: str | None = None, retries: int = 3) -> None:
@@ -89,25 +94,69 @@ class Ray:
     ) -> Iterator[tuple[int, Any, Any]]:
         """(index, brief, kept) of every task, in the order in which they end; what is kept is an object reference."""
         ray = self._ray
-        task = ray.remote(work).options(
-            num_returns=2, num_cpus=1, memory=self._nbytes, max_retries=self._retries, name=work.__name__
-        )
-        sent = ray.put(common)
-        running = {}
-        for k, own in enumerate(tasks):
-            brief, kept = task.remote(sent, *own)
+        task, sent = self._task(given(work), 2), ray.put(common)
+        running: dict[Any, tuple[int, Any]] = {}
+
+        def begin(k: int, own: tuple[Any, ...]) -> None:
+            brief, kept = task.remote(sent, *unpacked(own))
             running[brief] = k, kept
+
         try:
+            for k, own in enumerate(tasks):
+                begin(k, own)
             while running:
                 for brief in ray.wait(list(running))[0]:
                     k, kept = running.pop(brief)
-                    yield k, ray.get(brief), kept
+                    try:
+                        told = ray.get(brief)
+                    except ray.exceptions.RayError:
+                        partition, *more = tasks[k]
+                        if not self._without_lost(partition.pieces):
+                            raise
+                        short = any(isinstance(partition.pieces[i], Exception) for i in common.round.kept)
+                        begin(k, (partition, *(None if short else one for one in more)))  # notes may be lost, too
+                    else:
+                        yield k, told, kept
         except ray.exceptions.RayError as fault:
             cause = getattr(fault, "cause", fault)
             raise errors.cluster_lost(cause) if isinstance(cause, ray.exceptions.RayError) else cause from None
         finally:
             for brief in running:
                 ray.cancel(brief, force=True)
+
+    def held(self, value: Any) -> Any:
+        """An object reference; what is none is put into the object store."""
+        return value if isinstance(value, self._ray.ObjectRef) else self._ray.put(value)
+
+    def value(self, value: Any) -> Any:
+        """What an object reference stands for, brought here; anything else as it is."""
+        return self._ray.get(value) if isinstance(value, self._ray.ObjectRef) else value
+
+    def there(
+        self, work: Callable[..., Any], common: Any, tasks: Sequence[tuple[Any, ...]], count: int
+    ) -> list[Sequence[Any]]:
+        """For every task references to the `count` things it gives; it is done near the objects that it is given."""
+        task, sent = self._task(work, count), self._ray.put(common)
+        return [task.remote(sent, *own) for own in tasks]
+
+    @property
+    def fetch(self) -> Callable[[Sequence[Any]], list[Any]]:
+        """What brings objects to whoever calls it."""
+        return fetched
+
+    def _without_lost(self, pieces: dict[int, Any]) -> bool:
+        """Put in place of pieces that are lost what has become of them; whether there were any."""
+        refs = {i: ref for i, ref in pieces.items() if isinstance(ref, self._ray.ObjectRef)}
+        probes = self.there(probe, None, [(ref,) for ref in refs.values()], 2) if refs else []
+        told = zip(refs, self.fetch([there for there, _ in probes]), strict=True)
+        lost = {i: fault for i, fault in told if fault is not None}
+        pieces.update(lost)
+        return bool(lost)
+
+    def _task(self, work: Callable[..., Any], returns: int) -> Any:
+        return self._ray.remote(work).options(
+            num_returns=returns, num_cpus=1, memory=self._nbytes, max_retries=self._retries, name=work.__name__
+        )
 
     def _nodes(self) -> list[dict[str, float]]:
         """What each node that is there has."""
@@ -117,3 +166,41 @@ class Ray:
         """How many tasks a node runs at a time."""
         cpus = int(node.get("CPU", 0))
         return min(cpus, int(node.get("memory", 0) // self._nbytes)) if self._nbytes else cpus
+
+
+def unpacked(task: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A task with its partition's pieces as arguments of their own: Ray brings these before the task begins."""
+    partition, *more = task
+    return replace(partition, pieces=dict.fromkeys(partition.pieces)), *partition.pieces.values(), *more
+
+
+def given(work: Callable[..., Any]) -> Callable[..., Any]:
+    """The work on such a task."""
+
+    def with_pieces(common: Any, partition: Any, *rest: Any) -> Any:
+        n = len(partition.pieces)
+        own = replace(partition, pieces=dict(zip(partition.pieces, rest[:n], strict=True)))
+        return work(common, own, *rest[n:])
+
+    with_pieces.__name__ = work.__name__
+    return with_pieces
+
+
+def probe(common: None, piece: Any) -> tuple[None, None]:
+    """Done where a piece is, if it is anywhere."""
+    return None, None
+
+
+def fetched(refs: Sequence[Any]) -> list[Any]:
+    """What object references stand for; in place of what is lost, or came to nothing, :class:`errors.Unreadable`."""
+    import ray
+
+    if refs:
+        ray.wait(list(refs), num_returns=len(refs))  # all of them on their way at once
+    found: list[Any] = []
+    for ref in refs:
+        try:
+            found.append(ray.get(ref))
+        except Exception as fault:  # the task's that was to make it, or Ray's
+            found.append(errors.reference_lost(getattr(fault, "cause", None) or fault))
+    return found

@@ -160,6 +160,9 @@ class Masked:
     def shared(self, vectors: Mapping[Client, Vector]) -> Mapping[Client, Vector]:
         return cast(Divisible, self._source).shared(vectors)
 
+    def joined(self, made: Sequence[Any]) -> None:
+        cast(Divisible, self._source).joined(made)
+
     def restored(self, piece: Array) -> Array:
         """The result of the block that was given out last, with what the clients share."""
         if not self._places.size:

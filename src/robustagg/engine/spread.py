@@ -80,8 +80,10 @@ class Spread:
         sink = self._source.sink(self._round.kept)
         memory = self._source.memory(self._crew.vectors, verdict.learns) if verdict.learns else None
         notes = self._notes or [None] * len(self._crew.partitions)
-        for _ in self._pass(combine, verdict, list(zip(self._crew.partitions, notes, strict=True))):
-            pass
+        made = [None] * len(self._crew.partitions)
+        for k, _, kept in self._pass(combine, verdict, list(zip(self._crew.partitions, notes, strict=True))):
+            made[k] = kept
+        self._source.joined(made)
         return sink, memory
 
     def _pass(
@@ -115,16 +117,17 @@ def observe(job: Job, partition: Partition) -> tuple[Brief, list[Any]]:
     return _worked(job, partition, observed), notes
 
 
-def combine(job: Job, partition: Partition, notes: list[Any] | None) -> tuple[Brief, None]:
-    """Write one partition's pieces, and what is learnt of them."""
+def combine(job: Job, partition: Partition, notes: list[Any] | None) -> tuple[Brief, list[Any]]:
+    """One partition's pieces, and what is learnt of them, where the source wants them."""
+    made: list[Any] = []
 
     def combined(source: Source, blocks: Iterable[Block]) -> None:
         sink = source.sink(job.round.kept)
         memory = source.memory(job.rule.vectors, job.verdict.learns) if job.verdict.learns else None
         serial.combine(job.rule, blocks, notes, job.verdict, sink, memory)
-        sink.result()
+        made.append(sink.result())
 
-    return _worked(job, partition, combined), None
+    return _worked(job, partition, combined), made
 
 
 def _worked(job: Job, partition: Partition, work: Callable[[Source, Iterable[Block]], Any]) -> Brief:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from robustagg.errors.kinds import BackendUnavailable
+from robustagg.errors.kinds import BackendUnavailable, Unreadable
+from robustagg.errors.words import shown
 
 
 def unknown_backend(name: object, known: Iterable[str]) -> ValueError:
@@ -45,6 +46,21 @@ def too_small_nodes(nbytes: int, most: float) -> ValueError:
 
 def cluster_lost(fault: Exception) -> OSError:
     return OSError(f"the cluster has lost work that it cannot do again: {type(fault).__name__}: {fault}")
+
+
+def reference_lost(fault: BaseException) -> Unreadable:
+    first = next(iter(str(fault).splitlines()), "").partition(". ")[0]  # advice follows
+    return Unreadable(f"{type(fault).__name__}: {first[:160]}")
+
+
+def result_lost(fault: Exception) -> OSError:
+    return OSError(f"the cluster has lost pieces of the result that it cannot make again: {fault}")
+
+
+def holds_nothing(executor: object) -> TypeError:
+    return TypeError(
+        f"executor must know of updates that its workers hold, as robustagg.engine.ray.Ray does; got {shown(executor)}"
+    )
 
 
 def worker_gone(package: str) -> OSError:

@@ -55,10 +55,6 @@ def reserved_name(path: object, name: str) -> ValueError:
     return ValueError(f"cannot write {path}: the format keeps the name {name!r} for itself, and a tensor has it")
 
 
-def no_places(path: object) -> ValueError:
-    return ValueError(f"cannot write {path} in pieces, from several machines: write .safetensors")
-
-
 def output_is_folder(path: object) -> ValueError:
     return ValueError(f"{path} is a folder: say the name of a file")
 

@@ -131,6 +131,14 @@ def not_over_files(what: str) -> ValueError:
     return ValueError(f"{what} is for tensors in memory: in files each tensor has bytes of its own")
 
 
+def not_in_pieces(what: str) -> ValueError:
+    return ValueError(f"{what} is for updates that are here: an executor's workers have pieces of them")
+
+
+def lost_update(client: object, fault: Exception) -> ValueError:
+    return ValueError(f"client {client!r}: its update cannot be had: {fault}")
+
+
 def other_policy(theirs: object, ours: object) -> InvalidLedger:
     return InvalidLedger(f"the rounds before were held under the policy {theirs}, this one would be under {ours}")
 

@@ -16,6 +16,7 @@ from robustagg.files.output import Target
 from robustagg.files.rounds import held
 from robustagg.files.shards import INDEXES, MODELS
 from robustagg.files.survey import Entrants
+from robustagg.files.writers import WRITERS
 from robustagg.protocol import Client, Executor, Result
 from robustagg.rules.base import Rule
 from robustagg.rules.mixing.base import Mixer, PreAggregation
@@ -58,7 +59,7 @@ def aggregate_files(
         The file to write, .safetensors, .npz or .npy; replaced if there is one. It appears when it is complete, or
         not at all. A .npy file is possible where the model is a single tensor. Tensors are listed as most clients
         list them, and are in Fortran order where most clients' are and the format has it; `__metadata__` that all
-        clients share is kept. In .npz and .npy bfloat16 becomes float32, which holds the same numbers.
+        clients share is kept. In .npz and .npy bfloat16 and float8 become float32, which holds the same numbers.
     ids : iterable of n str or int, optional
         Who sent what; defaults to the files' names without suffix, of ``model.safetensors`` and indexes the folders'.
     sample_counts : sequence of n numbers, or mapping from client to number, optional
@@ -82,8 +83,8 @@ def aggregate_files(
         Called with the bytes read so far and the bytes to be read in all, which may grow.
     executor : Executor, optional
         Whoever does the work in place of this process, such as :class:`robustagg.engine.ray.Ray`; the bits are the
-        same. The files and `out`, which is .safetensors or .npy, are then on storage that every worker sees under the
-        same path, and `max_memory` is what each piece of work may take.
+        same. The files and `out` are then on storage that every worker sees under the same path, and `max_memory` is
+        what each piece of work may take.
     **extras
         What some rules need besides: tensors by name, like the model's, differences always; ``certify=True`` as
         :meth:`Rule.aggregate` takes it.
@@ -185,7 +186,7 @@ def preaggregate_files(
     names = clients if member.keeps_clients else None
     if suffix is None:
         suffix = Path(listed[0]).suffix
-        suffix = suffix if suffix.lower() in output.WRITERS else ".safetensors"
+        suffix = suffix if suffix.lower() in WRITERS else ".safetensors"
     out = Path(out)
     folder.check(out, suffix, names or ())
     target = partial(Folder, out, suffix, names)

@@ -10,8 +10,9 @@ import numpy as np
 
 from robustagg import errors
 from robustagg.files.layout import Layout, Middles
-from robustagg.files.output import WRITERS, Output, check_model
+from robustagg.files.output import Output, check_model
 from robustagg.files.tensors import Model
+from robustagg.files.writers import WRITERS
 from robustagg.kernels.interface import Array
 from robustagg.memory.publish import Draft
 from robustagg.memory.vectors import PIECE, Disk, Memory, OnDisk, Stored, Vector

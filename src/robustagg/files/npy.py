@@ -13,6 +13,7 @@ from typing import IO, Any, BinaryIO, NamedTuple, cast
 import numpy as np
 
 from robustagg import errors
+from robustagg.files import float8
 from robustagg.files.members import Member
 from robustagg.files.storage import Handle, Limited, Readable
 from robustagg.files.tensors import DEFLATED, PLACE, PLAIN, STORED, Contents, Model, Tensor, checked, in_order
@@ -194,7 +195,9 @@ def _written_header(tensor: Tensor) -> bytes:
 
 
 def _numbers(tensor: Tensor, values: Array) -> memoryview:
-    """The values' bytes; NumPy's formats do not know bfloat16, whose numbers float32 holds as they are."""
+    """The values' bytes; NumPy's formats know neither bfloat16 nor float8, whose numbers float32 holds as they are."""
+    if tensor.dtype in float8.TABLES:
+        values = float8.decoded(float8.encoded(values, tensor.dtype), tensor.dtype)
     if tensor.dtype == "bfloat16":
         values = (values.astype(np.uint32) << 16).view(np.float32)
     return values.data

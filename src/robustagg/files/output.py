@@ -9,43 +9,20 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
 import numpy as np
 
 from robustagg import errors, inputs
-from robustagg.files import npy, safetensors
+from robustagg.files import safetensors
 from robustagg.files.layout import Cut, Layout, Middles, turned
+from robustagg.files.loose import Loose
 from robustagg.files.storage import Scratch
 from robustagg.files.tensors import Model
+from robustagg.files.writers import WRITERS, Writer, needs_loose
 from robustagg.kernels.interface import Array
 from robustagg.memory.publish import Draft
-from robustagg.memory.vectors import Disk
-
-
-class Writer(Protocol):
-    """Writes tensors in any order."""
-
-    keeps_order: bool
-    """Whether the format knows Fortran order."""
-    has_places: bool
-    """Whether every value has a place that is known beforehand: so pieces come in any order, from any process."""
-
-    def begin(self) -> None:
-        """Write what comes before the tensors."""
-
-    def write(self, k: int, start: int, values: Array) -> None:
-        """Values of tensor k from `start` on; where they have no places, all of a tensor in their order."""
-
-    def close(self) -> None:
-        """All tensors are written. To close again does nothing."""
-
-
-WRITERS: dict[str, type[safetensors.Writer | npy.Writer | npy.ArchiveWriter]] = {
-    ".safetensors": safetensors.Writer,
-    ".npz": npy.ArchiveWriter,
-    ".npy": npy.Writer,
-}
+from robustagg.memory.vectors import TOGETHER, Disk
 
 
 def check(path: Path, sent: Sequence[str]) -> None:
@@ -79,13 +56,6 @@ def check_model(path: object, suffix: str, model: Model) -> None:
         raise errors.reserved_name(path, safetensors.METADATA)
 
 
-def check_pieces(path: Path, model: Model) -> None:
-    """Whether many processes can write such a file together; raises if not."""
-    writer = WRITERS[path.suffix.lower()]
-    if not writer.has_places or (writer.keeps_order and any(tensor.fortran for tensor in model.tensors)):
-        raise errors.no_places(path)
-
-
 class Pieces:
     """Takes the pieces of one update that are cut so, in their order."""
 
@@ -109,12 +79,28 @@ class Stretch(Pieces):
     """Takes some pieces of an update, whose file somebody else has begun and will finish."""
 
     def __init__(self, path: Path, layout: Layout, cuts: Iterable[Cut]) -> None:
-        self._file = path.open("r+b")
+        self._file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CLOEXEC | TOGETHER), "wb")
         weakref.finalize(self, self._file.close)  # of a partition that comes to nothing
-        super().__init__(WRITERS[path.suffix.lower()](self._file, layout.model), layout, cuts)
+        super().__init__(WRITERS.get(path.suffix.lower(), Loose)(self._file, layout.model), layout, cuts)
+        self._held: list[Array] = []
+        self._begin = self._end = (0, 0)
+
+    def _put(self, k: int, start: int, values: Array) -> None:
+        """Pieces of a tensor that follow each other are one write: each waits for the disk."""
+        if self._end != (k, start) or sum(part.nbytes for part in self._held) >= self._layout.limit:
+            self._flush()
+            self._begin = k, start
+        self._held.append(values)
+        self._end = k, start + values.size
+
+    def _flush(self) -> None:
+        if self._held:
+            held, self._held = np.concatenate(self._held), []
+            super()._put(*self._begin, held)
 
     def result(self) -> None:
         """Let other machines see them."""
+        self._flush()
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
@@ -132,6 +118,11 @@ class Output(Pieces):
         self._middles = middles
         self._scratch = Scratch(partial(Disk.nameless, folder))
         self._aside: dict[int, int] = {}  # where tensors in Fortran order begin in it
+
+    def take(self, loose: Loose) -> None:
+        """What others have brought."""
+        for k, start, values in loose.voted(self._layout.limit):
+            self._put(k, start, values)
 
     def finish(self) -> None:
         """Add what no piece has brought."""
@@ -178,9 +169,8 @@ class Target:
 
     def __init__(self, path: Path, model: Model, pieces: bool = False) -> None:
         check_model(path, path.suffix, model)
-        if pieces:
-            check_pieces(path, model)
-        self._path, self._draft = path, Draft(path)
+        self._path, self._model, self._draft = path, model, Draft(path)
+        self._pieces, self._loose = pieces, pieces and needs_loose(path.suffix, model)
         self._begun: tuple[Output, BinaryIO] | None = None
 
     @property
@@ -199,9 +189,18 @@ class Target:
         """Begin, or begin again, in a new file: who still writes to an earlier one does no harm."""
         self._abandon()
         self.begun = self._draft.path.with_name(secrets.token_hex(8) + self._path.suffix)
-        file = self.begun.open("xb+")
+        together = TOGETHER if self._pieces and not self._loose else 0
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | together
+        file = os.fdopen(os.open(self.begun, flags, 0o666), "wb")
         self._begun = Output(file, self._path.suffix, layout, middles, self.folder), file
+        if self._loose:
+            self.stretches.touch(exist_ok=False)
         return self
+
+    @property
+    def stretches(self) -> Path:
+        """Where other processes write."""
+        return self.begun.with_suffix(Loose.SUFFIX) if self._loose else self.begun
 
     def add(self, piece: Array) -> None:
         assert self._begun is not None
@@ -210,6 +209,9 @@ class Target:
     def result(self) -> Path:
         assert self._begun is not None
         output, file = self._begun
+        if self._loose:
+            with self.stretches.open("rb") as brought:
+                output.take(Loose(brought, self._model))
         output.finish()
         file.flush()
         self.begun.replace(self._draft.path)

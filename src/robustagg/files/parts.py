@@ -72,7 +72,7 @@ class SharedFiles(Files):
             return Stretch(self._begun, self._layout, self._partition.cuts)
         sink = super().sink(kept)
         assert isinstance(sink, Target)
-        self._begun = sink.begun.absolute()
+        self._begun = sink.stretches.absolute()
         return sink
 
     def memory(self, old: Mapping[Client, Vector], names: Sequence[Client]) -> Memory:
@@ -83,6 +83,11 @@ class SharedFiles(Files):
         memory = OnDisk(old, names, self.d, self._layout.dtype, Disk.of(named))
         self._learnt = memory.stretch(0, named), named
         return memory
+
+    def joined(self, made: Sequence[Any]) -> None:
+        """Each worker has written its pieces to their places."""
+        if self._learnt is not None:
+            self._learnt[1].look_again()
 
     # --- what it calls where a worker is ---
 

@@ -8,6 +8,7 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
+from robustagg.files import float8
 from robustagg.files.layout import Cut
 from robustagg.files.members import Member
 from robustagg.files.storage import Readable
@@ -21,9 +22,26 @@ class Reader:
     def __init__(self, files: Sequence[Readable], tensors: Sequence[Tensor], places: NDArray[np.void]) -> None:
         self._files, self._tensors, self._places = files, tensors, places
         self._member: Member | None = None
+        self._coded = {k: tensor.dtype for k, tensor in enumerate(tensors) if tensor.dtype in float8.TABLES}
 
     def read(self, cut: Cut, row: Array) -> None:
         """Fill the row with the cut's values."""
+        if not self._coded:
+            self._read(cut, row)
+            return
+        at = 0
+        for name, run in groupby(cut.tolist(), key=lambda piece: self._coded.get(piece[0])):
+            pieces = np.array(list(run))
+            part = row[at : at + int((pieces[:, 2] - pieces[:, 1]).sum())]
+            at += part.size
+            if name is None:
+                self._read(pieces, part)
+            else:
+                codes = np.empty(part.size, np.uint8)
+                self._read_plain(pieces, codes.data, 1)
+                part[:] = float8.decoded(codes, name)
+
+    def _read(self, cut: Cut, row: Array) -> None:
         view = row.data.cast("B")
         if self._places["kind"][cut[0, 0]] == PLAIN:
             self._read_plain(cut, view, row.itemsize)

@@ -11,6 +11,7 @@ import sys
 from typing import Any, BinaryIO
 
 from robustagg import errors
+from robustagg.files import float8
 from robustagg.files.storage import Readable
 from robustagg.files.tensors import PLAIN, Contents, Model, Tensor, checked, in_order
 from robustagg.kernels.interface import Array
@@ -20,6 +21,8 @@ NAMES = {
     "F32": "float32",
     "F16": "float16",
     "BF16": "bfloat16",
+    "F8_E4M3": "float8_e4m3fn",
+    "F8_E5M2": "float8_e5m2",
     "I64": "int64",
     "I32": "int32",
     "I16": "int16",
@@ -89,18 +92,18 @@ def _entry(name: str, entry: Any) -> tuple[Tensor, int]:
     offsets = entry["data_offsets"]
     if not isinstance(offsets, list) or len(offsets) != 2 or not all(type(k) is int for k in offsets):
         raise errors.damaged_header(f"bad data_offsets of {errors.shown(name)}")
-    if offsets[1] - offsets[0] != tensor.nbytes:
-        raise errors.lying_size(name, tensor.nbytes, offsets[1] - offsets[0])
+    if offsets[1] - offsets[0] != tensor.packed:
+        raise errors.lying_size(name, tensor.packed, offsets[1] - offsets[0])
     return tensor, offsets[0]
 
 
 def _check_cover(found: list[tuple[Tensor, int]], size: int) -> None:
     """The tensors must fill the data: no overlap, no gap, nothing beyond the end."""
     end = 0
-    for tensor, begin in sorted(found, key=lambda pair: (pair[1], pair[0].nbytes)):
+    for tensor, begin in sorted(found, key=lambda pair: (pair[1], pair[0].packed)):
         if begin != end:
             raise errors.misplaced_tensor(tensor.name, begin, end)
-        end += tensor.nbytes
+        end += tensor.packed
     if end != size:
         raise errors.lying_total(end, size)
 
@@ -113,17 +116,18 @@ class Writer:
 
     def __init__(self, file: BinaryIO, model: Model) -> None:
         self._file, tensors = file, model.tensors
+        self._tensors = tensors
         self._offsets, end = [0] * len(tensors), 0
         # widest dtype first, as the format's own library does, so that every tensor is aligned
-        for k in sorted(model.listed, key=lambda k: -tensors[k].storage.itemsize):
+        for k in sorted(model.listed, key=lambda k: -tensors[k].width):
             self._offsets[k] = end
-            end += tensors[k].nbytes
+            end += tensors[k].packed
         header: dict[str, Any] = {METADATA: dict(model.metadata)} if model.metadata else {}
         for k in model.listed:
             header[tensors[k].name] = {
                 "dtype": CODES[tensors[k].dtype],
                 "shape": tensors[k].shape,
-                "data_offsets": (self._offsets[k], self._offsets[k] + tensors[k].nbytes),
+                "data_offsets": (self._offsets[k], self._offsets[k] + tensors[k].packed),
             }
         text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
         text += b" " * (-len(text) % 8)
@@ -133,7 +137,9 @@ class Writer:
         self._file.write(self._header)
 
     def write(self, k: int, start: int, values: Array) -> None:
-        self._file.seek(len(self._header) + self._offsets[k] + start * values.itemsize)
+        tensor = self._tensors[k]
+        values = float8.encoded(values, tensor.dtype) if tensor.dtype in float8.TABLES else values
+        self._file.seek(len(self._header) + self._offsets[k] + start * tensor.width)
         self._file.write(values.astype(values.dtype.newbyteorder("<"), copy=False).data)
 
     def close(self) -> None:

@@ -27,7 +27,9 @@ class File:
     def __init__(self, path: str) -> None:
         self.path = path
         try:
-            self._identity = _identity(os.stat(path))  # before opening: to open a device may already do something
+            _identity(os.stat(path))  # before opening: to open a device may already do something
+            with io.FileIO(path, opener=_opener) as raw:  # over a network, what is told without may be of a while ago
+                self._identity = _identity(os.fstat(raw.fileno()))
         except (OSError, ValueError) as fault:
             raise errors.cannot_open(fault) from None
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustagg import errors
+from robustagg.files import float8
 from robustagg.inputs.tensors import FLOATING
 
 INTEGERS = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
@@ -45,7 +46,9 @@ class Tensor:
 
     @property
     def storage(self) -> np.dtype[Any]:
-        """How values are held in memory: bfloat16 as its bits."""
+        """How values are held in memory: bfloat16 as its bits, float8 as float32."""
+        if self.dtype in float8.TABLES:
+            return np.dtype(np.float32)
         return np.dtype(np.uint16 if self.dtype == "bfloat16" else self.dtype)
 
     @property
@@ -57,9 +60,19 @@ class Tensor:
         return self.size * self.storage.itemsize
 
     @property
+    def width(self) -> int:
+        """Bytes of a value in a file of safetensors."""
+        return 1 if self.dtype in float8.TABLES else self.storage.itemsize
+
+    @property
+    def packed(self) -> int:
+        """Bytes in such a file."""
+        return self.size * self.width
+
+    @property
     def votes(self) -> bool:
         """Whether it takes part in the vote."""
-        return self.action is None and self.dtype in FLOATING
+        return self.action is None and (self.dtype in FLOATING or self.dtype in float8.TABLES)
 
 
 class Contents(NamedTuple):
@@ -92,7 +105,7 @@ def checked(name: str, dtype: str, shape: object, fortran: bool = False) -> Tens
     """A tensor as a header describes it; raises where no honest header would say so."""
     if not _is_plain(name):
         raise errors.bad_tensor_name(name)
-    if dtype not in FLOATING and dtype not in INTEGERS:
+    if dtype not in (*FLOATING, *INTEGERS, *float8.TABLES):
         raise errors.unsupported_dtype(name, dtype)
     if not isinstance(shape, (tuple, list)) or not all(type(k) is int and 0 <= k < 2**63 for k in shape):
         raise errors.bad_tensor_shape(name, shape)

@@ -28,8 +28,9 @@ CODES = {
     "float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16", "bool": "BOOL",
     "int64": "I64", "int32": "I32", "int16": "I16", "int8": "I8",
     "uint64": "U64", "uint32": "U32", "uint16": "U16", "uint8": "U8",
+    "float8_e4m3fn": "F8_E4M3", "float8_e5m2": "F8_E5M2",
 }  # fmt: skip
-SIZES = {code: int(code[1:].strip("F") or 8) // 8 if code != "BOOL" else 1 for code in CODES.values()}
+SIZES = {code: int("".join(filter(str.isdigit, code.partition("_")[0])) or 8) // 8 for code in CODES.values()}
 
 
 class Refused(Exception):
@@ -145,7 +146,7 @@ def _leaves(torch: Any, found: Any, prefix: str, depth: int) -> Iterator[tuple[s
             yield name, Entry(dtype, tuple(value.shape), partial(_bytes_of, torch, value))
         elif isinstance(value, (dict, list, tuple)) and depth:
             yield from _leaves(torch, value, f"{name}.", depth - 1)
-        else:
+        elif value is not None:  # which holds nothing
             raise Refused(f"it holds {name[:80]!r}, which is no tensor: save the model's state_dict() alone")
 
 

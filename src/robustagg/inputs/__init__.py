@@ -1,6 +1,7 @@
 """Any framework's tensors as rows for the kernels, and results back as what the caller sent."""
 
 from robustagg.inputs.clients import client_ids
+from robustagg.inputs.dispersed import by_reference
 from robustagg.inputs.gather import copied, flat, gather
 from robustagg.inputs.leaves import Leaf, matched, narrowed
 from robustagg.inputs.policy import PLAIN, Policy, reduced
@@ -15,6 +16,7 @@ __all__ = [
     "Policy",
     "Relative",
     "Updates",
+    "by_reference",
     "client_ids",
     "copied",
     "flat",

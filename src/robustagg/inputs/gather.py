@@ -70,7 +70,7 @@ def gather(
         return Updates(names, [_alike(sent)], _alone)
     seen = survey.Entrants(names, sent, policy, strict).survey()
     rebuild = rebuilder(sent[seen.model], policy)
-    whole = Updates(names, _leaves(seen, names), rebuild, seen.excluded, policy)
+    whole = Updates(names, leaves_of(seen, names), rebuild, seen.excluded, policy)
     whole = whole if resident else whole.at_home()
     if policy.lora == "product":
         leaves = paired(whole.at_home().leaves, policy)
@@ -154,7 +154,7 @@ def _alike(trees: list[Array]) -> Leaf:
     return Leaf((), rows, shape, name, dtype, wrap, order=order, contiguous=are_contiguous(rows))
 
 
-def _leaves(found: survey.Survey, clients: Sequence[Client]) -> list[Leaf]:
+def leaves_of(found: survey.Survey, clients: Sequence[Client]) -> list[Leaf]:
     """One leaf per tensor or constant of the model."""
     model = found.seen[found.model]
     leaves = []

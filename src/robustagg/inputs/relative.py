@@ -86,6 +86,9 @@ class Relative:
     def shared(self, vectors: Mapping[Client, Vector]) -> Mapping[Client, Vector]:
         return cast(Divisible, self._source).shared(vectors)
 
+    def joined(self, made: Sequence[Any]) -> None:
+        cast(Divisible, self._source).joined(made)
+
     def notes(self) -> Notes:
         return self._source.notes()
 

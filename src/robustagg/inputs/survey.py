@@ -75,7 +75,7 @@ class Entrants:
             if id(one.structure) != common:
                 faults[i] = self._refused(difference(self.clients[i], one, self.clients[model], seen[model]))
         usable = {i: one for i, one in seen.items() if i not in faults}
-        actions, twins = self._actions(seen[model]), self._twins(seen[model], list(usable.values()))
+        actions, twins = self.actions(seen[model]), self._twins(seen[model], list(usable.values()))
         for k, action in enumerate(actions):
             if action == "equal" and k not in twins:
                 faults |= self._disagreeing(k, usable, seen[model].leaves[k])
@@ -93,7 +93,7 @@ class Entrants:
             try:
                 one = again(tree)
                 if one is None:
-                    one = look(client, tree, self.policy)
+                    one = self._look(client, tree)
                     one = one._replace(structure=structures.setdefault(one.structure, one.structure))
                 seen[i] = one
             except (TypeError, ValueError) as fault:
@@ -107,12 +107,15 @@ class Entrants:
                     again = _repeated(tree, seen[i], self.policy)
         return seen, faults
 
+    def _look(self, client: Client, tree: Any) -> Seen:
+        return look(client, tree, self.policy)
+
     def _refused(self, fault: Exception) -> Exception:
         if self.strict:
             raise fault from None
         return fault
 
-    def _actions(self, model: Seen) -> list[str | None]:
+    def actions(self, model: Seen) -> list[str | None]:
         """What becomes of each leaf of the model; see :meth:`Policy.actions`."""
         told = [
             Described(path, floating, shape or ())
@@ -172,7 +175,7 @@ def look(client: Client, tree: Any, policy: Policy) -> Seen:
             structure.append((path, host.dtype, host.values.shape))
         rows.append(value if host is None else flattened(host.values))
         orders.append(None if host is None else order_of(host.values))
-        wraps.append(_itself if host is None else host.wrap)
+        wraps.append(itself if host is None else host.wrap)
         floating.append(host is not None and host.floating)
         if policy.ties == "once" and host is not None and (place := place_of(value)) is not None:
             places.setdefault(place, []).append(policy.name(path))
@@ -180,7 +183,7 @@ def look(client: Client, tree: Any, policy: Policy) -> Seen:
     return Seen(tuple(structure), rows, wraps, floating, orders, ties)
 
 
-def _itself(value: Any) -> Any:
+def itself(value: Any) -> Any:
     return value
 
 

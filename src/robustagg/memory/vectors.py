@@ -22,6 +22,9 @@ from robustagg.kernels.interface import Array
 from robustagg.names import Client
 
 PIECE = 2**20  # bytes that are read, and values that are copied, at a time
+TOGETHER = os.O_DSYNC
+"""How several machines open a file to write to stretches of it: else NFS's client may write whole pages, with what it
+takes for the bytes around its own, over what others have written there."""
 
 
 class Disk:
@@ -63,21 +66,32 @@ class Disk:
 
 
 class Named(Disk):
-    """A file that other processes, on other machines too, open by its name while it has one."""
+    """A file that other processes, on other machines too, open by its name while it has one.
 
-    def __init__(self, path: Path) -> None:
+    They see what was written before it went to them, and write to it together, see :data:`TOGETHER`.
+    """
+
+    def __init__(self, path: Path, flags: int = TOGETHER) -> None:
         self._path = path
-        with path.open("r+b", buffering=0) as file:
-            super().__init__(file.fileno(), str(path))
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | flags)
+        try:
+            super().__init__(descriptor, str(path))
+        finally:
+            os.close(descriptor)
 
     @classmethod
     def made(cls, folder: Path) -> Named:
         """A new file in a folder that goes when it is no longer needed."""
         path = folder / secrets.token_hex(8)
         path.touch(exist_ok=False)
-        return cls(path)
+        return cls(path, 0)
+
+    def look_again(self) -> None:
+        """See what others have written: NFS promises it to whoever opens a file after they have closed it."""
+        os.close(os.open(self._path, os.O_RDONLY | os.O_CLOEXEC))
 
     def __reduce__(self) -> Any:
+        os.fsync(self._descriptor)
         return Named, (self._path,)
 
 

@@ -4,7 +4,7 @@ from robustagg.names import Client, Floats
 from robustagg.protocol.outcome import Outcome
 from robustagg.protocol.result import Result
 from robustagg.protocol.round import NON_FINITE, ROUNDS, Block, Round, Span, spans
-from robustagg.protocol.verbs import Divisible, Executor, Notes, Partition, Sink, Source, Verbs
+from robustagg.protocol.verbs import Divisible, Executor, Holder, Notes, Partition, Sink, Source, Verbs
 from robustagg.protocol.verdict import Certificate, Standing, Verdict, Words
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Divisible",
     "Executor",
     "Floats",
+    "Holder",
     "Notes",
     "Outcome",
     "Partition",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from robustagg.kernels.interface import Array, Rows
@@ -141,6 +141,8 @@ class Partition:
     """Bytes that each client has there."""
     seal: Any = None
     """What the first pass has read there; a later one that reads anything else says whose it is."""
+    pieces: dict[int, Any] = field(default_factory=dict)
+    """References to what clients have there; work gets what they stand for, or :class:`errors.Unreadable`."""
 
 
 class Divisible(Source, Protocol):
@@ -154,6 +156,9 @@ class Divisible(Source, Protocol):
 
     def shared(self, vectors: Mapping[Client, Vector]) -> Mapping[Client, Vector]:
         """The vectors, where workers can read them."""
+
+    def joined(self, made: Sequence[Any]) -> None:
+        """For each partition a list of what its sink has given, or what stands for that here: the last sink's whole."""
 
 
 class Executor(Protocol):
@@ -173,4 +178,29 @@ class Executor(Protocol):
 
         What is brief comes here. What is kept may stay where it was made: what stands for it here, where it is part of
         a later task, is again what it was. Work that is lost is done again, and gives the same.
+        """
+
+
+class Holder(Executor, Protocol):
+    """An executor whose workers hold updates, which are known here by references alone."""
+
+    def held(self, value: Any) -> Any:
+        """A reference to the value, which may be one already."""
+
+    def value(self, value: Any) -> Any:
+        """What a reference stands for, brought here; anything else as it is."""
+
+    def there(
+        self, work: Callable[..., Any], common: Any, tasks: Sequence[tuple[Any, ...]], count: int
+    ) -> list[Sequence[Any]]:
+        """For every task references to the `count` things, two at least, that ``work(common, *task)`` will give.
+
+        References in the task come to the work as what they stand for, if possible where that lies.
+        """
+
+    @property
+    def fetch(self) -> Callable[[Sequence[Any]], list[Any]]:
+        """What brings the things that references stand for to whoever calls it, workers too.
+
+        In place of what is lost, or was never made, an :class:`errors.Unreadable`.
         """

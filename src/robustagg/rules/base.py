@@ -15,7 +15,7 @@ import numpy as np
 from robustagg import engine, errors, inputs, kernels
 from robustagg.kernels.interface import Array
 from robustagg.memory.vectors import Vector
-from robustagg.protocol import Block, Client, Executor, Floats, Result, Round, Source, Span, Verdict
+from robustagg.protocol import Block, Client, Executor, Floats, Holder, Result, Round, Source, Span, Verdict
 from robustagg.rules.checks import one_of
 from robustagg.rules.saving import Saved
 
@@ -126,6 +126,7 @@ class Rule(Saved, Generic[V]):
         buffers: Mapping[str, str] | None = None,
         policy: inputs.Policy | None = None,
         reference: Any = None,
+        executor: Holder | None = None,
         **extras: Any,
     ) -> Result:
         """Turn one round of clients' updates into one update.
@@ -160,6 +161,9 @@ class Rule(Saved, Generic[V]):
             The global model, where updates are whole parameters: the rule sees the differences from it, made piece by
             piece (of halves in float32, of others in their own dtype), and the result is whole parameters again. The
             rules of which ``differences`` holds need it, or updates that are differences.
+        executor : Holder, optional
+            Whose workers hold the updates, such as :class:`robustagg.engine.ray.Ray`: each update is then a reference
+            to one, and so is the result's. The bits are the same.
         **extras
             What some rules need besides, see their own documentation; tensors among them are differences always.
             ``certify=True``, of :class:`Reputation`: the result has a certificate.
@@ -175,6 +179,11 @@ class Rule(Saved, Generic[V]):
             If something of this does not hold; the text names the client. The rule is then as it was before.
         """
         policy = inputs.Policy.of(buffers, policy)
+        if executor is not None:
+            there = inputs.by_reference(executor, updates, clients, strict=strict, policy=policy)
+            extras = {name: executor.value(value) for name, value in extras.items()}
+            spread: Source = there if reference is None else inputs.Relative(there, executor.value(reference))
+            return self.hold(spread, policy, sample_counts, round, extras, executor=there.holder)
         turned = self.isometric and reference is None and not extras
         stay = reference is None and not extras  # what is compared with vectors of the host's is compared there
         found = inputs.gather(updates, clients, strict=strict, policy=policy, isometric=turned, resident=stay)
