@@ -1,10 +1,10 @@
 """What a backend provides: the primitives, documented once for all of them.
 
 Rows are a list of n one-dimensional C-contiguous arrays of one length d (zero included) and one dtype: float32,
-float64, float16, or uint16 for the bits of bfloat16; or one C-contiguous (n, d) matrix. float64 is computed in float64, everything else in float32
-(the NumPy backend, being the specification, computes in float64 throughout). Results of the means and of the order
-statistics have the rows' dtype, those of all other primitives this *compute dtype*; see :meth:`Kernels.narrow` for what
-half precision does to them.
+float64, float16, or uint16 for the bits of bfloat16; or one C-contiguous (n, d) matrix. float64 is computed in
+float64, everything else in float32 (the NumPy backend, being the specification, computes in float64 throughout).
+Results of the means and of the order statistics have the rows' dtype, those of all other primitives this *compute
+dtype*; see :meth:`Kernels.narrow` for what half precision does to them.
 
 A backend may keep rows wherever it likes: others ask a row for its ``size`` and ``dtype``, and leave all else to
 primitives. Beside such rows a primitive takes the host's arrays, such as what a rule remembers, and brings them there.
