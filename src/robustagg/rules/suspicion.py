@@ -17,17 +17,14 @@ from robustagg.rules.base import Rule
 from robustagg.rules.checks import number, yes_or_no
 from robustagg.rules.component import Needs, Withstanding
 from robustagg.rules.distance import Combination, combined, scaled, shares_of, shortened
-from robustagg.rules.evidence.geometry import TO_SIGMA, blurred, shortening
+from robustagg.rules.evidence.geometry import shortening
 from robustagg.rules.evidence.largest import Agreeing, Seen, plan_of
 from robustagg.rules.evidence.magnitudes import Search
+from robustagg.rules.evidence.suspects import allowed, most_suspicious, shares_left, suspicions
 
-SHARE = 0.3  # of the clients that may attack, where nobody says how many
-LEAST_SPREAD = 0.03  # of cosines, and of extremeness in that of a typical client, lest near-equal ones differ
-LEAST_HARM_SPREAD = 0.01  # of what a clean set says, in nats
 NAMES = ("collusion", "opposition", "extremeness", "harm")
 HARM = "harm"
 """An argument of the call."""
-ACCOMPLICES = 0.2  # share of the clients whose likeness counts, two at least
 
 
 @dataclass(frozen=True)
@@ -152,7 +149,7 @@ class Suspicion(Withstanding, Rule[Verdict]):
     def withstood(self, m: int) -> int:
         if self.f is not None:
             return super().withstood(m)
-        return max(int(SHARE * m + 1e-9), min(1, (m - 1) // 2))  # 0.3 * 10 is 3, not 2.9999
+        return (m - 1) // 2 if self.validated else allowed(m)
 
     # --- the verbs ---
 
@@ -184,17 +181,24 @@ class Suspicion(Withstanding, Rule[Verdict]):
         seen = self._clients.after(clients, np.stack(columns, axis=1), self.retention)
         pairs = self._pairs.after(clients, likeness, self.retention, pairs=True)
         suspicion, parts = suspicions(seen.told(clients), pairs.told(clients, pairs=True))
-        mask = np.ones(m)
-        mask[most_suspicious(suspicion, norms, self.withstood(m))] = 0
-        longest = float(np.median(norms[mask > 0]))
-        weights = shares_of(mask, round.counts())
+        left = self._left(suspicion, norms, seen.rounds(clients))
+        longest = float(np.median(norms[left > 0]))
+        weights = shares_of(left, round.counts())
         why = [
-            f"{'kept' if one else 'left out'}: suspicion {total:.1f} ({told}){shortened(norm, longest) if one else ''}"
-            for one, total, told, norm in zip(mask, suspicion.tolist(), words_of(parts), norms.tolist(), strict=True)
+            f"{verdict_of(one)}: suspicion {total:.1f} ({told}){shortened(norm, longest) if one else ''}"
+            for one, total, told, norm in zip(left, suspicion.tolist(), words_of(parts), norms.tolist(), strict=True)
         ]
         coefficients = weights * shortening(norms, longest)
         verdict = Suspected(weights, why, coefficients=coefficients, clients=seen, pairs=pairs)
         return scaled(verdict, relation.scale)
+
+    def _left(self, suspicion: Floats, norms: Floats, rounds: Floats) -> Floats:
+        """(n,) shares of their weight that the clients keep."""
+        if self.validated:
+            return shares_left(suspicion, norms, rounds, self.f)
+        left = np.ones(len(norms))
+        left[most_suspicious(suspicion, norms, self.withstood(len(norms)))] = 0
+        return left
 
     def combine(self, block: Block, note: Any, verdict: Verdict) -> Array:
         return combined(block, verdict)
@@ -230,36 +234,12 @@ def harm_of(round: Round) -> Floats:
     return harm
 
 
+def verdict_of(left: float) -> str:
+    """What becomes of a client who keeps this share of its weight."""
+    return "left out" if left == 0 else "kept" if left == 1 else f"kept with {left:.0%} of its weight"
+
+
 def words_of(parts: Floats) -> Iterator[str]:
     """What each client's suspicion is made of."""
     for own in parts.T.tolist():
         yield ", ".join(f"{name} {value:.1f}" for name, value in zip(NAMES, own, strict=False))
-
-
-def suspicions(seen: Floats, likeness: Floats) -> tuple[Floats, Floats]:
-    """(n,) suspicion, and (k, n) what it is made of, in the order of the names, in robust deviations.
-
-    `seen` (2, n, k - 1) and `likeness` (2, n, n) are the means over all rounds, and those that fade.
-    """
-    n = likeness.shape[1]
-    accomplices = min(max(int(ACCOMPLICES * n + 1e-9), 2), n - 1)
-    apart = np.where(np.eye(n, dtype=bool), -np.inf, likeness)
-    nearest = np.sort(apart, axis=2)[:, :, n - accomplices :]
-    collusion = nearest.mean(axis=2) if accomplices else np.zeros((2, n))
-    least = (LEAST_SPREAD, LEAST_SPREAD, LEAST_SPREAD, LEAST_HARM_SPREAD)
-    above = np.array([list(map(unusual, (like, *own.T), least)) for like, own in zip(collusion, seen, strict=True)])
-    more = above.sum(axis=1).argmax(axis=0)
-    parts = above[more, :, np.arange(n)].T
-    return parts.sum(axis=0), parts
-
-
-def unusual(values: Floats, least: float) -> Floats:
-    """(n,) how many robust deviations, `least` at least, above the median; not below 0."""
-    above = values - np.median(values)
-    return np.asarray(np.maximum(above / max(TO_SIGMA * float(np.median(np.abs(above))), least), 0.0))
-
-
-def most_suspicious(suspicion: Floats, norms: Floats, k: int) -> Any:
-    """Indices of the k most suspicious of those who are suspicious at all; of equal ones the longest."""
-    order = np.lexsort((-blurred(norms), -blurred(suspicion)))[:k]
-    return order[suspicion[order] > 0]

@@ -1,0 +1,86 @@
+"""How suspicious clients are by what was seen of them, and what weight that leaves them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robustagg.protocol import Floats
+from robustagg.rules.evidence.geometry import TO_SIGMA, blurred
+
+SHARE = 0.3  # of the clients that may attack, where nobody says how many
+LEAST_SPREAD = 0.03  # of cosines, and of extremeness in that of a typical client, lest near-equal ones differ
+LEAST_HARM_SPREAD = 0.1  # of what a clean set says of all clients together, in nats
+ACCOMPLICES = 0.2  # share of the clients whose likeness counts, two at least
+HIDDEN = 1.5  # how much more collusion counts than what a clean set can judge
+STRICT = 5  # rounds in which nobody is heard who is suspected
+BELIEVED, EXPELLED = 2.0, 4.0  # suspicion up to which a client has its whole weight, and from which it has none
+
+
+def allowed(m: int) -> int:
+    """How many of m clients are taken for attackers where nobody says how many: three in ten, one of three to six."""
+    return max(int(SHARE * m + 1e-9), min(1, (m - 1) // 2))  # 0.3 * 10 is 3, not 2.9999
+
+
+def suspicions(seen: Floats, likeness: Floats) -> tuple[Floats, Floats]:
+    """(n,) suspicion, and (k, n) what it is made of, in robust deviations: collusion, and what was seen, in order.
+
+    `seen` (2, n, k - 1) and `likeness` (2, n, n) are the means over all rounds, and those that fade; k is 4 where a
+    clean set was asked.
+    """
+    above = np.array([_parts(own, like) for own, like in zip(seen, likeness, strict=True)])
+    more = above.sum(axis=1).argmax(axis=0)
+    parts = above[more, :, np.arange(likeness.shape[1])].T
+    return parts.sum(axis=0), parts
+
+
+def _parts(seen: Floats, likeness: Floats) -> Floats:
+    """(k, n) by one memory."""
+    n = len(likeness)
+    apart = np.where(np.eye(n, dtype=bool), -np.inf, likeness)
+    near = np.argsort(-apart, axis=1, kind="stable")[:, : min(max(int(ACCOMPLICES * n + 1e-9), 2), n - 1)]
+    alike = np.sort(np.take_along_axis(apart, near, axis=1), axis=1).mean(axis=1) if n > 1 else np.zeros(n)
+    least = (LEAST_SPREAD, LEAST_SPREAD, LEAST_SPREAD, LEAST_HARM_SPREAD / n)
+    parts = np.array([unusual(values, one) for values, one in zip((alike, *seen.T), least, strict=False)])
+    return parts if len(parts) < len(least) else _judged(parts, near)
+
+
+def _judged(parts: Floats, near: NDArray[np.intp]) -> Floats:
+    """What counts of the parts where a clean set was asked.
+
+    Who is unlike the others is suspected of it by half, wholly only where the model is better without it. What a clean
+    set does not show counts the more, but no more than it does of the accomplices.
+    """
+    collusion, opposition, extremeness, harm = parts
+    mutual = np.minimum(collusion, collusion[near].mean(axis=1)) if near.size else collusion
+    proven = (1 + np.minimum(harm, 1)) / 2
+    return np.stack([HIDDEN * mutual, proven * opposition, proven * extremeness, harm])
+
+
+def unusual(values: Floats, least: float) -> Floats:
+    """(n,) how many robust deviations, `least` at least, above the median; not below 0."""
+    above = values - np.median(values)
+    return np.asarray(np.maximum(above / max(TO_SIGMA * float(np.median(np.abs(above))), least), 0.0))
+
+
+def most_suspicious(suspicion: Floats, norms: Floats, k: int) -> Any:
+    """Indices of the k most suspicious of those who are suspicious at all; of equal ones the longest."""
+    order = np.lexsort((-blurred(norms), -blurred(suspicion)))[:k]
+    return order[suspicion[order] > 0]
+
+
+def shares_left(suspicion: Floats, norms: Floats, rounds: Floats, f: int | None) -> Floats:
+    """(n,) shares of their weight, from 0 to 1, that a clean set leaves clients who were seen in so many rounds.
+
+    No more than f lose any of it; where f is None, three newcomers in ten, and fewer than half of all.
+    """
+    m = len(suspicion)
+    left = np.ones(m)
+    newcomers = most_suspicious(suspicion, norms, allowed(m) if f is None else f)
+    left[newcomers[rounds[newcomers] <= STRICT]] = 0
+    known = most_suspicious(suspicion, norms, (m - 1) // 2 if f is None else f)
+    known = known[rounds[known] > STRICT]
+    left[known] = np.clip((EXPELLED - suspicion[known]) / (EXPELLED - BELIEVED), 0, 1)
+    return left
