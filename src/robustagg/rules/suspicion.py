@@ -55,20 +55,28 @@ class Suspicion(Withstanding, Rule[Verdict]):
     - *opposition*, :math:`-\cos(u_i, m)`;
     - *extremeness*, the share of the coordinates in which it has the greatest or the least value, times n / 2.
 
-    With ``validated=True`` a fourth:
-
-    - *harm*, how much better a clean set at the server likes the model without the client, see :func:`harms`, an
-      argument of the call: ``rule.aggregate(updates, harm=ra.harms(updates, validate))``.
-
     Each is meant over the rounds, the cosines pair by pair, once over all rounds alike and once with weights that
     fade. Suspicion is the sum over them of how many robust deviations (1.4826 times the median absolute deviation, .03
-    at least, .01 of harm) a client lies above the median client, by the memory that fades or by the one that does not,
-    whichever gives more. Nobody is left out who lies above in nothing.
+    at least) a client lies above the median client, by the memory that fades or by the one that does not, whichever
+    gives more. Nobody is left out who lies above in nothing.
+
+    With ``validated=True`` a clean set at the server is heard, and f is the most that may be left out:
+
+    - *harm* is a fourth evidence, how much better the clean set likes the model without the client, see :func:`harms`,
+      an argument of the call: ``rule.aggregate(updates, harm=ra.harms(updates, validate))``; its deviation is .1/n
+      nats at least;
+    - opposition and extremeness count by half, and more the nearer harm comes to a deviation above the median client,
+      wholly from there on: to be unlike the others is no proof;
+    - collusion counts half as much again, as no clean set shows what it is for, but a client's no more than the mean of
+      its accomplices';
+    - in its first five rounds a client is judged as without a clean set; from then on it has its whole weight up to a
+      suspicion of 2, none from 4 on, and a share of it between. Where f is not given fewer than half of them lose any.
 
     Parameters
     ----------
     f : int, optional
-        How many clients may attack; where not given, three in ten, rounded down, but one of three to six.
+        How many clients may attack; where not given, three in ten, rounded down, but one of three to six; where it is
+        validated, three newcomers in ten, and fewer than half of all.
     retention : float
         Share of the fading memory that stays from round to round, in [0, 1).
     validated : bool
