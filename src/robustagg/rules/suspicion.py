@@ -60,23 +60,26 @@ class Suspicion(Withstanding, Rule[Verdict]):
     at least) a client lies above the median client, by the memory that fades or by the one that does not, whichever
     gives more. Nobody is left out who lies above in nothing.
 
-    With ``validated=True`` a clean set at the server is heard, and f is the most that may be left out:
+    With ``validated=True`` a fourth:
 
-    - *harm* is a fourth evidence, how much better the clean set likes the model without the client, see :func:`harms`,
-      an argument of the call: ``rule.aggregate(updates, harm=ra.harms(updates, validate))``; its deviation is .1/n
-      nats at least;
+    - *harm*, how much better a clean set at the server likes the model without the client, see :func:`harms`, an
+      argument of the call: ``rule.aggregate(updates, harm=ra.harms(updates, validate))``; its deviation is .1/n nats at
+      least.
+
+    Where it is validated and f is not given, the clean set says who comes back:
+
     - opposition and extremeness count by half, and more the nearer harm comes to a deviation above the median client,
       wholly from there on: to be unlike the others is no proof;
     - collusion counts half as much again, as no clean set shows what it is for, but a client's no more than the mean of
       its accomplices';
-    - in its first five rounds a client is judged as without a clean set; from then on it has its whole weight up to a
-      suspicion of 2, none from 4 on, and a share of it between. Where f is not given fewer than half of them lose any.
+    - in its first five rounds a client is left out as without a clean set; from then on it has its whole weight up to a
+      suspicion of 2, none from 4 on, a share of it between. Fewer than half of the clients lose any.
 
     Parameters
     ----------
     f : int, optional
-        How many clients may attack; where not given, three in ten, rounded down, but one of three to six; where it is
-        validated, three newcomers in ten, and fewer than half of all.
+        How many clients may attack; where not given, three in ten, rounded down, but one of three to six, unless it is
+        validated.
     retention : float
         Share of the fading memory that stays from round to round, in [0, 1).
     validated : bool
@@ -157,7 +160,12 @@ class Suspicion(Withstanding, Rule[Verdict]):
     def withstood(self, m: int) -> int:
         if self.f is not None:
             return super().withstood(m)
-        return (m - 1) // 2 if self.validated else allowed(m)
+        return (m - 1) // 2 if self._judging else allowed(m)
+
+    @property
+    def _judging(self) -> bool:
+        """Whether a clean set says who comes back: only where nobody says how many attack."""
+        return self.validated and self.f is None
 
     # --- the verbs ---
 
@@ -188,7 +196,7 @@ class Suspicion(Withstanding, Rule[Verdict]):
         columns = [opposition, extremeness, *([round.of_admitted(harm_of(round))] if self.validated else [])]
         seen = self._clients.after(clients, np.stack(columns, axis=1), self.retention)
         pairs = self._pairs.after(clients, likeness, self.retention, pairs=True)
-        suspicion, parts = suspicions(seen.told(clients), pairs.told(clients, pairs=True))
+        suspicion, parts = suspicions(seen.told(clients), pairs.told(clients, pairs=True), self._judging)
         left = self._left(suspicion, norms, seen.rounds(clients))
         longest = float(np.median(norms[left > 0]))
         weights = shares_of(left, round.counts())
@@ -202,8 +210,8 @@ class Suspicion(Withstanding, Rule[Verdict]):
 
     def _left(self, suspicion: Floats, norms: Floats, rounds: Floats) -> Floats:
         """(n,) shares of their weight that the clients keep."""
-        if self.validated:
-            return shares_left(suspicion, norms, rounds, self.f)
+        if self._judging:
+            return shares_left(suspicion, norms, rounds)
         left = np.ones(len(norms))
         left[most_suspicious(suspicion, norms, self.withstood(len(norms)))] = 0
         return left

@@ -24,19 +24,19 @@ def allowed(m: int) -> int:
     return max(int(SHARE * m + 1e-9), min(1, (m - 1) // 2))  # 0.3 * 10 is 3, not 2.9999
 
 
-def suspicions(seen: Floats, likeness: Floats) -> tuple[Floats, Floats]:
+def suspicions(seen: Floats, likeness: Floats, judged: bool = False) -> tuple[Floats, Floats]:
     """(n,) suspicion, and (k, n) what it is made of, in robust deviations: collusion, and what was seen, in order.
 
-    `seen` (2, n, k - 1) and `likeness` (2, n, n) are the means over all rounds, and those that fade; k is 4 where a
-    clean set was asked.
+    `seen` (2, n, k - 1) and `likeness` (2, n, n) are the means over all rounds, and those that fade. Where harm, the
+    last that was seen, is to judge the others, they count as it says.
     """
-    above = np.array([_parts(own, like) for own, like in zip(seen, likeness, strict=True)])
+    above = np.array([_parts(own, like, judged) for own, like in zip(seen, likeness, strict=True)])
     more = above.sum(axis=1).argmax(axis=0)
     parts = above[more, :, np.arange(likeness.shape[1])].T
     return parts.sum(axis=0), parts
 
 
-def _parts(seen: Floats, likeness: Floats) -> Floats:
+def _parts(seen: Floats, likeness: Floats, judged: bool) -> Floats:
     """(k, n) by one memory."""
     n = len(likeness)
     apart = np.where(np.eye(n, dtype=bool), -np.inf, likeness)
@@ -44,11 +44,11 @@ def _parts(seen: Floats, likeness: Floats) -> Floats:
     alike = np.sort(np.take_along_axis(apart, near, axis=1), axis=1).mean(axis=1) if n > 1 else np.zeros(n)
     least = (LEAST_SPREAD, LEAST_SPREAD, LEAST_SPREAD, LEAST_HARM_SPREAD / n)
     parts = np.array([unusual(values, one) for values, one in zip((alike, *seen.T), least, strict=False)])
-    return parts if len(parts) < len(least) else _judged(parts, near)
+    return _judged(parts, near) if judged else parts
 
 
 def _judged(parts: Floats, near: NDArray[np.intp]) -> Floats:
-    """What counts of the parts where a clean set was asked.
+    """What counts of the parts where the clean set judges.
 
     Who is unlike the others is suspected of it by half, wholly only where the model is better without it. What a clean
     set does not show counts the more, but no more than it does of the accomplices.
@@ -71,16 +71,16 @@ def most_suspicious(suspicion: Floats, norms: Floats, k: int) -> Any:
     return order[suspicion[order] > 0]
 
 
-def shares_left(suspicion: Floats, norms: Floats, rounds: Floats, f: int | None) -> Floats:
+def shares_left(suspicion: Floats, norms: Floats, rounds: Floats) -> Floats:
     """(n,) shares of their weight, from 0 to 1, that a clean set leaves clients who were seen in so many rounds.
 
-    No more than f lose any of it; where f is None, three newcomers in ten, and fewer than half of all.
+    Three newcomers in ten lose it, and of the others fewer than half of all lose any.
     """
     m = len(suspicion)
     left = np.ones(m)
-    newcomers = most_suspicious(suspicion, norms, allowed(m) if f is None else f)
+    newcomers = most_suspicious(suspicion, norms, allowed(m))
     left[newcomers[rounds[newcomers] <= STRICT]] = 0
-    known = most_suspicious(suspicion, norms, (m - 1) // 2 if f is None else f)
+    known = most_suspicious(suspicion, norms, (m - 1) // 2)
     known = known[rounds[known] > STRICT]
     left[known] = np.clip((EXPELLED - suspicion[known]) / (EXPELLED - BELIEVED), 0, 1)
     return left
