@@ -221,3 +221,16 @@ def test_a_newcomer_is_suspected_strictly_when_the_others_are_known():
     known(rule, 8, lambda round: sent(round, attack=False), np.zeros(N))
     result = rule.aggregate(unlike(9), clients=["new", *range(1, N)], harm=np.zeros(N))
     assert result.weights[0] == 0
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 7, 30])
+def test_the_order_of_the_clients_says_nothing_and_most_keep_their_weight(n):
+    rng = np.random.default_rng(n)
+    order, harm = rng.permutation(n), rng.normal(0, 0.01, n)
+    one, other = ra.Suspicion(validated=True), ra.Suspicion(validated=True)
+    for _ in range(7):
+        x = rng.normal(1, 1, (n, 60))
+        weights = one.aggregate(x, harm=harm).weights
+        again = other.aggregate(x[order], clients=order.tolist(), harm=harm[order]).weights
+        assert_allclose(again, weights[order], atol=1e-12)
+        assert (weights > 0).sum() > n / 2

@@ -40,21 +40,21 @@ def _parts(seen: Floats, likeness: Floats, judged: bool) -> Floats:
     """(k, n) by one memory."""
     n = len(likeness)
     apart = np.where(np.eye(n, dtype=bool), -np.inf, likeness)
-    near = np.argsort(-apart, axis=1, kind="stable")[:, : min(max(int(ACCOMPLICES * n + 1e-9), 2), n - 1)]
-    alike = np.sort(np.take_along_axis(apart, near, axis=1), axis=1).mean(axis=1) if n > 1 else np.zeros(n)
+    nearest = np.sort(apart, axis=1)[:, max(n - max(int(ACCOMPLICES * n + 1e-9), 2), 1) :]
+    alike = nearest.mean(axis=1) if n > 1 else np.zeros(n)
     least = (LEAST_SPREAD, LEAST_SPREAD, LEAST_SPREAD, LEAST_HARM_SPREAD / n)
     parts = np.array([unusual(values, one) for values, one in zip((alike, *seen.T), least, strict=False)])
-    return _judged(parts, near) if judged else parts
+    return _judged(parts, apart >= nearest[:, :1]) if judged and n > 1 else parts
 
 
-def _judged(parts: Floats, near: NDArray[np.intp]) -> Floats:
+def _judged(parts: Floats, accomplices: NDArray[np.bool_]) -> Floats:
     """What counts of the parts where the clean set judges.
 
     Who is unlike the others is suspected of it by half, wholly only where the model is better without it. What a clean
     set does not show counts the more, but no more than it does of the accomplices.
     """
     collusion, opposition, extremeness, harm = parts
-    mutual = np.minimum(collusion, collusion[near].mean(axis=1)) if near.size else collusion
+    mutual = np.minimum(collusion, accomplices @ collusion / accomplices.sum(axis=1))
     proven = (1 + np.minimum(harm, 1)) / 2
     return np.stack([HIDDEN * mutual, proven * opposition, proven * extremeness, harm])
 
