@@ -50,6 +50,10 @@ class Means:
         part = self.table[self._part(self.clients, clients, pairs)]
         return np.asarray(part[::2] / part[1::2])
 
+    def rounds(self, clients: Sequence[Client]) -> Floats:
+        """(n,) in how many rounds these clients were seen."""
+        return np.asarray(self.table[self._part(self.clients, clients, False)][1, :, 0])
+
     @staticmethod
     def _part(known: Sequence[Client], clients: Sequence[Client], pairs: bool) -> tuple[Any, ...]:
         """Where in a table of the known clients what is said of some of them stands."""

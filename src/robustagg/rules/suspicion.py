@@ -17,17 +17,14 @@ from robustagg.rules.base import Rule
 from robustagg.rules.checks import number, yes_or_no
 from robustagg.rules.component import Needs, Withstanding
 from robustagg.rules.distance import Combination, combined, scaled, shares_of, shortened
-from robustagg.rules.evidence.geometry import TO_SIGMA, blurred, shortening
+from robustagg.rules.evidence.geometry import shortening
 from robustagg.rules.evidence.largest import Agreeing, Seen, plan_of
 from robustagg.rules.evidence.magnitudes import Search
+from robustagg.rules.evidence.suspects import allowed, most_suspicious, shares_left, suspicions
 
-SHARE = 0.3  # of the clients that may attack, where nobody says how many
-LEAST_SPREAD = 0.03  # of cosines, and of extremeness in that of a typical client, lest near-equal ones differ
-LEAST_HARM_SPREAD = 0.01  # of what a clean set says, in nats
 NAMES = ("collusion", "opposition", "extremeness", "harm")
 HARM = "harm"
 """An argument of the call."""
-ACCOMPLICES = 0.2  # share of the clients whose likeness counts, two at least
 
 
 @dataclass(frozen=True)
@@ -58,20 +55,31 @@ class Suspicion(Withstanding, Rule[Verdict]):
     - *opposition*, :math:`-\cos(u_i, m)`;
     - *extremeness*, the share of the coordinates in which it has the greatest or the least value, times n / 2.
 
+    Each is meant over the rounds, the cosines pair by pair, once over all rounds alike and once with weights that
+    fade. Suspicion is the sum over them of how many robust deviations (1.4826 times the median absolute deviation, .03
+    at least) a client lies above the median client, by the memory that fades or by the one that does not, whichever
+    gives more. Nobody is left out who lies above in nothing.
+
     With ``validated=True`` a fourth:
 
     - *harm*, how much better a clean set at the server likes the model without the client, see :func:`harms`, an
-      argument of the call: ``rule.aggregate(updates, harm=ra.harms(updates, validate))``.
+      argument of the call: ``rule.aggregate(updates, harm=ra.harms(updates, validate))``; its deviation is .1/n nats at
+      least.
 
-    Each is meant over the rounds, the cosines pair by pair, once over all rounds alike and once with weights that
-    fade. Suspicion is the sum over them of how many robust deviations (1.4826 times the median absolute deviation, .03
-    at least, .01 of harm) a client lies above the median client, by the memory that fades or by the one that does not,
-    whichever gives more. Nobody is left out who lies above in nothing.
+    Where it is validated and f is not given, the clean set says who comes back:
+
+    - opposition and extremeness count by half, and more the nearer harm comes to a deviation above the median client,
+      wholly from there on: to be unlike the others is no proof;
+    - collusion counts half as much again, as no clean set shows what it is for, but a client's no more than the mean of
+      its accomplices';
+    - in its first five rounds a client is left out as without a clean set; from then on it has its whole weight up to a
+      suspicion of 2, none from 4 on, a share of it between. Fewer than half of the clients lose any.
 
     Parameters
     ----------
     f : int, optional
-        How many clients may attack; where not given, three in ten, rounded down, but one of three to six.
+        How many clients may attack; where not given, three in ten, rounded down, but one of three to six, unless it is
+        validated.
     retention : float
         Share of the fading memory that stays from round to round, in [0, 1).
     validated : bool
@@ -152,7 +160,12 @@ class Suspicion(Withstanding, Rule[Verdict]):
     def withstood(self, m: int) -> int:
         if self.f is not None:
             return super().withstood(m)
-        return max(int(SHARE * m + 1e-9), min(1, (m - 1) // 2))  # 0.3 * 10 is 3, not 2.9999
+        return (m - 1) // 2 if self._judging else allowed(m)
+
+    @property
+    def _judging(self) -> bool:
+        """Whether a clean set says who comes back: only where nobody says how many attack."""
+        return self.validated and self.f is None
 
     # --- the verbs ---
 
@@ -183,18 +196,25 @@ class Suspicion(Withstanding, Rule[Verdict]):
         columns = [opposition, extremeness, *([round.of_admitted(harm_of(round))] if self.validated else [])]
         seen = self._clients.after(clients, np.stack(columns, axis=1), self.retention)
         pairs = self._pairs.after(clients, likeness, self.retention, pairs=True)
-        suspicion, parts = suspicions(seen.told(clients), pairs.told(clients, pairs=True))
-        mask = np.ones(m)
-        mask[most_suspicious(suspicion, norms, self.withstood(m))] = 0
-        longest = float(np.median(norms[mask > 0]))
-        weights = shares_of(mask, round.counts())
+        suspicion, parts = suspicions(seen.told(clients), pairs.told(clients, pairs=True), self._judging)
+        left = self._left(suspicion, norms, seen.rounds(clients))
+        longest = float(np.median(norms[left > 0]))
+        weights = shares_of(left, round.counts())
         why = [
-            f"{'kept' if one else 'left out'}: suspicion {total:.1f} ({told}){shortened(norm, longest) if one else ''}"
-            for one, total, told, norm in zip(mask, suspicion.tolist(), words_of(parts), norms.tolist(), strict=True)
+            f"{verdict_of(one)}: suspicion {total:.1f} ({told}){shortened(norm, longest) if one else ''}"
+            for one, total, told, norm in zip(left, suspicion.tolist(), words_of(parts), norms.tolist(), strict=True)
         ]
         coefficients = weights * shortening(norms, longest)
         verdict = Suspected(weights, why, coefficients=coefficients, clients=seen, pairs=pairs)
         return scaled(verdict, relation.scale)
+
+    def _left(self, suspicion: Floats, norms: Floats, rounds: Floats) -> Floats:
+        """(n,) shares of their weight that the clients keep."""
+        if self._judging:
+            return shares_left(suspicion, norms, rounds)
+        left = np.ones(len(norms))
+        left[most_suspicious(suspicion, norms, self.withstood(len(norms)))] = 0
+        return left
 
     def combine(self, block: Block, note: Any, verdict: Verdict) -> Array:
         return combined(block, verdict)
@@ -230,36 +250,12 @@ def harm_of(round: Round) -> Floats:
     return harm
 
 
+def verdict_of(left: float) -> str:
+    """What becomes of a client who keeps this share of its weight."""
+    return "left out" if left == 0 else "kept" if left == 1 else f"kept with {left:.0%} of its weight"
+
+
 def words_of(parts: Floats) -> Iterator[str]:
     """What each client's suspicion is made of."""
     for own in parts.T.tolist():
         yield ", ".join(f"{name} {value:.1f}" for name, value in zip(NAMES, own, strict=False))
-
-
-def suspicions(seen: Floats, likeness: Floats) -> tuple[Floats, Floats]:
-    """(n,) suspicion, and (k, n) what it is made of, in the order of the names, in robust deviations.
-
-    `seen` (2, n, k - 1) and `likeness` (2, n, n) are the means over all rounds, and those that fade.
-    """
-    n = likeness.shape[1]
-    accomplices = min(max(int(ACCOMPLICES * n + 1e-9), 2), n - 1)
-    apart = np.where(np.eye(n, dtype=bool), -np.inf, likeness)
-    nearest = np.sort(apart, axis=2)[:, :, n - accomplices :]
-    collusion = nearest.mean(axis=2) if accomplices else np.zeros((2, n))
-    least = (LEAST_SPREAD, LEAST_SPREAD, LEAST_SPREAD, LEAST_HARM_SPREAD)
-    above = np.array([list(map(unusual, (like, *own.T), least)) for like, own in zip(collusion, seen, strict=True)])
-    more = above.sum(axis=1).argmax(axis=0)
-    parts = above[more, :, np.arange(n)].T
-    return parts.sum(axis=0), parts
-
-
-def unusual(values: Floats, least: float) -> Floats:
-    """(n,) how many robust deviations, `least` at least, above the median; not below 0."""
-    above = values - np.median(values)
-    return np.asarray(np.maximum(above / max(TO_SIGMA * float(np.median(np.abs(above))), least), 0.0))
-
-
-def most_suspicious(suspicion: Floats, norms: Floats, k: int) -> Any:
-    """Indices of the k most suspicious of those who are suspicious at all; of equal ones the longest."""
-    order = np.lexsort((-blurred(norms), -blurred(suspicion)))[:k]
-    return order[suspicion[order] > 0]
