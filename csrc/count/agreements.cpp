@@ -10,43 +10,50 @@ namespace ra::RA_ISA {
 namespace {
 
 constexpr std::size_t piece = 256;  // columns at a time: their lists are to stay in the caches
-constexpr std::size_t group = 8;
 
 // The signs of a piece: of column j the first many[j] of list j, each 1 + i, or minus that.
 class SignLists {
   public:
     SignLists(std::int32_t* lists, std::size_t n) : n_(n), lists_(lists) {}
 
-    void clear() { std::fill(many_, many_ + piece, 0); }
+    void clear() {
+        std::fill(many_, many_ + piece, 0);
+        std::fill(reached_, reached_ + piece / 64, 0);
+    }
 
+    // `values` are whole vectors, zeros beyond the columns: what is 0 has no sign.
     template <class C>
     void add(std::size_t i, const C* values, std::size_t width, std::int32_t least) {
         const auto mark = static_cast<std::int32_t>(i + 1);
-        alignas(64) std::int32_t below[piece] = {};  // -1 where the key is below: without a branch, for most are
-        for (std::size_t j = 0; j < width; ++j) below[j] = -(static_cast<std::int32_t>(key_of(values[j])) < least);
-        for (std::size_t j = width; j < piece; ++j) below[j] = -1;
-        for (std::size_t begin = 0; begin < piece; begin += group) {
-            std::int32_t all = -1;
-            for (std::size_t j = begin; j < begin + group; ++j) all &= below[j];
-            if (all != 0) continue;
-            for (std::size_t j = begin; j < begin + group; ++j)
-                if (below[j] == 0 && values[j] != C(0)) lists_[j * n_ + many_[j]++] = values[j] > C(0) ? mark : -mark;
+        const Vec<C> bound = splat(of_key<C>(least));
+        for (std::size_t begin = 0; begin < width; begin += lanes<C>) {
+            unsigned reached = bits(less_equal(bound, abs(load_vector(values + begin))));
+            reached_[begin / 64] |= static_cast<std::uint64_t>(reached) << begin % 64;
+            for (; reached != 0; reached &= reached - 1) {  // few are
+                const std::size_t j = begin + static_cast<std::size_t>(__builtin_ctz(reached));
+                if (values[j] != C(0)) lists_[j * n_ + many_[j]++] = values[j] > C(0) ? mark : -mark;
+            }
         }
     }
 
-    void count(std::size_t width, std::int64_t* counts) const {
-        for (std::size_t j = 0; j < width; ++j) {
-            const std::int32_t* list = lists_ + j * n_;
-            for (std::int32_t a = 0; a < many_[j]; ++a)
-                for (std::int32_t b = 0; b <= a; ++b)  // ascending: the lower triangle
-                    counts[(std::abs(list[a]) - 1) * n_ + std::abs(list[b]) - 1] += (list[a] ^ list[b]) < 0 ? -1 : 1;
-        }
+    void count(std::int64_t* counts) const {
+        for (std::size_t begin = 0; begin < piece; begin += 64)
+            for (std::uint64_t left = reached_[begin / 64]; left != 0; left &= left - 1)
+                count_column(begin + static_cast<std::size_t>(__builtin_ctzll(left)), counts);
     }
 
   private:
+    void count_column(std::size_t j, std::int64_t* counts) const {
+        const std::int32_t* list = lists_ + j * n_;
+        for (std::int32_t a = 0; a < many_[j]; ++a)
+            for (std::int32_t b = 0; b <= a; ++b)  // ascending: the lower triangle
+                counts[(std::abs(list[a]) - 1) * n_ + std::abs(list[b]) - 1] += (list[a] ^ list[b]) < 0 ? -1 : 1;
+    }
+
     std::size_t n_;
     std::int32_t* lists_;
     std::int32_t many_[piece];
+    std::uint64_t reached_[piece / 64];  // columns in which there may be a sign
 };
 
 }  // namespace
@@ -61,7 +68,7 @@ bool agreements(const RowsView& view, const std::int64_t* keys, std::int64_t* co
         for (int w = 0; w < threads; ++w) std::fill(of(w), of(w) + n * n, 0);
         const bool finite = parallel((rows.d + piece - 1) / piece, threads, [&](std::size_t task, int worker) {
             const std::size_t begin = task * piece, width = std::min(piece, rows.d - begin);
-            alignas(64) C values[piece];
+            alignas(64) C values[piece] = {};
             SignLists signs(static_cast<std::int32_t*>(lists.of(worker)), n);
             signs.clear();
             bool good = true;
@@ -69,7 +76,7 @@ bool agreements(const RowsView& view, const std::int64_t* keys, std::int64_t* co
                 good &= widen(rows.at(i, begin), width, values);
                 signs.add(i, values, width, static_cast<std::int32_t>(keys[i]));
             }
-            signs.count(width, of(worker));
+            signs.count(of(worker));
             return good;
         });
         for (std::size_t i = 0; i < n; ++i)

@@ -18,7 +18,7 @@ from robustagg.rules.evidence.magnitudes import Search
 
 LARGEST = 0.02  # of the coordinates of a client, whose signs are compared
 LEADING = 3  # binary digits of a magnitude, beside its exponent, that are looked at: one reading finds the largest
-CHUNK = 2**21  # differences at a time: their memory is used again
+CHUNK = 2**19  # differences at a time: their memory is used again
 EXPONENT = {2: 8, 4: 8, 8: 11}  # bits, of what rows of so many bytes are computed in
 
 
