@@ -64,14 +64,14 @@ class Suspicion(Withstanding, Rule[Verdict]):
 
     - *harm*, how much better a clean set at the server likes the model without the client, see :func:`harms`, an
       argument of the call: ``rule.aggregate(updates, harm=ra.harms(updates, validate))``; its deviation is .1/n nats at
-      least.
+      least. Who lies below the median client in it is vouched for: opposition and extremeness count by half where that
+      is a deviation, not at all from two on, and collusion by half at least, as no clean set shows what it is for.
 
     Where it is validated and f is not given, the clean set says who comes back:
 
-    - opposition and extremeness count by half, and more the nearer harm comes to a deviation above the median client,
-      wholly from there on: to be unlike the others is no proof;
-    - collusion counts half as much again, as no clean set shows what it is for, but a client's no more than the mean of
-      its accomplices';
+    - opposition and extremeness count by half at the median client's harm, wholly from a deviation above it on, and
+      not at all from one below: to be unlike the others is no proof;
+    - collusion counts half as much again, but a client's no more than the mean of its accomplices';
     - in its first five rounds a client is left out as without a clean set; from then on it has its whole weight up to a
       suspicion of 2, none from 4 on, a share of it between. Fewer than half of the clients lose any.
 

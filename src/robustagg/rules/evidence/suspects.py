@@ -15,6 +15,8 @@ LEAST_SPREAD = 0.03  # of cosines, and of extremeness in that of a typical clien
 LEAST_HARM_SPREAD = 0.1  # of what a clean set says of all clients together, in nats
 ACCOMPLICES = 0.2  # share of the clients whose likeness counts, two at least
 HIDDEN = 1.5  # how much more collusion counts than what a clean set can judge
+VOUCHED = 2.0  # how many deviations better the model is with a client whom the clean set speaks for wholly
+UNSEEN = 0.5  # of collusion that counts whatever a clean set says, which does not show what it is for
 STRICT = 5  # rounds in which nobody is heard who is suspected
 BELIEVED, EXPELLED = 2.0, 4.0  # suspicion up to which a client has its whole weight, and from which it has none
 
@@ -27,8 +29,8 @@ def allowed(m: int) -> int:
 def suspicions(seen: Floats, likeness: Floats, judged: bool = False) -> tuple[Floats, Floats]:
     """(n,) suspicion, and (k, n) what it is made of, in robust deviations: collusion, and what was seen, in order.
 
-    `seen` (2, n, k - 1) and `likeness` (2, n, n) are the means over all rounds, and those that fade. Where harm, the
-    last that was seen, is to judge the others, they count as it says.
+    `seen` (2, n, k - 1) and `likeness` (2, n, n) are the means over all rounds, and those that fade; harm, if anything
+    is said of it, is seen last. Whether it is to judge the others, and not only to speak beside and for them.
     """
     above = np.array([_parts(own, like, judged) for own, like in zip(seen, likeness, strict=True)])
     more = above.sum(axis=1).argmax(axis=0)
@@ -43,26 +45,40 @@ def _parts(seen: Floats, likeness: Floats, judged: bool) -> Floats:
     nearest = np.sort(apart, axis=1)[:, max(n - max(int(ACCOMPLICES * n + 1e-9), 2), 1) :]
     alike = nearest.mean(axis=1) if n > 1 else np.zeros(n)
     least = (LEAST_SPREAD, LEAST_SPREAD, LEAST_SPREAD, LEAST_HARM_SPREAD / n)
-    parts = np.array([unusual(values, one) for values, one in zip((alike, *seen.T), least, strict=False)])
-    return _judged(parts, apart >= nearest[:, :1]) if judged and n > 1 else parts
+    parts = np.array([deviations(values, one) for values, one in zip((alike, *seen.T), least, strict=False)])
+    suspected, harm = np.maximum(parts[:3], 0.0), parts[3:]
+    if not harm.size:
+        return suspected
+    vouched = np.clip(1 + harm[0] / VOUCHED, 0.0, 1.0)
+    suspected[0] *= np.maximum(vouched, UNSEEN)
+    if judged and n > 1:
+        suspected = _judged(*suspected, apart >= nearest[:, :1], harm[0])
+    else:
+        suspected[1:] *= vouched
+    return np.vstack([suspected, np.maximum(harm, 0.0)])
 
 
-def _judged(parts: Floats, accomplices: NDArray[np.bool_]) -> Floats:
-    """What counts of the parts where the clean set judges.
+def _judged(
+    collusion: Floats,
+    opposition: Floats,
+    extremeness: Floats,
+    accomplices: NDArray[np.bool_],
+    harm: Floats,
+) -> Floats:
+    """What counts where the clean set judges.
 
     Who is unlike the others is suspected of it by half, wholly only where the model is better without it. What a clean
     set does not show counts the more, but no more than it does of the accomplices.
     """
-    collusion, opposition, extremeness, harm = parts
     mutual = np.minimum(collusion, accomplices @ collusion / accomplices.sum(axis=1))
-    proven = (1 + np.minimum(harm, 1)) / 2
-    return np.stack([HIDDEN * mutual, proven * opposition, proven * extremeness, harm])
+    proven = np.clip((1 + harm) / 2, 0.0, 1.0)
+    return np.stack([HIDDEN * mutual, proven * opposition, proven * extremeness])
 
 
-def unusual(values: Floats, least: float) -> Floats:
-    """(n,) how many robust deviations, `least` at least, above the median; not below 0."""
+def deviations(values: Floats, least: float) -> Floats:
+    """(n,) how many robust deviations, `least` at least, above the median."""
     above = values - np.median(values)
-    return np.asarray(np.maximum(above / max(TO_SIGMA * float(np.median(np.abs(above))), least), 0.0))
+    return np.asarray(above / max(TO_SIGMA * float(np.median(np.abs(above))), least))
 
 
 def most_suspicious(suspicion: Floats, norms: Floats, k: int) -> Any:
