@@ -211,6 +211,37 @@ def test_colluders_whom_the_clean_set_likes_stay_out_the_fourth_as_well_and_nobo
     assert (last[:6] > 0).all()
 
 
+def two_camps(round: int) -> np.ndarray:
+    """Three are alike, and three others are so nearly as loudly."""
+    x = sent(round)
+    x[:F] += 1.8 * np.random.default_rng(97).normal(size=D)
+    return x
+
+
+def test_of_two_camps_the_one_stays_that_the_clean_set_speaks_for():
+    assert_array_equal(
+        np.flatnonzero(known(ra.Suspicion(f=F, validated=True), 3, two_camps, np.zeros(N))[-1] == 0), [7, 8, 9]
+    )
+    good = np.where(np.arange(N) >= 7, -0.05, 0.0)  # the model is worse without the louder camp
+    assert_array_equal(np.flatnonzero(known(ra.Suspicion(f=F, validated=True), 3, two_camps, good)[-1] == 0), [0, 1, 2])
+
+
+def test_a_clean_set_speaks_against_no_more_than_half_of_collusion():
+    from robustagg.rules.evidence.suspects import suspicions
+
+    likeness = np.full((2, N, N), 0.1)
+    likeness[:, 7:, 7:] = 0.9
+    seen = np.zeros((2, N, 3))
+    seen[:, 7:, :2] = 0.3
+    seen[:, 7:, 2] = -9.0
+    judged, parts = suspicions(seen, likeness)
+    without, all_of_it = suspicions(seen[:, :, :2], likeness)
+    assert_allclose(parts[0], all_of_it[0] / 2)
+    assert_array_equal(parts[1:], 0)
+    assert (without[7:] > judged[7:]).all()
+    assert (judged[7:] > 1).all()
+
+
 def test_with_f_as_many_are_left_out_after_five_rounds_too():
     weights = known(ra.Suspicion(f=F, validated=True), 12, unlike, np.zeros(N))
     assert_array_equal([(w == 0).sum() for w in weights], [F] * 12)

@@ -46,30 +46,26 @@ def _parts(seen: Floats, likeness: Floats, judged: bool) -> Floats:
     alike = nearest.mean(axis=1) if n > 1 else np.zeros(n)
     least = (LEAST_SPREAD, LEAST_SPREAD, LEAST_SPREAD, LEAST_HARM_SPREAD / n)
     parts = np.array([deviations(values, one) for values, one in zip((alike, *seen.T), least, strict=False)])
-    suspected, harm = np.maximum(parts[:3], 0.0), parts[3:]
-    if not harm.size:
+    suspected: Floats = np.maximum(parts[:3], 0.0)
+    if len(parts) == 3:
         return suspected
-    vouched = np.clip(1 + harm[0] / VOUCHED, 0.0, 1.0)
+    harm = parts[3]
+    vouched = np.clip(1 + harm / VOUCHED, 0.0, 1.0)
     suspected[0] *= np.maximum(vouched, UNSEEN)
     if judged and n > 1:
-        suspected = _judged(*suspected, apart >= nearest[:, :1], harm[0])
+        suspected = _judged(suspected, apart >= nearest[:, :1], harm)
     else:
         suspected[1:] *= vouched
     return np.vstack([suspected, np.maximum(harm, 0.0)])
 
 
-def _judged(
-    collusion: Floats,
-    opposition: Floats,
-    extremeness: Floats,
-    accomplices: NDArray[np.bool_],
-    harm: Floats,
-) -> Floats:
+def _judged(suspected: Floats, accomplices: NDArray[np.bool_], harm: Floats) -> Floats:
     """What counts where the clean set judges.
 
     Who is unlike the others is suspected of it by half, wholly only where the model is better without it. What a clean
     set does not show counts the more, but no more than it does of the accomplices.
     """
+    collusion, opposition, extremeness = suspected
     mutual = np.minimum(collusion, accomplices @ collusion / accomplices.sum(axis=1))
     proven = np.clip((1 + harm) / 2, 0.0, 1.0)
     return np.stack([HIDDEN * mutual, proven * opposition, proven * extremeness])
