@@ -29,8 +29,8 @@ def allowed(m: int) -> int:
 def suspicions(seen: Floats, likeness: Floats, judged: bool = False) -> tuple[Floats, Floats]:
     """(n,) suspicion, and (k, n) what it is made of, in robust deviations: collusion, and what was seen, in order.
 
-    `seen` (2, n, k - 1) and `likeness` (2, n, n) are the means over all rounds, and those that fade; harm, if anything
-    is said of it, is seen last. Whether it is to judge the others, and not only to speak beside and for them.
+    `seen` (2, n, k - 1) and `likeness` (2, n, n) are the means over all rounds, and those that fade; harm, where a
+    clean set is asked, is seen last. It speaks beside the others and for a client; where `judged`, it weighs others.
     """
     above = np.array([_parts(own, like, judged) for own, like in zip(seen, likeness, strict=True)])
     more = above.sum(axis=1).argmax(axis=0)
