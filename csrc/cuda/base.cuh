@@ -3,7 +3,8 @@
 // reader may contract a product and a sum (--fmad=false, -ffp-contract=off). No header is included.
 //
 // Whoever compiles says: RA_KIND, what rows hold; and either RA_FEW, the number of clients, with the networks
-// RA_SORTING, RA_MIDDLE and RA_MIDDLE_OF_OTHERS of it, or RA_MANY, the most clients that there may be.
+// RA_SORTING and RA_MIDDLE of it, or RA_MANY, the most clients that there may be; and the network of one of the ways in
+// which slopes.cuh finds medians.
 #pragma once
 
 using i64 = long long;
@@ -20,12 +21,15 @@ using i8 = signed char;
 #define RA_SHARED __shared__
 #define RA_BARRIER __syncthreads()
 #define RA_UNROLL _Pragma("unroll")
+#define RA_UNROLL_FEW _Pragma("unroll (few ? capacity : at_once)")
 #define RA_UNROLL_FEWEST _Pragma("unroll (capacity <= 16 ? 16 : 1)")
 #define RA_UNROLL_8 _Pragma("unroll 8")
+#define RA_ROLLED _Pragma("unroll 1")
 #define RA_EACH(k, count)                                                              \
     for (i64 k = static_cast<i64>(blockIdx.x) * blockDim.x + threadIdx.x; k < (count); \
          k += static_cast<i64>(gridDim.x) * blockDim.x)
 #define RA_EACH_BLOCK(b, count) for (i64 b = blockIdx.x; b < (count); b += gridDim.x)
+#define RA_TOGETHER(k, count) for (int k = threadIdx.x; k < (count); k += blockDim.x)
 #define RA_EACH_THREAD(t, threads) for (int t = threadIdx.x, RA_once = 1; RA_once; RA_once = 0)
 #else
 #define RA_KERNEL extern "C" void
@@ -33,10 +37,13 @@ using i8 = signed char;
 #define RA_SHARED static thread_local
 #define RA_BARRIER
 #define RA_UNROLL
+#define RA_UNROLL_FEW
 #define RA_UNROLL_FEWEST
 #define RA_UNROLL_8
+#define RA_ROLLED
 #define RA_EACH(k, count) for (i64 k = 0; k < (count); ++k)
 #define RA_EACH_BLOCK(b, count) for (i64 b = 0; b < (count); ++b)
+#define RA_TOGETHER(k, count) for (int k = 0; k < (count); ++k)
 #define RA_EACH_THREAD(t, threads) for (int t = 0; t < (threads); ++t)
 #endif
 
@@ -85,9 +92,11 @@ constexpr double largest = single ? 0x1.fffffep127 : 0x1.fffffffffffffp1023;
 
 #if defined(RA_FEW)
 [[maybe_unused]] constexpr int capacity = RA_FEW;
+[[maybe_unused]] constexpr bool few = true;
 RA_DEVICE constexpr int number(int) { return RA_FEW; }
 #else
 [[maybe_unused]] constexpr int capacity = RA_MANY;
+[[maybe_unused]] constexpr bool few = false;
 RA_DEVICE int number(int clients) { return clients; }
 #endif
 
@@ -111,6 +120,7 @@ RA_DEVICE void add_of_all(i64* sum, i64 value) {
     for (int apart = 16; apart > 0; apart /= 2) value += __shfl_down_sync(0xffffffffu, value, apart);
     if (threadIdx.x % 32 == 0) add_to(sum, value);
 }
+RA_DEVICE int own_thread() { return threadIdx.x; }
 // To a number in the block's memory, how many of a warp's threads, none missing, say so.
 RA_DEVICE void count_in_block(u32* count, bool hit) {
     const u32 word = __ballot_sync(0xffffffffu, hit);
@@ -153,6 +163,7 @@ RA_DEVICE float lower(float a, float b) { return b < a ? b : a; }
 RA_DEVICE float upper(float a, float b) { return b < a ? a : b; }
 RA_DEVICE void add_to(i64* sum, i64 value) { *sum += value; }
 RA_DEVICE void add_of_all(i64* sum, i64 value) { *sum += value; }
+RA_DEVICE int own_thread() { return 0; }
 RA_DEVICE void count_in_block(u32* count, bool hit) { *count += hit; }
 RA_DEVICE void put_bit(u8* bytes, i64 j, i64 d, bool bit) {
     if (j >= d) return;
@@ -199,6 +210,13 @@ RA_DEVICE Compute widened(Element x) {
 
 // x - x is 0 for a finite x, else NaN.
 RA_DEVICE bool is_finite(Compute x) { return x - x == 0; }
+
+RA_DEVICE bool all_finite(const Compute* v, int n) {
+    Compute nothing = 0;
+    RA_UNROLL
+    for (int i = 0; i < n; ++i) nothing += v[i] - v[i];
+    return nothing == 0;
+}
 
 // Column j of the rows. Whether all are finite.
 RA_DEVICE bool load(const Element* const* rows, int n, i64 j, Compute* v) {

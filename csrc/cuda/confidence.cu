@@ -4,7 +4,7 @@
 RA_KERNEL confidence(RA_ROWS, const Compute* gaps, const Compute* bounds, int mode, double range, int intercept,
                      double scale_floor, Compute* out) {
     const int n = number(clients);
-    const Judging rule = {gaps, bounds, intercept, 0, scale_floor};
+    const Judging rule = {beside(gaps, n), bounds, intercept, 0, scale_floor};
     RA_EACH(j, d) {
         Compute v[capacity], found[capacity];
         if (!load(rows, n, j, v)) *odd = 1;

@@ -2,25 +2,33 @@
 // rescaled column, a zero being positive. Rejections are counted by a second pass over the bits.
 #include "cuda/line.cuh"
 
+// Few rows are held as they were sent; others are read again.
+constexpr bool held = capacity <= 16;
+
 RA_KERNEL detect(RA_ROWS, const Compute* gaps, const Compute* bounds, int mode, double range, int intercept,
                  double scale_floor, double threshold, u8* rejected, Compute* median) {
     const int n = number(clients);
-    const Judging rule = {gaps, bounds, intercept, 0, scale_floor};
+    const Judging rule = {beside(gaps, n), bounds, intercept, 0, scale_floor};
     const i64 bytes = (d + 7) / 8;
     RA_EACH(j, (d + together - 1) / together * together) {
         const i64 own = j < d ? j : d - 1;  // a warp stays together
-        Compute v[capacity], spare[capacity];
+        Compute v[capacity], spare[capacity], sent[held ? capacity : 1];
         if (!load(rows, n, own, v)) *odd = 1;
+        if constexpr (held) {
+            RA_UNROLL
+            for (int i = 0; i < n; ++i) sent[i] = v[i];
+        }
         const Rescale rescale = rescale_and_sort(v, n, mode, range);
         Accepted accepted = {v[0], v[n - 1], false};
         if (n >= 3) {
             const Residuals residuals(Column(v, n), n, rule, spare);
             accepted = accepted_of(v, spare, n, bounds, residuals.tau, static_cast<Compute>(threshold));
         }
+        RA_UNROLL_FEWEST
         for (int i = 0; i < n; ++i) {
-            const Compute sent = widened(rows[i][own]);
-            bool out = !accepted.holds(mode == clip ? rescale.clipped(sent) : rescale.moved(sent));
-            if (accepted.hole && !out) out = of_value(rescale(sent), v, spare, n) < 0;
+            const Compute value = rescale(held ? sent[i] : widened(rows[i][own]));
+            bool out = !accepted.holds(value);
+            if (accepted.hole) out |= of_value(value, v, spare, n) < 0;
             put_bit(rejected + i * bytes, j, d, out);
         }
         if (j < d) median[j] = halfway(v[(n - 1) / 2], v[n / 2]) + Compute(0);

@@ -2,7 +2,7 @@
 // median line (A.3), residuals and confidences (A.4 to A.7). In the compute type.
 #pragma once
 
-#include "cuda/order.cuh"
+#include "cuda/slopes.cuh"
 
 enum Rescaling { never, paper, clip };
 enum Intercept { separate, hierarchical, median_point };
@@ -113,18 +113,9 @@ struct Column {
     }
 };
 
-// gaps[n - 1 + k] = 1 / k, for k from 1 - n to n - 1.
 RA_DEVICE Line line_of(const Compute* z, int n, int intercept, const Compute* gaps) {
     Compute slopes[capacity], work[capacity];
-    RA_UNROLL_FEWEST
-    for (int i = 0; i < n; ++i) {
-        RA_UNROLL
-        for (int k = 0; k < n - 1; ++k) {  // a pair has one slope, written one way: what is unrolled computes it once
-            const int other = k + (k >= i), low = other < i ? other : i, high = other < i ? i : other;
-            work[k] = (z[high] - z[low]) * gaps[n - 1 + high - low];
-        }
-        slopes[i] = n > 1 ? middle_of_others(work, n) : Compute(0);
-    }
+    median_slopes(z, n, gaps, slopes);
     RA_UNROLL
     for (int i = 0; i < n; ++i) work[i] = slopes[i];
     const Compute slope = middle(work, n);

@@ -10,23 +10,27 @@ RA_DEVICE void exchange(Compute& a, Compute& b) {
     a = low;
 }
 
+#define RA_EXCHANGE(i, j) exchange(v[i], v[j]);
+
+// Whole numbers ordered like the numbers.
+constexpr Key sign_bit = Key(1) << (8 * sizeof(Key) - 1);
+RA_DEVICE Key key_of(Compute x) {
+    const Key b = bits_of(x);
+    return (b & sign_bit) != 0 ? ~b : b | sign_bit;
+}
+RA_DEVICE Compute value_of(Key key) { return number_of((key & sign_bit) != 0 ? key ^ sign_bit : ~key); }
+
 #if defined(RA_FEW)
 
-#define RA_EXCHANGE(i, j) exchange(v[i], v[j]);
 RA_DEVICE void sort(Compute* v, int){RA_SORTING(RA_EXCHANGE)}  // The lower median of n values, whose order is lost.
 RA_DEVICE Compute lower_middle(Compute* v, int) {
     RA_MIDDLE(RA_EXCHANGE)
     return v[(RA_FEW - 1) / 2];
 }
-// The medians of n and of n - 1 values, whose order is lost; of an even count, the mean of the two middle ones.
+// The median of n values, whose order is lost; of an even count, the mean of the two middle ones.
 RA_DEVICE Compute middle(Compute* v, int n) {
     const Compute low = lower_middle(v, n);
     return RA_FEW % 2 == 1 ? low : halfway(low, v[RA_FEW / 2]);
-}
-RA_DEVICE Compute middle_of_others(Compute* v, int) {
-    constexpr int count = RA_FEW > 1 ? RA_FEW - 1 : 1;
-    RA_MIDDLE_OF_OTHERS(RA_EXCHANGE)
-    return count % 2 == 1 ? v[count / 2] : halfway(v[(count - 1) / 2], v[count / 2]);
 }
 
 #else
@@ -43,14 +47,6 @@ RA_DEVICE void sort(Compute* v, int n) {
         }
     }
 }
-
-// Whole numbers ordered like the numbers.
-constexpr Key sign_bit = Key(1) << (8 * sizeof(Key) - 1);
-RA_DEVICE Key key_of(Compute x) {
-    const Key b = bits_of(x);
-    return (b & sign_bit) != 0 ? ~b : b | sign_bit;
-}
-RA_DEVICE Compute value_of(Key key) { return number_of((key & sign_bit) != 0 ? key ^ sign_bit : ~key); }
 
 RA_DEVICE int count_up_to(const Compute* v, int n, Key key) {
     int count = 0;
@@ -87,7 +83,6 @@ RA_DEVICE Compute middle(const Compute* v, int n) {
     }
     return halfway(low, value_of(next));
 }
-RA_DEVICE Compute middle_of_others(const Compute* v, int n) { return middle(v, n - 1); }
 
 #endif
 

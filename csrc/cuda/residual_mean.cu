@@ -4,7 +4,7 @@
 RA_KERNEL residual_mean(RA_ROWS, const Compute* gaps, const Compute* bounds, int intercept, double scale_floor,
                         int leave_smallest, const double* weights, double threshold, Compute* out) {
     const int n = number(clients);
-    const Judging rule = {gaps, bounds, intercept, leave_smallest, scale_floor};
+    const Judging rule = {beside(gaps, n), bounds, intercept, leave_smallest, scale_floor};
     RA_EACH(j, d) {
         Compute v[capacity], confidence[capacity];
         if (!load(rows, n, j, v)) *odd = 1;

@@ -16,7 +16,7 @@ RA_DEVICE double sample_deviation(const Compute* confidence, int n) {
 RA_KERNEL residual_weights(RA_ROWS, const Compute* gaps, const Compute* bounds, int intercept, double scale_floor,
                            int leave_smallest, double unit, i64* total) {
     const int n = number(clients);
-    const Judging rule = {gaps, bounds, intercept, leave_smallest, scale_floor};
+    const Judging rule = {beside(gaps, n), bounds, intercept, leave_smallest, scale_floor};
     i64 own[capacity];
     for (int i = 0; i < n; ++i) own[i] = 0;
     RA_EACH(j, d) {

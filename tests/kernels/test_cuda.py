@@ -86,6 +86,61 @@ def test_as_plain_cpp_it_is_the_specification(n):
     check_detection(backend, rows, kinds, RESCALES[1], "separate")
 
 
+def slopes_of(rows, monkeypatch, **ways):
+    """Of repeated medians of the bodies as plain C++, with median slopes found in another way."""
+    for name, value in ways.items():
+        monkeypatch.setattr(sources, name, value)
+    sources._text.cache_clear()
+    found = [cuda_host.primitives().repeated_median(rows, intercept) for intercept in ("separate", "median_point")]
+    monkeypatch.undo()
+    sources._text.cache_clear()
+    return np.array(found)
+
+
+def columns_of(n, dtype):
+    """Of all kinds, with ties, zeros, straight lines, subnormal and huge numbers among them."""
+    generator = np.random.default_rng(n)
+    normal, d = generator.standard_normal((n, 96)), np.arange(96) % 8
+    kinds = [
+        normal,
+        normal * (generator.random(normal.shape) < 0.4),
+        np.round(4 * normal) / 4,
+        np.sign(normal),
+        np.arange(n)[:, None] + 1e-3 * normal,
+        normal * 2.0 ** generator.integers(-60, 60, normal.shape),
+        normal * np.where(generator.random(normal.shape) < 0.1, 1e37, 1e-37),
+        np.zeros_like(normal) + 5e-39,
+    ]
+    return list(np.choose(d, kinds).astype(dtype))
+
+
+@needs_compiler
+@pytest.mark.parametrize(("n", "dtype"), [(33, "float32"), (100, "float32"), (101, "float64")])
+def test_median_slopes_have_the_same_bits_however_they_are_found(n, dtype, monkeypatch):
+    rows = columns_of(n, dtype)
+    by_networks = slopes_of(rows, monkeypatch, SEARCHED=10**6)
+    assert_array_equal(slopes_of(rows, monkeypatch, SEARCHED=2), by_networks)
+    assert_array_equal(slopes_of(rows, monkeypatch, FEW=dict.fromkeys(sources.FEW, 0)), by_networks)
+    included, told = sources._included, "most_guesses = 8"
+    assert told in included("slopes.cuh", set())
+    halving = slopes_of(
+        rows, monkeypatch, SEARCHED=2, _included=lambda *of: included(*of).replace(told, told[:-1] + "1")
+    )
+    assert_array_equal(halving, by_networks)
+
+
+@needs_compiler
+@pytest.mark.parametrize("n", [12, 112, 225])
+@pytest.mark.parametrize("odd", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_is_told_and_nobody_looks_for_ever(n, odd):
+    backend, rows = cuda_host.primitives(), list(map(np.copy, zoo.rows_of(n, 40)))
+    for client in (0, n // 2):
+        rows[client][::3] = odd
+    for call in (lambda: backend.detect(rows, DEFAULTS, THRESHOLD), lambda: backend.repeated_median(rows, "separate")):
+        with pytest.raises(errors.NonFinite):
+            call()
+
+
 @needs_compiler
 def test_blocks_give_what_the_whole_gives():
     rows = zoo.rows_of(9, 2 * GRAM_TILE + 77)

@@ -19,6 +19,11 @@ FEW = {0: 224, 1: 112, 2: 224, 3: 224}
 LINES = {"confidence", "repeated_median", "residual_mean", "residual_weights"}
 """Bodies that keep a few columns, and are not worth half a minute of compiling: they have half of that."""
 
+FEWEST, SEARCHED = 16, 112
+"""The most clients whose slopes are all unrolled, and from how many on median slopes are searched: a network takes more."""
+KEPT = 32
+"""Slopes that a search brings in order."""
+
 COUNTS = {"majority", "outermost", "sign_counts", "magnitude_counts", "agreements"}
 ANY_NUMBER = {"finite", "differences", "weighted_mean", "extremes", "digits", "gram", "measure", "manhattan", *COUNTS}
 """Bodies that keep no column."""
@@ -48,15 +53,20 @@ def text(body: str, dtype: np.dtype[np.generic], n: int) -> str:
 
 @lru_cache(maxsize=256)
 def _text(body: str, kind: int, name: str, count: int) -> str:
-    lines = [f"#define RA_KIND {kind}", f"#define {name} {count}"]
-    if name == "RA_FEW":
-        found = {
-            "RA_SORTING": networks.sorting(count),
-            "RA_MIDDLE": networks.middle(count),
-            "RA_MIDDLE_OF_OTHERS": networks.middle(max(count - 1, 1)),
-        }
-        lines += [f"#define {macro}(X) {_exchanges(network)}" for macro, network in found.items()]
+    found = {"RA_SORTING": networks.sorting(count), "RA_MIDDLE": networks.middle(count)} if name == "RA_FEW" else {}
+    found |= _of_slopes(name, count)
+    lines = [f"#define RA_KIND {kind}", f"#define {name} {count}", f"#define RA_KEPT {KEPT}"]
+    lines += [f"#define {macro}(X) {_exchanges(network)}" for macro, network in found.items()]
     return "\n".join([*lines, _included(f"{body}.cu", set())])
+
+
+def _of_slopes(name: str, count: int) -> dict[str, networks.Network]:
+    """The network by which slopes.cuh finds the median of a client's slopes."""
+    if name == "RA_MANY" or count >= SEARCHED:
+        return {"RA_SORTING_KEPT": networks.sorting(KEPT)}
+    if count > FEWEST:
+        return {"RA_MIDDLE_AFTER_LEAST": networks.sorting(count, count // 2, (count + 1) // 2 + 1)}
+    return {"RA_MIDDLE_OF_OTHERS": networks.middle(max(count - 1, 1))}
 
 
 def _exchanges(network: networks.Network) -> str:
