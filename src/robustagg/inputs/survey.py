@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
@@ -13,6 +13,7 @@ import numpy as np
 
 from robustagg import errors
 from robustagg.inputs import trees
+from robustagg.inputs.devices import torch_alike
 from robustagg.inputs.policy import Described, Policy
 from robustagg.inputs.rows import Strided, flattened, order_of
 from robustagg.inputs.tensors import NATIVE_FLOATS, Host, Path, Wrap, holds_numbers, host_of
@@ -20,6 +21,7 @@ from robustagg.inputs.ties import place_of, twins_of
 from robustagg.protocol import Client
 
 CONSTANT = "no tensor"
+DICTS = (dict, OrderedDict)  # that have their values at hand
 SHAPE, DTYPE = attrgetter("shape"), attrgetter("dtype")
 Entry = tuple[Path, str, tuple[int, ...] | None]
 """A leaf's path, dtype (or CONSTANT) and shape; a node's path, kind and None."""
@@ -204,29 +206,45 @@ def _tensors(seen: Seen) -> dict[int, Entry]:
 
 
 def _repeated(first: Any, seen: Seen, policy: Policy) -> Callable[[Any], Seen | None]:
-    """Takes trees apart that are dicts of the same arrays as the first: the common case, and quick."""
-    if (
-        type(first) is not dict
-        or seen.ties
-        or not all(type(value) is np.ndarray and value.dtype in NATIVE_FLOATS for value in first.values())
-    ):
+    """Takes trees apart that are, or are dicts of, tensors like the first's: the common case, and quick."""
+    values_of = _values(first, policy)
+    known = values_of(first)
+    rows_of = None if seen.ties or not known else _arrays_alike(known) or torch_alike(known)
+    if rows_of is None:
         return lambda tree: None
-    names = policy.names(first)
-    keys = [names.get(key, key) for key in trees.in_order(names or first)]
-    shapes, dtypes = [first[key].shape for key in keys], [first[key].dtype for key in keys]
-    flat = all(len(shape) == 1 for shape in shapes)
 
     def look(tree: Any) -> Seen | None:
-        if type(tree) is not dict or len(tree) != len(keys):
-            return None
-        values: list[Any] = list(map(tree.get, keys))
+        values = values_of(tree)
+        rows = None if values is None else rows_of(values)
+        return None if rows is None else seen._replace(rows=rows)
+
+    return look
+
+
+def _values(first: Any, policy: Policy) -> Callable[[Any], list[Any] | None]:
+    """What gives the values of a dict with the keys of the first, in their order; of a tree that is no dict, itself."""
+    if type(first) not in DICTS:
+        return lambda tree: [tree]
+    names = policy.names(first)
+    keys = [names.get(key, key) for key in trees.in_order(names or first)]
+    return lambda tree: list(map(tree.get, keys)) if type(tree) in DICTS and len(tree) == len(keys) else None
+
+
+def _arrays_alike(first: Sequence[Any]) -> Callable[[list[Any]], list[Any] | None] | None:
+    """Rows of NumPy's arrays of the same shapes and dtypes as the first; None where those are something else."""
+    if not all(type(value) is np.ndarray and value.dtype in NATIVE_FLOATS for value in first):
+        return None
+    shapes, dtypes = list(map(SHAPE, first)), list(map(DTYPE, first))
+    flat = all(len(shape) == 1 for shape in shapes)
+
+    def rows_of(values: list[Any]) -> list[Any] | None:
         if any(kind is not np.ndarray for kind in set(map(type, values))):
             return None
         if list(map(SHAPE, values)) != shapes or list(map(DTYPE, values)) != dtypes:
             return None
-        return seen._replace(rows=values if flat else list(map(flattened, values)))
+        return values if flat else list(map(flattened, values))
 
-    return look
+    return rows_of
 
 
 def difference(client: Client, one: Seen, reference: Client | None, model: Seen) -> Exception:

@@ -1,0 +1,116 @@
+"""Torch's tensors on a device, where there is none: what is looked at, what is shared, and what is waited for."""
+
+from __future__ import annotations
+
+import warnings
+from collections import OrderedDict
+
+import numpy as np
+import pretended
+import pytest
+from cuda_host import There
+from numpy.testing import assert_array_equal
+
+import robustagg as ra
+from robustagg.inputs import gather
+
+torch = pytest.importorskip("torch")
+VALUES = torch.arange(12.0).reshape(3, 4)
+
+
+@pytest.fixture
+def device(monkeypatch):
+    return pretended.Device(monkeypatch, torch)
+
+
+def rows_of(sent):
+    return gather(sent, resident=True).leaves[0].rows
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("tree", [lambda t: t, lambda t: {"w": t}, lambda t: OrderedDict(w=t), lambda t: [t]])
+def test_whatever_a_tensor_is_like_its_row_has_its_values_and_its_memory_where_that_is_in_order(device, dtype, tree):
+    values = VALUES.to(dtype) if dtype == torch.float32 else VALUES.type(dtype)
+    other_order = values.T.contiguous().T
+    learnt = torch.nn.Parameter(values.clone())
+    sent = [values, values.clone(), other_order, learnt, values.clone().requires_grad_(), values.expand(3, 4)]
+    rows = rows_of(list(map(tree, sent)))
+    bits = torch.int16 if dtype == torch.bfloat16 else dtype
+    for row, tensor in zip(rows, sent, strict=True):
+        assert type(row) is There
+        assert_array_equal(row.view(np.int16) if bits != dtype else row, values.view(bits).numpy().reshape(-1))
+        assert (row.ctypes.data == tensor.data_ptr()) == (tensor is not other_order)
+
+
+def test_negated_views_and_tensors_without_values(device):
+    negated = torch._neg_view(torch.arange(3.0))
+    assert_array_equal(rows_of([torch.ones(3), negated])[1], [0, -1, -2])
+    assert [row.size for row in rows_of([torch.empty(0, 3), torch.empty(0, 3)])] == [0, 0]
+
+
+def freed():
+    tensor = torch.ones(3)
+    tensor.untyped_storage().resize_(0)
+    return tensor
+
+
+def nested():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a prototype, says torch
+        return torch.nested.nested_tensor([torch.ones(3)])
+
+
+OTHERS = {
+    "shape": lambda: torch.ones(4),
+    "float64": lambda: torch.ones(3, dtype=torch.float64),
+    "sparse": lambda: torch.ones(3).to_sparse(),
+    "nested": nested,
+    "storage is empty": freed,
+}
+
+
+@pytest.mark.parametrize("what", OTHERS)
+def test_a_tensor_unlike_the_others_costs_its_client_alone(device, what):
+    sent = [torch.ones(3), torch.ones(3), OTHERS[what](), torch.ones(3)]
+    found = gather(sent, resident=True)
+    assert list(found.excluded) == [2]
+    assert what in found.excluded[2]
+    with pytest.raises((TypeError, ValueError), match=what):
+        gather(sent, strict=True, resident=True)
+
+
+def test_what_derives_from_a_tensor_may_have_no_memory_and_goes_by_way_of_the_host(device):
+    class Wrapped(torch.Tensor):
+        pass
+
+    rows = rows_of([torch.ones(3), torch.ones(3).as_subclass(Wrapped)])
+    assert [type(row) for row in rows] == [There, np.ndarray]
+
+
+def test_one_wait_for_what_torch_has_queued_on_another_stream_or_device(device):
+    sent = [torch.ones(3) for _ in range(100)]
+    rows_of(sent)
+    assert not device.waits
+    device.stream = 5
+    rows_of(sent)
+    assert device.waits == [(0, 7)]
+    device.stream, device.index = 0, 1  # each device has a stream 0
+    rows_of(sent)
+    assert device.waits == [(0, 7)] * 2
+
+
+@pytest.mark.parametrize(
+    ("rule", "launched", "sent", "brought_home"),
+    [
+        (ra.Mean(), 1, 1, 1),
+        (ra.Median(), 1, 1, 1),
+        (ra.Reputation(), 3, 2, 2),
+        (ra.Krum(f=2), 3, 2, 3),
+    ],
+    ids=lambda given: type(given).__name__,
+)
+def test_a_round_asks_little_of_a_device(device, rule, launched, sent, brought_home):
+    updates = [{"v": torch.ones(1000), "w": torch.ones(10, 10)} for _ in range(10)]
+    assert isinstance(rule.aggregate(updates).update["w"], torch.Tensor)
+    assert device.machine.counted == {"launched": launched, "sent": sent, "brought home": brought_home}
+    assert device.shared == 20
