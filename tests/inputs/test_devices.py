@@ -42,6 +42,25 @@ def test_whatever_a_tensor_is_like_its_row_has_its_values_and_its_memory_where_t
         assert (row.ctypes.data == tensor.data_ptr()) == (tensor is not other_order)
 
 
+def test_a_state_dict_with_counters_stays_but_for_these(device):
+    sent = [OrderedDict(w=torch.ones(2, 3), steps=torch.tensor(i)) for i in range(3)]
+    weights, steps = gather(sent, resident=True).leaves[::-1]
+    assert [(type(row), row.tolist()) for row in steps.rows] == [(np.ndarray, [i]) for i in range(3)]
+    assert [type(row) for row in weights.rows] == [There] * 3
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_whose_memory_is_exchanged_later_has_sent_what_it_had(there, monkeypatch):
+    if there:
+        pretended.Device(monkeypatch, torch)
+    sent = [torch.arange(5000.0) for _ in range(3)]
+    rows = rows_of(sent)
+    for tensor in sent:
+        tensor.data = torch.zeros(5000)
+    for row in rows:
+        assert_array_equal(row, np.arange(5000.0))
+
+
 def test_negated_views_and_tensors_without_values(device):
     negated = torch._neg_view(torch.arange(3.0))
     assert_array_equal(rows_of([torch.ones(3), negated])[1], [0, -1, -2])
@@ -106,6 +125,7 @@ def test_one_wait_for_what_torch_has_queued_on_another_stream_or_device(device):
         (ra.Median(), 1, 1, 1),
         (ra.Reputation(), 3, 2, 2),
         (ra.Krum(f=2), 3, 2, 3),
+        (ra.DnC(f=2), 11, 11, 11),
     ],
     ids=lambda given: type(given).__name__,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
+import weakref
 from collections import Counter
 from types import SimpleNamespace
 from typing import Any
@@ -41,12 +42,17 @@ class Counting(Host):
         self.counted["launched"] += 1
 
 
+class Event:
+    cuda_event = 7
+
+
 class Device:
     """What is asked of CuPy and of torch's streams."""
 
     def __init__(self, monkeypatch: Any, torch: Any) -> None:
         self.machine, self.shared, self.waits = Counting(), 0, []
         self.index, self.stream = 0, 0
+        self._events: weakref.WeakSet[Event] = weakref.WeakSet()
         place = torch.device("cuda", 0)
         monkeypatch.setitem(sys.modules, "cupy", self._cupy())
         monkeypatch.setattr(torch.cuda, "current_stream", self._of_torch)
@@ -58,7 +64,7 @@ class Device:
         monkeypatch.setattr(kernels, "_load", lambda name: ours if name == "cuda" else loaded(name))
 
     def _cupy(self) -> Any:
-        runtime = SimpleNamespace(getDevice=lambda: self.index, streamWaitEvent=lambda *told: self.waits.append(told))
+        runtime = SimpleNamespace(getDevice=lambda: self.index, streamWaitEvent=self._waited)
         cuda = SimpleNamespace(
             get_current_stream=lambda: SimpleNamespace(ptr=0),
             UnownedMemory=self._memory,
@@ -73,5 +79,15 @@ class Device:
         memory.owner = owner
         return memory
 
+    def _waited(self, stream: int, event: int) -> None:
+        (recorded,) = self._events  # it must not be destroyed before
+        assert recorded.cuda_event == event
+        self.waits.append((stream, event))
+
     def _of_torch(self, device: Any) -> Any:
-        return SimpleNamespace(cuda_stream=self.stream, record_event=lambda: SimpleNamespace(cuda_event=7))
+        return SimpleNamespace(cuda_stream=self.stream, record_event=self._recorded)
+
+    def _recorded(self) -> Event:
+        event = Event()
+        self._events.add(event)
+        return event

@@ -37,7 +37,7 @@ def at_home(rows: Sequence[Any]) -> list[Any]:
 def torch_adapted(torch: Any, tensor: Any) -> Adapted | None:
     """A strided torch tensor of CUDA's, bfloat16 as its bits; None where it is to be copied to the host."""
     name = str(tensor.dtype).removeprefix("torch.")
-    if not tensor.is_cuda or name not in TORCH or type(tensor) not in _kinds(torch) or not kernels.stay():
+    if not tensor.is_cuda or name not in TORCH or type(tensor) not in torch_kinds(torch) or not kernels.stay():
         return None
     device, dtype, bits = tensor.device, tensor.dtype, name == "bfloat16"
 
@@ -46,50 +46,20 @@ def torch_adapted(torch: Any, tensor: Any) -> Adapted | None:
         return (made.view(dtype) if bits else made).to(device)
 
     values = tensor.contiguous()
-    if values.numel() and not values.data_ptr():
-        raise errors.has_no_values("a tensor whose storage is empty", "one with values")
+    check_memory(values)
     _wait_for(torch, device)
-    return _shared(values, tuple(values.shape), TORCH[name]), wrap
+    return shared(values, tuple(values.shape), TORCH[name]), wrap
 
 
-def torch_alike(first: Sequence[Any]) -> Callable[[Sequence[Any]], list[Any] | None] | None:
-    """Rows of as many torch tensors of other clients, without another look at what they share with the first ones.
-
-    Those have been adapted, and what torch has queued on their devices is waited for. None where one was not to stay;
-    and None are the rows of tensors that are not contiguous, or of other shapes, dtypes or devices.
-    """
-    torch = sys.modules.get("torch")
-    if torch is None or not possible():
-        return None
-    kinds = _kinds(torch)
-    names = [str(getattr(tensor, "dtype", "")).removeprefix("torch.") for tensor in first]
-    if not all(type(tensor) in kinds and tensor.is_cuda for tensor in first) or not TORCH.keys() >= set(names):
-        return None
-    if not kernels.stay():
-        return None
-    known = [
-        (tensor.dtype, tensor.shape, tensor.device, tensor.numel(), TORCH[name])
-        for tensor, name in zip(first, names, strict=True)
-    ]
-
-    def rows_of(tensors: Sequence[Any]) -> list[Any] | None:
-        rows = []
-        for tensor, (dtype, shape, device, size, storage) in zip(tensors, known, strict=True):
-            if type(tensor) not in kinds or tensor.dtype != dtype or tensor.layout != torch.strided or tensor.is_nested:
-                return None
-            if tensor.shape != shape or tensor.device != device or not tensor.is_contiguous() or tensor.is_neg():
-                return None
-            if size and not tensor.data_ptr():
-                return None
-            rows.append(_shared(tensor, size, storage))
-        return rows
-
-    return rows_of
-
-
-def _kinds(torch: Any) -> tuple[Any, ...]:
+def torch_kinds(torch: Any) -> tuple[Any, ...]:
     """Tensors that have memory; whatever derives from them may not."""
     return torch.Tensor, torch.nn.Parameter
+
+
+def check_memory(tensor: Any) -> None:
+    """Whether a torch tensor's values are somewhere; raises if not."""
+    if tensor.numel() and not tensor.data_ptr():
+        raise errors.has_no_values("a tensor whose storage is empty", "one with values")
 
 
 def _wait_for(torch: Any, device: Any) -> None:
@@ -98,10 +68,11 @@ def _wait_for(torch: Any, device: Any) -> None:
 
     here, there = cupy.cuda.get_current_stream(), torch.cuda.current_stream(device)
     if there.cuda_stream != here.ptr or device.index != cupy.cuda.runtime.getDevice():  # every device has a stream 0
-        cupy.cuda.runtime.streamWaitEvent(here.ptr, there.record_event().cuda_event)
+        event = there.record_event()  # which is to be there when it is waited for
+        cupy.cuda.runtime.streamWaitEvent(here.ptr, event.cuda_event)
 
 
-def _shared(tensor: Any, shape: Any, dtype: np.dtype[Any]) -> Any:
+def shared(tensor: Any, shape: Any, dtype: np.dtype[Any]) -> Any:
     """A contiguous torch tensor's memory as CuPy's array: what DLPack does, .1 ms a tensor sooner."""
     import cupy
 

@@ -6,23 +6,21 @@ import pickle
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from robustagg import errors
 from robustagg.inputs import trees
-from robustagg.inputs.devices import torch_alike
+from robustagg.inputs.alike import alike
 from robustagg.inputs.policy import Described, Policy
 from robustagg.inputs.rows import Strided, flattened, order_of
-from robustagg.inputs.tensors import NATIVE_FLOATS, Host, Path, Wrap, holds_numbers, host_of
+from robustagg.inputs.tensors import Host, Path, Wrap, holds_numbers, host_of
 from robustagg.inputs.ties import place_of, twins_of
 from robustagg.protocol import Client
 
 CONSTANT = "no tensor"
 DICTS = (dict, OrderedDict)  # that have their values at hand
-SHAPE, DTYPE = attrgetter("shape"), attrgetter("dtype")
 Entry = tuple[Path, str, tuple[int, ...] | None]
 """A leaf's path, dtype (or CONSTANT) and shape; a node's path, kind and None."""
 
@@ -209,7 +207,7 @@ def _repeated(first: Any, seen: Seen, policy: Policy) -> Callable[[Any], Seen | 
     """Takes trees apart that are, or are dicts of, tensors like the first's: the common case, and quick."""
     values_of = _values(first, policy)
     known = values_of(first)
-    rows_of = None if seen.ties or not known else _arrays_alike(known) or torch_alike(known)
+    rows_of = None if seen.ties or not known else alike(known, seen.rows)
     if rows_of is None:
         return lambda tree: None
 
@@ -228,23 +226,6 @@ def _values(first: Any, policy: Policy) -> Callable[[Any], list[Any] | None]:
     names = policy.names(first)
     keys = [names.get(key, key) for key in trees.in_order(names or first)]
     return lambda tree: list(map(tree.get, keys)) if type(tree) in DICTS and len(tree) == len(keys) else None
-
-
-def _arrays_alike(first: Sequence[Any]) -> Callable[[list[Any]], list[Any] | None] | None:
-    """Rows of NumPy's arrays of the same shapes and dtypes as the first; None where those are something else."""
-    if not all(type(value) is np.ndarray and value.dtype in NATIVE_FLOATS for value in first):
-        return None
-    shapes, dtypes = list(map(SHAPE, first)), list(map(DTYPE, first))
-    flat = all(len(shape) == 1 for shape in shapes)
-
-    def rows_of(values: list[Any]) -> list[Any] | None:
-        if any(kind is not np.ndarray for kind in set(map(type, values))):
-            return None
-        if list(map(SHAPE, values)) != shapes or list(map(DTYPE, values)) != dtypes:
-            return None
-        return values if flat else list(map(flattened, values))
-
-    return rows_of
 
 
 def difference(client: Client, one: Seen, reference: Client | None, model: Seen) -> Exception:

@@ -7,7 +7,7 @@ What has n or n x n comes to the host.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import reduce
+from functools import lru_cache, reduce
 from operator import add
 from typing import Any, NamedTuple, TypeAlias
 
@@ -53,14 +53,15 @@ class Regression(NamedTuple):
     """(n,) Z sqrt(2 / n) sqrt(1 - h): times the scale of the residuals, the largest of full confidence."""
 
     @classmethod
-    def of(cls, block: Block, interval_width: float = 0.0) -> Regression:
-        n = block.n
+    @lru_cache(maxsize=64)
+    def of(cls, n: int, dtype: np.dtype[Any], interval_width: float = 0.0) -> Regression:
+        """Of n clients in the compute dtype: the same round after round, which nobody writes to."""
         apart = np.arange(1 - n, n, dtype=np.float64)
         gaps = np.divide(1.0, apart, out=np.zeros_like(apart), where=apart != 0)
         x = np.arange(n) - (n - 1) / 2
         leverage = 1 / n + x**2 / max((x**2).sum(), 1.0)
         bounds = interval_width * np.sqrt(2 / n) * np.sqrt(np.maximum(1 - leverage, 0))
-        return cls(gaps.astype(block.compute), bounds.astype(block.compute))
+        return cls(gaps.astype(dtype), bounds.astype(dtype))
 
 
 class Primitives:
@@ -128,7 +129,8 @@ class Primitives:
         return list(map(self.machine.home, rows))
 
     def take(self, rows: Rows, places: NDArray[np.integer]) -> list[Array]:
-        return [row[self._beside(row, places)] for row in rows]
+        there = self.machine.bring(places) if self._resident(rows) else places
+        return [row[there if self.machine.holds(row) else places] for row in rows]
 
     def join(self, pieces: Any) -> Array:
         return specification.join(pieces)
@@ -370,7 +372,9 @@ class Primitives:
     def repeated_median(self, rows: Rows, intercept: str) -> tuple[Array, Array]:
         def job(block: Block) -> Any:
             out = block.empty(2, block.d)
-            block.columns("repeated_median", Regression.of(block).gaps, INTERCEPTS[intercept], out[0], out[1])
+            block.columns(
+                "repeated_median", Regression.of(block.n, block.compute).gaps, INTERCEPTS[intercept], out[0], out[1]
+            )
             return out
 
         slope, start = self._columns(rows, job)
@@ -410,7 +414,7 @@ class Primitives:
     def _judging(block: Block, options: Confidence) -> tuple[Any, ...]:
         """Arguments that a kernel takes for a :class:`Confidence`."""
         model = INTERCEPTS[options.intercept], float(options.scale_floor)
-        return *Regression.of(block, options.interval_width), *_rescaling(options.rescale), *model
+        return *Regression.of(block.n, block.compute, options.interval_width), *_rescaling(options.rescale), *model
 
     # --- reputation: a few numbers per client ---
 
@@ -439,4 +443,4 @@ def _rescaling(rescale: Rescale) -> tuple[int, float]:
 def _residual(block: Block, options: Residual) -> tuple[Any, ...]:
     """Arguments that a kernel takes for a :class:`Residual`."""
     model = INTERCEPTS[options.intercept], float(options.scale_floor), int(options.leave_smallest)
-    return *Regression.of(block, options.interval_width), *model
+    return *Regression.of(block.n, block.compute, options.interval_width), *model
