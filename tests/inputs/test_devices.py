@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 
 import numpy as np
 import pretended
@@ -106,6 +107,47 @@ def test_what_derives_from_a_tensor_may_have_no_memory_and_goes_by_way_of_the_ho
     assert [type(row) for row in rows] == [There, np.ndarray]
 
 
+class Holder:
+    """An array that says where on a device it is, and no more."""
+
+    __cuda_array_interface__ = ()
+
+    def __init__(self, values):
+        self.values, self.dtype, self.shape = values, values.dtype, values.shape
+
+
+def test_a_number_on_a_device_stays_one(device):
+    sent = [{"scale": Holder(np.array(value)), "w": Holder(np.ones((2, 3)).T)} for value in (1.0, 2.0)]
+    scale, weights = gather(sent, resident=True).leaves
+    assert (scale.shape, weights.shape) == ((), (3, 2))
+    assert [row.tolist() for row in scale.rows] == [[1.0], [2.0]]
+
+
+def calls_of(job):
+    """How often functions of the package are called, and from it those that are not Python's."""
+    calls = Counter()
+
+    def count(frame, event, _):
+        calls[event] += event in ("call", "c_call") and "/robustagg/" in frame.f_code.co_filename
+
+    sys.setprofile(count)
+    try:
+        job()
+    finally:
+        sys.setprofile(None)
+    return calls["call"], calls["c_call"]
+
+
+@pytest.mark.parametrize(("there", "python", "others"), [(True, 6, 9), (False, 9, 14)], ids=["there", "at the host"])
+def test_another_client_like_the_first_costs_few_calls(there, python, others, monkeypatch):
+    if there:
+        pretended.Device(monkeypatch, torch)
+    sent = [torch.ones(9) for _ in range(60)]
+    few, many = calls_of(lambda: gather(sent[:10], resident=True)), calls_of(lambda: gather(sent, resident=True))
+    assert (many[0] - few[0]) / 50 <= python
+    assert (many[1] - few[1]) / 50 <= others
+
+
 def test_one_wait_for_what_torch_has_queued_on_another_stream_or_device(device):
     sent = [torch.ones(3) for _ in range(100)]
     rows_of(sent)
@@ -119,18 +161,21 @@ def test_one_wait_for_what_torch_has_queued_on_another_stream_or_device(device):
 
 
 @pytest.mark.parametrize(
-    ("rule", "launched", "sent", "brought_home"),
+    ("rule", "d", "launched", "sent", "home", "zeros"),
     [
-        (ra.Mean(), 1, 1, 1),
-        (ra.Median(), 1, 1, 1),
-        (ra.Reputation(), 3, 2, 2),
-        (ra.Krum(f=2), 3, 2, 3),
-        (ra.DnC(f=2), 11, 11, 11),
+        (ra.Mean(), 1100, 1, 1, 1, 1),
+        (ra.Median(), 1100, 1, 1, 1, 1),
+        (ra.Reputation(), 1100, 3, 2, 2, 2),
+        (ra.Krum(f=2), 1100, 3, 2, 3, 3),
+        (ra.Krum(f=2), 20000, 4, 3, 4, 4),
+        (ra.Suspicion(f=2), 1100, 9, 10, 10, 9),
+        (ra.ResidualReweighting(), 1100, 2, 2, 2, 2),
+        (ra.DnC(f=2), 1100, 11, 11, 11, 11),
     ],
-    ids=lambda given: type(given).__name__,
 )
-def test_a_round_asks_little_of_a_device(device, rule, launched, sent, brought_home):
-    updates = [{"v": torch.ones(1000), "w": torch.ones(10, 10)} for _ in range(10)]
+def test_a_round_asks_little_of_a_device(device, rule, d, launched, sent, home, zeros):
+    """The numbers of docs/gpu.md."""
+    updates = [{"v": torch.ones(d - 100), "w": torch.ones(10, 10)} for _ in range(10)]
     assert isinstance(rule.aggregate(updates).update["w"], torch.Tensor)
-    assert device.machine.counted == {"launched": launched, "sent": sent, "brought home": brought_home}
+    assert device.machine.counted == {"launched": launched, "sent": sent, "brought home": home, "zeros": zeros}
     assert device.shared == 20

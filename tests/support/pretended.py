@@ -19,14 +19,14 @@ from robustagg.kernels.cuda.primitives import Primitives
 class Counting(Host):
     """A machine that launches nothing, finds zeros, and counts what it is asked for."""
 
-    arrays = SimpleNamespace(
-        empty=lambda shape, dtype: np.zeros(shape, dtype).view(There),
-        zeros=lambda shape, dtype: np.zeros(shape, dtype).view(There),
-    )
-
     def __init__(self) -> None:
         super().__init__(resident=False)
         self.counted: Counter[str] = Counter()
+        self.arrays = SimpleNamespace(empty=lambda *told: np.zeros(*told).view(There), zeros=self._zeros)
+
+    def _zeros(self, *told: Any) -> There:
+        self.counted["zeros"] += 1
+        return np.zeros(*told).view(There)
 
     def bring(self, array: Any) -> Any:
         self.counted["sent"] += not self.holds(array)
@@ -71,7 +71,12 @@ class Device:
             MemoryPointer=lambda memory, offset: memory,
             runtime=runtime,
         )
-        return SimpleNamespace(ndarray=There, cuda=cuda)
+        return SimpleNamespace(
+            ndarray=There,
+            asarray=lambda holder: holder.values.view(There),
+            ascontiguousarray=lambda values: np.ascontiguousarray(values).view(There),
+            cuda=cuda,
+        )
 
     def _memory(self, pointer: int, size: int, owner: Any, device: int) -> Any:
         self.shared += 1

@@ -90,9 +90,10 @@ def other_adapted(tensor: Any) -> Adapted | None:
     import cupy
 
     if isinstance(tensor, cupy.ndarray) or not hasattr(tensor, "__dlpack__"):
-        return cupy.ascontiguousarray(cupy.asarray(tensor)), lambda result: result
-    space = tensor.__array_namespace__()
-    return cupy.ascontiguousarray(cupy.from_dlpack(tensor)), space.from_dlpack
+        values, wrap = cupy.asarray(tensor), lambda result: result
+    else:
+        values, wrap = cupy.from_dlpack(tensor), tensor.__array_namespace__().from_dlpack
+    return cupy.ascontiguousarray(values).reshape(values.shape), wrap  # a number would have become a vector
 
 
 def _of_cuda(tensor: Any) -> bool:

@@ -166,10 +166,11 @@ class _Lent:
 
     def __init__(self, tensor: Any, dtype: np.dtype[Any]) -> None:
         self._tensor = tensor
+        steps = None if tensor.is_contiguous() else tuple(step * dtype.itemsize for step in tensor.stride())
         self.__array_interface__ = {
             "data": (tensor.data_ptr(), True),
             "shape": tuple(tensor.shape),
-            "strides": tuple(step * dtype.itemsize for step in tensor.stride()),
+            "strides": steps,
             "typestr": dtype.str,
             "version": 3,
         }
