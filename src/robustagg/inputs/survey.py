@@ -204,7 +204,7 @@ def _tensors(seen: Seen) -> dict[int, Entry]:
 
 
 def _repeated(first: Any, seen: Seen, policy: Policy) -> Callable[[Any], Seen | None]:
-    """Takes trees apart that are, or are dicts of, tensors like the first's: the common case, and quick."""
+    """Takes trees apart that are tensors like the first's, or dicts or lists of such: the common case, and quick."""
     values_of = _values(first, policy)
     known = values_of(first)
     rows_of = None if seen.ties or not known else alike(known, seen.rows)
@@ -220,8 +220,11 @@ def _repeated(first: Any, seen: Seen, policy: Policy) -> Callable[[Any], Seen | 
 
 
 def _values(first: Any, policy: Policy) -> Callable[[Any], list[Any] | None]:
-    """What gives the values of a dict with the keys of the first, in their order; of a tree that is no dict, itself."""
-    if type(first) not in DICTS:
+    """What gives the branches of a dict with the keys of the first, in their order, or of as long a list, or a leaf."""
+    kind, length = type(first), len(first) if type(first) in (list, tuple) else 0
+    if length:
+        return lambda tree: list(tree) if type(tree) is kind and len(tree) == length else None
+    if kind not in DICTS:
         return lambda tree: [tree]
     names = policy.names(first)
     keys = [names.get(key, key) for key in trees.in_order(names or first)]
