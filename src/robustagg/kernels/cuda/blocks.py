@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
+from itertools import accumulate
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -136,22 +138,22 @@ class Block:
 
     def _given(self, arguments: tuple[Any, ...]) -> list[Any]:
         """Arguments as a kernel takes them; the host's go to the machine together, at first with where rows begin."""
-        rows = [] if self._sent else [np.array(list(map(self.machine.address, self.rows)), np.uint64)]
-        host = [each for each in arguments if isinstance(each, np.ndarray) and not self.machine.holds(each)]
-        whole, starts = _joined([*rows, *host])
-        if whole.size:
-            self._sent.append(self.machine.bring(whole))  # as long as the block, lest it be overwritten
-            starts += self.machine.address(self._sent[-1])
-        places = iter(starts.astype(np.uint64))
-        self._addresses = next(places) if rows else self._addresses
-        return [next(places) if any(each is one for one in host) else _number(each) for each in arguments]
+        host = [isinstance(each, np.ndarray) and not self.machine.holds(each) for each in arguments]
+        arrays = [each.tobytes() for each, ours in zip(arguments, host, strict=True) if ours]
+        if not self._sent:
+            arrays.insert(0, array("Q", map(self.machine.address, self.rows)).tobytes())
+            self._addresses, *places = self._places(arrays)
+        else:
+            places = self._places(arrays) if arrays else []
+        place = iter(places)
+        return [next(place) if ours else _number(each) for each, ours in zip(arguments, host, strict=True)]
 
-
-def _joined(arrays: Sequence[Array]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """The bytes of arrays one after the other, each from a multiple of eight on, and where each begins."""
-    parts = [array.tobytes() for array in arrays]
-    parts = [part.ljust(-(-len(part) // 8) * 8, b"\0") for part in parts]
-    return np.frombuffer(b"".join(parts), np.uint8), np.cumsum([0, *map(len, parts)])[:-1]
+    def _places(self, arrays: Sequence[bytes]) -> list[np.uint64]:
+        """Where arrays begin on the machine that go there one after the other, each from a multiple of eight on."""
+        parts = [part + bytes(-len(part) % 8) for part in arrays]
+        self._sent.append(self.machine.bring(np.frombuffer(b"".join(parts), np.uint8)))
+        begin = self.machine.address(self._sent[-1])  # kept as long as the block, lest it be overwritten
+        return list(map(np.uint64, accumulate(map(len, parts[:-1]), initial=begin)))
 
 
 def _number(argument: Any) -> Any:
