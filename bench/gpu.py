@@ -24,6 +24,7 @@ import torch
 import robustagg as ra
 from robustagg import kernels
 from robustagg.config import config
+from robustagg.inputs import gather
 from robustagg.kernels.interface import Confidence, Rescale
 
 ROOT = Path(__file__).parents[1]
@@ -104,6 +105,14 @@ def krum(n: int = 100, d: int = 10**7) -> Row:
     return "Krum of 100 x 10^7 / torch's float32 product", f"{taken / product:.2f}", "at most 1.5"
 
 
+def small(n: int = 10, d: int = 1000) -> Row:
+    """Rounds in which the processor has more to do than the device, and what it looks at before a round of Krum."""
+    updates, hundred = list(torch.randn(n, d, device="cuda")), list(torch.randn(100, d, device="cuda"))
+    calls = lambda: ra.Mean()(updates), lambda: ra.Reputation()(updates), lambda: gather(hundred, resident=True)
+    taken = ", ".join(f"{seconds(call) * 1e3:.2f}" for call in calls)
+    return "rounds of 10 x 1,000, Mean and Reputation, and a look at a hundred tensors, ms", taken, ""
+
+
 def pinned(n: int = 10, d: int = 2**27) -> Row:
     """A median of rows in pinned memory, as a share of what the bus does."""
     rows = [torch.randn(d).pin_memory() for _ in range(n)]
@@ -138,7 +147,7 @@ def main() -> None:
             for row in column_rules(n):
                 print(f"| {' | '.join(row)} |", flush=True)
             cupy.get_default_memory_pool().free_all_blocks()
-        for measure in (krum, pinned, large):
+        for measure in (krum, small, pinned, large):
             print(f"| {' | '.join(measure())} |", flush=True)
 
 

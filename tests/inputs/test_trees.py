@@ -161,6 +161,17 @@ def test_a_float_is_a_tensor_and_a_list_of_floats_one_of_several():
     assert type(update["lr"]) is float
 
 
+@pytest.mark.parametrize("made", [np.asarray, torch.tensor])
+def test_whose_list_is_not_like_the_others_is_left_out(made):
+    def sent(*lengths):
+        return [made([1.0] * length) for length in lengths]
+
+    odd = [tuple(sent(3, 2)), sent(3), sent(3, 2, 1), sent(3, 1), [made([1, 1, 1]), made([1.0, 1.0])]]
+    result = ra.Median().aggregate([sent(3, 2), *odd, *(sent(3, 2) for _ in range(6))], policy=ra.Policy())
+    assert np.flatnonzero(result.weights == 0).tolist() == [1, 2, 3, 4, 5]
+    assert [np.asarray(update).tolist() for update in result.update] == [[1.0] * 3, [1.0] * 2]
+
+
 def test_an_optimizers_state_can_be_loaded_again():
     layers = [torch.nn.Linear(2, 2) for _ in range(3)]
     optimizers = [torch.optim.Adam(layer.parameters()) for layer in layers]

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import zoo
 from cases import CASES
+from cuda_host import There
 from kernel_cases import DEFAULTS, RESCALES, THRESHOLD, check_detection, menagerie
 from numpy.testing import assert_array_equal
 
@@ -63,17 +64,40 @@ class Recorder(cuda_host.Host):
 
 
 def test_arguments_have_the_types_that_kernels_take_and_the_grid_covers_the_columns():
-    machine, rows = Recorder(resident=True), zoo.rows_of(3, 1000)
-    Block(machine, rows, slice(0, 1000)).columns("median", 5, 0.5, np.int64(7), np.zeros(2))
+    machine = Recorder(resident=False)
+    rows, values = list(map(machine.bring, zoo.rows_of(3, 1000))), machine.bring(np.ones(2))
+    block = Block(machine, rows, slice(0, 1000), 5)
+    block.columns("median", 5, 0.5, np.int64(7), np.arange(3, dtype=np.uint8), values, np.array([0.25, 0.75]))
     _, kernel, blocks, threads, (addresses, n, d, odd, *given) = machine.launched
     assert (kernel, blocks, threads) == ("median", 8, 128)
-    assert addresses.tolist() == [row.ctypes.data for row in rows]
     assert [type(value) for value in (n, d, *given)] == [
-        np.int32, np.int64, np.int32, np.float64, np.int64, np.ndarray,
+        np.int32, np.int64, np.int32, np.float64, np.int64, np.uint64, There, np.uint64,
     ]  # fmt: skip
-    assert odd.dtype == np.uint32
+    assert (ctypes.c_uint64 * 3).from_address(int(addresses))[:] == [row.ctypes.data for row in rows]
+    assert (ctypes.c_uint8 * 3).from_address(int(given[3]))[:] == [0, 1, 2]
+    assert (ctypes.c_double * 2).from_address(int(given[5]))[:] == [0.25, 0.75]
+    assert len({int(place) - int(addresses) for place in (addresses, given[3], given[5])} - {0, 24, 32}) == 0
+    assert int(block.counts) == odd.ctypes.data + 8
+
+
+def test_what_kernels_have_found_is_read_when_all_are_launched():
+    machine = Recorder(resident=False)
+    rows = list(map(machine.bring, zoo.rows_of(3, 1000)))
+    for odd in (0, 1):
+        block = Block(machine, rows, slice(0, 1000), 2)
+        block.columns("median")
+        block.columns("median")
+        *_, (_, _, _, told) = machine.launched
+        told[:] = odd, 3, 4
+        if odd:
+            with pytest.raises(errors.NonFinite):
+                block.made(lambda block: None)
+        else:
+            assert block.made(lambda block: block.found.tolist()) == [3, 4]
     del machine.launched
-    Block(machine, rows, slice(0, 0)).columns("median")
+    nothing = Block(machine, rows, slice(0, 0), 2)
+    nothing.columns("median")
+    assert nothing.found.tolist() == [0, 0]
     assert not hasattr(machine, "launched")
 
 

@@ -54,6 +54,19 @@ def test_who_sends_a_nan_costs_itself_alone():
     assert result.update.is_cuda
 
 
+def test_a_round_waits_for_what_torch_has_queued_and_torch_for_the_result():
+    torch = pytest.importorskip("torch")
+    rows = on_device(np.zeros((3, 4096), np.float32))
+    torch.cuda.synchronize()
+    with torch.cuda.stream(torch.cuda.Stream()):
+        torch.cuda._sleep(10**8)
+        for row, value in zip(rows, (1.0, 2.0, 900.0), strict=True):
+            row.fill_(value)
+        later = ra.Median()(rows) + 1
+    torch.cuda.synchronize()
+    assert (later == 3).all()
+
+
 def test_arrays_of_cupy_share_their_memory():
     import cupy
 

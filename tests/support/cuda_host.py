@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,28 +20,46 @@ from robustagg.kernels.cuda.primitives import Primitives
 
 COMPILER = shutil.which(os.environ.get("CXX", "c++"))
 FLAGS = ("-std=c++17", "-O1", "-ffp-contract=off", "-shared", "-fPIC", "-x", "c++")
-TYPES = {np.int32: ctypes.c_int, np.int64: ctypes.c_longlong, np.float64: ctypes.c_double}
+TYPES = {
+    np.int32: ctypes.c_int,
+    np.int64: ctypes.c_longlong,
+    np.float64: ctypes.c_double,
+    np.uint64: ctypes.c_void_p,
+}
+
+
+class There(np.ndarray):
+    """An array in the machine's memory."""
+
+    __array_priority__ = 1.0  # what is joined of such arrays is one
+
+    def get(self) -> Any:
+        """A copy at the host, as CuPy's arrays give one."""
+        return np.array(self)
 
 
 class Host:
     """A machine whose memory is the host's; `resident`: it says that all arrays are its own."""
 
-    arrays = np
+    arrays = SimpleNamespace(
+        empty=lambda shape, dtype: np.empty(shape, dtype).view(There),
+        zeros=lambda shape, dtype: np.zeros(shape, dtype).view(There),
+    )
 
     def __init__(self, resident: bool) -> None:
         self._resident = resident
 
     def holds(self, array: Any) -> bool:
-        return self._resident
+        return self._resident or isinstance(array, There)
 
     def bring(self, array: Any) -> Any:
-        return np.require(array, requirements=["A", "C"])
+        return np.require(array, requirements=["A", "C"]).view(There)
 
     def send(self, rows: Any) -> Sent:
         return Sent(list(map(self.bring, rows)), lambda: None)
 
     def home(self, array: Any) -> Any:
-        return array
+        return np.asarray(array)
 
     def blank(self, shape: tuple[int, ...], dtype: Any) -> Any:
         return np.empty(shape, dtype)
@@ -52,16 +71,18 @@ class Host:
         pass
 
     def address(self, array: Any) -> int:
+        assert self.holds(array)
         return array.ctypes.data
 
     def launch(self, text: str, kernel: str, blocks: int, threads: int, arguments: tuple[Any, ...]) -> None:
-        given = [
-            TYPES[type(value)](value) if isinstance(value, np.generic) else ctypes.c_void_p(value.ctypes.data)
-            for value in arguments
-        ]
         function = library(text)[kernel]
         function.restype = None
-        function(*given)
+        function(*map(self._given, arguments))
+
+    def _given(self, value: Any) -> Any:
+        if isinstance(value, np.generic):
+            return TYPES[type(value)](value.item())
+        return ctypes.c_void_p(self.address(value))
 
 
 @cache

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import pickle
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from robustagg import errors
 from robustagg.inputs import trees
+from robustagg.inputs.alike import alike
 from robustagg.inputs.policy import Described, Policy
 from robustagg.inputs.rows import Strided, flattened, order_of
-from robustagg.inputs.tensors import NATIVE_FLOATS, Host, Path, Wrap, holds_numbers, host_of
+from robustagg.inputs.tensors import Host, Path, Wrap, holds_numbers, host_of
 from robustagg.inputs.ties import place_of, twins_of
 from robustagg.protocol import Client
 
 CONSTANT = "no tensor"
-SHAPE, DTYPE = attrgetter("shape"), attrgetter("dtype")
+DICTS = (dict, OrderedDict)  # that have their values at hand
 Entry = tuple[Path, str, tuple[int, ...] | None]
 """A leaf's path, dtype (or CONSTANT) and shape; a node's path, kind and None."""
 
@@ -204,29 +204,31 @@ def _tensors(seen: Seen) -> dict[int, Entry]:
 
 
 def _repeated(first: Any, seen: Seen, policy: Policy) -> Callable[[Any], Seen | None]:
-    """Takes trees apart that are dicts of the same arrays as the first: the common case, and quick."""
-    if (
-        type(first) is not dict
-        or seen.ties
-        or not all(type(value) is np.ndarray and value.dtype in NATIVE_FLOATS for value in first.values())
-    ):
+    """Takes trees apart that are tensors like the first's, or dicts or lists of such: the common case, and quick."""
+    values_of = _values(first, policy)
+    known = values_of(first)
+    rows_of = None if seen.ties or not known else alike(known, seen.rows)
+    if rows_of is None:
         return lambda tree: None
-    names = policy.names(first)
-    keys = [names.get(key, key) for key in trees.in_order(names or first)]
-    shapes, dtypes = [first[key].shape for key in keys], [first[key].dtype for key in keys]
-    flat = all(len(shape) == 1 for shape in shapes)
 
     def look(tree: Any) -> Seen | None:
-        if type(tree) is not dict or len(tree) != len(keys):
-            return None
-        values: list[Any] = list(map(tree.get, keys))
-        if any(kind is not np.ndarray for kind in set(map(type, values))):
-            return None
-        if list(map(SHAPE, values)) != shapes or list(map(DTYPE, values)) != dtypes:
-            return None
-        return seen._replace(rows=values if flat else list(map(flattened, values)))
+        values = values_of(tree)
+        rows = None if values is None else rows_of(values)
+        return None if rows is None else seen._replace(rows=rows)
 
     return look
+
+
+def _values(first: Any, policy: Policy) -> Callable[[Any], list[Any] | None]:
+    """What gives the branches of a dict with the keys of the first, in their order, or of as long a list, or a leaf."""
+    kind, length = type(first), len(first) if type(first) in (list, tuple) else 0
+    if length:
+        return lambda tree: list(tree) if type(tree) is kind and len(tree) == length else None
+    if kind not in DICTS:
+        return lambda tree: [tree]
+    names = policy.names(first)
+    keys = [names.get(key, key) for key in trees.in_order(names or first)]
+    return lambda tree: list(map(tree.get, keys)) if type(tree) in DICTS and len(tree) == len(keys) else None
 
 
 def difference(client: Client, one: Seen, reference: Client | None, model: Seen) -> Exception:

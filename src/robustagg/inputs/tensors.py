@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from robustagg import errors
-from robustagg.inputs.devices import on_device, other_adapted, torch_adapted
+from robustagg.inputs.devices import check_memory, on_device, other_adapted, torch_adapted, torch_kinds
 from robustagg.kernels.interface import Array
 from robustagg.protocol import Client
 
@@ -166,13 +166,19 @@ class _Lent:
 
     def __init__(self, tensor: Any, dtype: np.dtype[Any]) -> None:
         self._tensor = tensor
+        steps = None if tensor.is_contiguous() else tuple(step * dtype.itemsize for step in tensor.stride())
         self.__array_interface__ = {
             "data": (tensor.data_ptr(), True),
             "shape": tuple(tensor.shape),
-            "strides": tuple(step * dtype.itemsize for step in tensor.stride()),
+            "strides": steps,
             "typestr": dtype.str,
             "version": 3,
         }
+
+
+def lent(tensor: Any, dtype: np.dtype[Any]) -> Array:
+    """A torch tensor's memory, the host's, as an array."""
+    return np.asarray(_Lent(tensor, dtype)) if tensor.numel() else np.empty(tuple(tensor.shape), dtype)
 
 
 def _adapt_torch(torch: Any, tensor: Any) -> tuple[Array, Wrap, str]:
@@ -202,14 +208,11 @@ def _torch_values(torch: Any, tensor: Any) -> Array:
     """A tensor of the CPU without a copy, read-only; bfloat16 as its bits."""
     name = str(tensor.dtype).removeprefix("torch.")
     dtype = np.dtype(np.uint16 if name == "bfloat16" else name)
-    if type(tensor) not in (torch.Tensor, torch.nn.Parameter):  # whatever it does instead of having memory
+    if type(tensor) not in torch_kinds(torch):  # whatever it does instead of having memory
         tensor = tensor.clone()
         return np.asarray((tensor.view(torch.int16) if name == "bfloat16" else tensor).numpy(force=True)).view(dtype)
-    if not tensor.numel():
-        return np.empty(tuple(tensor.shape), dtype)
-    if not tensor.data_ptr():
-        raise errors.has_no_values("a tensor whose storage is empty", "one with values")
-    return np.asarray(_Lent(tensor, dtype))
+    check_memory(tensor)
+    return lent(tensor, dtype)
 
 
 def _check_torch(torch: Any, tensor: Any) -> None:

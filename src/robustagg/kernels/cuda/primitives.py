@@ -7,7 +7,7 @@ What has n or n x n comes to the host.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import reduce
+from functools import lru_cache, reduce
 from operator import add
 from typing import Any, NamedTuple, TypeAlias
 
@@ -53,14 +53,15 @@ class Regression(NamedTuple):
     """(n,) Z sqrt(2 / n) sqrt(1 - h): times the scale of the residuals, the largest of full confidence."""
 
     @classmethod
-    def of(cls, block: Block, interval_width: float = 0.0) -> Regression:
-        n = block.n
+    @lru_cache(maxsize=64)
+    def of(cls, n: int, dtype: np.dtype[Any], interval_width: float = 0.0) -> Regression:
+        """Of n clients in the compute dtype: the same round after round, which nobody writes to."""
         apart = np.arange(1 - n, n, dtype=np.float64)
         gaps = np.divide(1.0, apart, out=np.zeros_like(apart), where=apart != 0)
         x = np.arange(n) - (n - 1) / 2
         leverage = 1 / n + x**2 / max((x**2).sum(), 1.0)
         bounds = interval_width * np.sqrt(2 / n) * np.sqrt(np.maximum(1 - leverage, 0))
-        return cls(gaps.astype(block.compute), bounds.astype(block.compute))
+        return cls(gaps.astype(dtype), bounds.astype(dtype))
 
 
 class Primitives:
@@ -76,19 +77,20 @@ class Primitives:
     def _resident(self, rows: Rows) -> bool:
         return any(map(self.machine.holds, rows))
 
-    def _blocks(self, rows: Rows) -> Iterator[Block]:
+    def _blocks(self, rows: Rows, *counted: int) -> Iterator[Block]:
         if self._resident(rows):
-            yield Block(self.machine, list(map(self.machine.bring, rows)), slice(0, rows[0].size))
+            yield Block(self.machine, list(map(self.machine.bring, rows)), slice(0, rows[0].size), *counted)
         else:
-            yield from blocks_of(self.machine, rows, self._block_bytes)
+            yield from blocks_of(self.machine, rows, self._block_bytes, *counted)
 
-    def _columns(self, rows: Rows, job: Job) -> Any:
+    def _columns(self, rows: Rows, job: Job, *counted: int) -> Any:
         """An array, or several, that a job makes, coordinates or their bits last, of all blocks."""
+        blocks = self._blocks(rows, *counted)
         if self._resident(rows):
-            return job(next(self._blocks(rows)))
+            return next(blocks).made(job)
         gathered: list[Gathered] = []
-        for block in self._blocks(rows):
-            made = job(block)
+        for block in blocks:
+            made = block.made(job)
             pieces = made if isinstance(made, tuple) else (made,)
             gathered = gathered or [Gathered(self.machine, piece, block.d, rows[0].size) for piece in pieces]
             for each, piece in zip(gathered, pieces, strict=True):
@@ -109,18 +111,17 @@ class Primitives:
 
     def _tiles(self, rows: Rows, job: Job) -> Any:
         """What a job makes of each tile, where the rows are."""
-        pieces = [job(block) for block in self._blocks(rows)]
+        pieces = [block.made(job) for block in self._blocks(rows)]
         return pieces[0] if self._resident(rows) else np.concatenate(list(map(self.machine.home, pieces)))
 
-    def _total(self, rows: Rows, *shape: int, job: Callable[[Block, Any], None]) -> NDArray[np.int64]:
+    def _total(self, rows: Rows, *shape: int, job: Job) -> NDArray[np.int64]:
         """Whole numbers that a job adds to zeros, over all blocks."""
 
         def counted(block: Block) -> NDArray[np.int64]:
-            counts = block.zeros(*shape, dtype=np.int64)
-            job(block, counts)
-            return self.machine.home(counts)
+            job(block)
+            return block.found
 
-        return reduce(add, map(counted, self._blocks(rows)))
+        return reduce(add, map(counted, self._blocks(rows, *shape)))
 
     # --- rows as they lie in memory ---
 
@@ -128,7 +129,8 @@ class Primitives:
         return list(map(self.machine.home, rows))
 
     def take(self, rows: Rows, places: NDArray[np.integer]) -> list[Array]:
-        return [row[self._beside(row, places)] for row in rows]
+        there = self.machine.bring(places) if self._resident(rows) else places
+        return [row[there if self.machine.holds(row) else places] for row in rows]
 
     def join(self, pieces: Any) -> Array:
         return specification.join(pieces)
@@ -225,28 +227,28 @@ class Primitives:
         return signs
 
     def sign_counts(self, rows: Rows) -> NDArray[np.int64]:
-        def job(block: Block, counts: Any) -> None:
-            block.tasks("sign_counts", COUNTING, TREE_THREADS, counts)
+        def job(block: Block) -> None:
+            block.tasks("sign_counts", COUNTING, TREE_THREADS, block.counts)
 
         return self._total(rows, len(rows), 2, job=job)
 
     def outermost(self, rows: Rows) -> NDArray[np.int64]:
-        def job(block: Block, counts: Any) -> None:
-            block.tasks("outermost", COUNTING, TREE_THREADS, counts)
+        def job(block: Block) -> None:
+            block.tasks("outermost", COUNTING, TREE_THREADS, block.counts)
 
         return self._total(rows, len(rows), job=job)
 
     def magnitude_counts(
         self, rows: Rows, signs: NDArray[np.int8], shift: int, bits: int, prefixes: NDArray[np.int64]
     ) -> NDArray[np.int64]:
-        def job(block: Block, counts: Any) -> None:
-            block.columns("magnitude_counts", block.own(signs), int(shift), int(bits), prefixes, counts)
+        def job(block: Block) -> None:
+            block.columns("magnitude_counts", block.own(signs), int(shift), int(bits), prefixes, block.counts)
 
         return self._total(rows, len(rows), 2, 1 << bits, job=job)
 
     def agreements(self, rows: Rows, keys: NDArray[np.int64]) -> NDArray[np.int64]:
-        def job(block: Block, counts: Any) -> None:
-            block.columns("agreements", keys, counts)
+        def job(block: Block) -> None:
+            block.columns("agreements", keys, block.counts)
 
         return self._total(rows, len(rows), len(rows), job=job)
 
@@ -254,10 +256,10 @@ class Primitives:
 
     def gram(self, rows: Rows, shrunk: NDArray[np.uint8] | None = None) -> NDArray[np.float64]:
         m = len(rows) + 1
-        marks = np.zeros(m, np.uint8) if shrunk is None else shrunk
         panels = -(-m // GRAM_PANEL)
 
         def job(block: Block) -> Any:
+            marks = block.zeros(m, dtype=np.uint8) if shrunk is None else shrunk
             centre, out = block.empty(block.d), block.empty(block.tiles, m, m, dtype=np.float64)
             block.columns("centre", centre)
             arguments = centre, np.int64(GRAM_TILE), GRAM_LIMIT, marks, SHRINK, out
@@ -298,10 +300,11 @@ class Primitives:
             return specification.digits(terms)
         entries = terms[0].size
         block = Block(self.machine, [self.machine.bring(terms).reshape(-1)], slice(0, terms.size))
-        counts, level = block.empty(DIGITS, *terms.shape[1:]), block.empty(*terms.shape[1:], dtype=np.int64)
-        grid = DIGIT_BITS, LOWEST_LEVEL, FINEST
-        block.tasks("digits", -(-entries // COLUMN_THREADS), COLUMN_THREADS, np.int64(entries), *grid, counts, level)
-        return self.machine.home(counts), self.machine.home(level)
+        made = block.empty(DIGITS + 1, *terms.shape[1:])  # digits, and, in as many bytes, levels
+        grid = np.int64(entries), DIGIT_BITS, LOWEST_LEVEL, FINEST
+        block.tasks("digits", -(-entries // COLUMN_THREADS), COLUMN_THREADS, *grid, made, made[DIGITS])
+        found = self.machine.home(made)
+        return found[:DIGITS], found[DIGITS].view(np.int64)
 
     def top_eigenpair(self, matrix: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         return specification.top_eigenpair(matrix)
@@ -315,12 +318,11 @@ class Primitives:
         def bits(block: Block) -> Any:
             rejected, median = block.empty(n, -(-block.d // 8), dtype=np.uint8), block.empty(block.d)
             block.columns("detect", *self._judging(block, options), float(threshold), rejected, median)
-            counts = block.zeros(n, dtype=np.int64)
-            block.tasks("detect", COUNTING, TREE_THREADS, rejected, counts, kernel="count_rejections")
-            rejections[:] += self.machine.home(counts)
+            block.tasks("detect", COUNTING, TREE_THREADS, rejected, block.counts, kernel="count_rejections")
+            rejections[:] += block.found
             return rejected, median
 
-        rejected, median = self._columns(rows, bits)
+        rejected, median = self._columns(rows, bits, n)
         return Detection(rejected, median, rejections)
 
     def rectified_mean(
@@ -370,7 +372,9 @@ class Primitives:
     def repeated_median(self, rows: Rows, intercept: str) -> tuple[Array, Array]:
         def job(block: Block) -> Any:
             out = block.empty(2, block.d)
-            block.columns("repeated_median", Regression.of(block).gaps, INTERCEPTS[intercept], out[0], out[1])
+            block.columns(
+                "repeated_median", Regression.of(block.n, block.compute).gaps, INTERCEPTS[intercept], out[0], out[1]
+            )
             return out
 
         slope, start = self._columns(rows, job)
@@ -389,9 +393,9 @@ class Primitives:
         return values
 
     def residual_weights(self, rows: Rows, options: Residual) -> NDArray[np.int64]:
-        def job(block: Block, total: Any) -> None:
+        def job(block: Block) -> None:
             if block.n >= 3:
-                arguments = *_residual(block, options), RESIDUAL_UNIT, total
+                arguments = *_residual(block, options), RESIDUAL_UNIT, block.counts
                 block.tasks("residual_weights", COUNTING, TREE_THREADS, *arguments)
             elif not self.finite(block.rows).all():
                 raise NonFinite
@@ -410,7 +414,7 @@ class Primitives:
     def _judging(block: Block, options: Confidence) -> tuple[Any, ...]:
         """Arguments that a kernel takes for a :class:`Confidence`."""
         model = INTERCEPTS[options.intercept], float(options.scale_floor)
-        return *Regression.of(block, options.interval_width), *_rescaling(options.rescale), *model
+        return *Regression.of(block.n, block.compute, options.interval_width), *_rescaling(options.rescale), *model
 
     # --- reputation: a few numbers per client ---
 
@@ -439,4 +443,4 @@ def _rescaling(rescale: Rescale) -> tuple[int, float]:
 def _residual(block: Block, options: Residual) -> tuple[Any, ...]:
     """Arguments that a kernel takes for a :class:`Residual`."""
     model = INTERCEPTS[options.intercept], float(options.scale_floor), int(options.leave_smallest)
-    return *Regression.of(block, options.interval_width), *model
+    return *Regression.of(block.n, block.compute, options.interval_width), *model

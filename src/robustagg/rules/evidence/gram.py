@@ -66,7 +66,7 @@ class Gram(Products):
 
     @classmethod
     def _of(cls, rows: Rows) -> Self:
-        terms = kernels.active().gram(rows)
+        terms = _at_hand(kernels.active().gram(rows))
         huge = np.diagonal(terms, axis1=1, axis2=2) >= GRAM_LIMIT**2
 
         def again(begin: int, end: int, shrunk: NDArray[np.uint8]) -> Floats:
@@ -93,7 +93,7 @@ class Related(Products):
     @classmethod
     def of(cls, rows: Rows, reference: int | None = None) -> Self:
         """The relation of one block's rows to row `reference`, or to zero. O(nd)."""
-        terms = kernels.active().measure(rows, reference)
+        terms = _at_hand(kernels.active().measure(rows, reference))
 
         def again(begin: int, end: int, shrunk: NDArray[np.uint8]) -> Floats:
             return kernels.active().measure(kernels.active().window(rows, begin, end), reference, shrunk)
@@ -102,7 +102,7 @@ class Related(Products):
             difference, row = shrunk.T
             return np.stack([2 * difference, row + (0 if reference is None else row[reference]), 2 * row], axis=1)
 
-        return cls._exact(terms, terms[:, :, [0, 2]] >= GRAM_LIMIT**2, again, levels)
+        return cls._exact(terms, terms[:, :, ::2] >= GRAM_LIMIT**2, again, levels)
 
     @classmethod
     def to_sum(cls, rows: Rows, coefficients: Floats) -> Self:
@@ -119,6 +119,11 @@ class Related(Products):
         less = 2 * unit + np.stack([2 * cut, cut, 2 * cut], axis=1)
         squares, products, lengths = digits.shifted(-less).value().T
         return Relation(squares, products, lengths, 2.0 ** (BITS * unit), scale_of(cut))
+
+
+def _at_hand(terms: Floats) -> Floats:
+    """Sums of tiles; of a single one at the host, where they would come anyway."""
+    return kernels.active().home([terms])[0] if len(terms) == 1 else terms
 
 
 def batches(rows: Rows) -> Iterator[Rows]:

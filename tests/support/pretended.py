@@ -1,0 +1,98 @@
+"""A device where there is none: torch's tensors say that they are on it, and CuPy shares their memory, the host's."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+import weakref
+from collections import Counter
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from cuda_host import Host, There
+
+from robustagg import kernels
+from robustagg.kernels.cuda.primitives import Primitives
+
+
+class Counting(Host):
+    """A machine that launches nothing, finds zeros, and counts what it is asked for."""
+
+    def __init__(self) -> None:
+        super().__init__(resident=False)
+        self.counted: Counter[str] = Counter()
+        self.arrays = SimpleNamespace(empty=lambda *told: np.zeros(*told).view(There), zeros=self._zeros)
+
+    def _zeros(self, *told: Any) -> There:
+        self.counted["zeros"] += 1
+        return np.zeros(*told).view(There)
+
+    def bring(self, array: Any) -> Any:
+        self.counted["sent"] += not self.holds(array)
+        return super().bring(array)
+
+    def home(self, array: Any) -> Any:
+        self.counted["brought home"] += self.holds(array)
+        return np.array(array)
+
+    def launch(self, *launched: Any) -> None:
+        for value in launched[-1]:
+            assert isinstance(value, np.generic) or self.holds(value)
+        self.counted["launched"] += 1
+
+
+class Event:
+    cuda_event = 7
+
+
+class Device:
+    """What is asked of CuPy and of torch's streams."""
+
+    def __init__(self, monkeypatch: Any, torch: Any) -> None:
+        self.machine, self.shared, self.waits = Counting(), 0, []
+        self.index, self.stream = 0, 0
+        self._events: weakref.WeakSet[Event] = weakref.WeakSet()
+        place = torch.device("cuda", 0)
+        monkeypatch.setitem(sys.modules, "cupy", self._cupy())
+        monkeypatch.setattr(torch.cuda, "current_stream", self._of_torch)
+        monkeypatch.setattr(torch.Tensor, "is_cuda", property(lambda tensor: True), raising=False)
+        monkeypatch.setattr(torch.Tensor, "device", property(lambda tensor: place), raising=False)
+        monkeypatch.setattr(torch.Tensor, "to", lambda tensor, *told: tensor)
+        monkeypatch.setattr(kernels, "stay", lambda: True)
+        loaded, ours = kernels._load, Primitives(self.machine)
+        monkeypatch.setattr(kernels, "_load", lambda name: ours if name == "cuda" else loaded(name))
+
+    def _cupy(self) -> Any:
+        runtime = SimpleNamespace(getDevice=lambda: self.index, streamWaitEvent=self._waited)
+        cuda = SimpleNamespace(
+            get_current_stream=lambda: SimpleNamespace(ptr=0),
+            UnownedMemory=self._memory,
+            MemoryPointer=lambda memory, offset: memory,
+            runtime=runtime,
+        )
+        return SimpleNamespace(
+            ndarray=There,
+            asarray=lambda holder: holder.values.view(There),
+            ascontiguousarray=lambda values: np.ascontiguousarray(values).view(There),
+            cuda=cuda,
+        )
+
+    def _memory(self, pointer: int, size: int, owner: Any, device: int) -> Any:
+        self.shared += 1
+        memory = (ctypes.c_char * max(size, 1)).from_address(pointer) if pointer else (ctypes.c_char * 1)()
+        memory.owner = owner
+        return memory
+
+    def _waited(self, stream: int, event: int) -> None:
+        (recorded,) = self._events  # it must not be destroyed before
+        assert recorded.cuda_event == event
+        self.waits.append((stream, event))
+
+    def _of_torch(self, device: Any) -> Any:
+        return SimpleNamespace(cuda_stream=self.stream, record_event=self._recorded)
+
+    def _recorded(self) -> Event:
+        event = Event()
+        self._events.add(event)
+        return event
