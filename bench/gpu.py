@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from typing import Any
+from unittest.mock import patch
 
 import authors
 import cupy
@@ -25,6 +26,7 @@ import robustagg as ra
 from robustagg import kernels
 from robustagg.config import config
 from robustagg.inputs import gather
+from robustagg.kernels.cuda import sources
 from robustagg.kernels.interface import Confidence, Rescale
 
 ROOT = Path(__file__).parents[1]
@@ -84,6 +86,18 @@ def column_rules(n: int) -> Iterator[Row]:
         most = {10: "at most 2 floors", 100: "at most 10 floors"}.get(n, "")
         yield f"{name}, n = {n}", f"{taken / d * 1e9:.3f} ({taken / reading:.1f} floors)", most
     yield against_authors(n, rows)
+
+
+def ways(n: int) -> Row:
+    """A detection with median slopes found by networks and by search: these figures are to say where search begins."""
+    rows, found = normal(n, VALUES // 2 // n), []
+    for least in (n + 1, n):
+        with patch.object(sources, "SEARCHED", least):
+            sources._text.cache_clear()
+            found.append(seconds(lambda: kernels.active().detect(rows, DETECTION, 0.1)) / rows[0].size * 1e9)
+    sources._text.cache_clear()
+    told = f"by search from {sources.SEARCHED} clients on"
+    return f"detection by networks, and by search, n = {n}", f"{found[0]:.2f}, {found[1]:.2f}", told
 
 
 def against_authors(n: int, rows: list[Any]) -> Row:
@@ -146,6 +160,9 @@ def main() -> None:
         for n in TARGETS:
             for row in column_rules(n):
                 print(f"| {' | '.join(row)} |", flush=True)
+            cupy.get_default_memory_pool().free_all_blocks()
+        for n in (50, 80, 100, 120, 200):
+            print(f"| {' | '.join(ways(n))} |", flush=True)
             cupy.get_default_memory_pool().free_all_blocks()
         for measure in (krum, small, pinned, large):
             print(f"| {' | '.join(measure())} |", flush=True)

@@ -20,7 +20,7 @@ LINES = {"confidence", "repeated_median", "residual_mean", "residual_weights"}
 """Bodies that keep a few columns, and are not worth half a minute of compiling: they have half of that."""
 
 FEWEST, SEARCHED = 16, 112
-"""The most clients whose slopes are all unrolled, and from how many on median slopes are searched: a network takes more."""
+"""The most clients whose slopes are unrolled, and from how many on median slopes are searched: networks take longer."""
 KEPT = 32
 """Slopes that a search brings in order."""
 
