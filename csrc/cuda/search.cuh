@@ -4,7 +4,6 @@
 
 #include "cuda/order.cuh"
 
-constexpr int most_threads = 128;                // of a block
 constexpr int most_kept = RA_KEPT, at_once = 8;  // slopes of a window; and steps between which it may be overrun
 constexpr int reach = 11;                        // ranks that a window is to hold on either side of the median
 constexpr int most_guesses = 8;                  // looks at a rank before windows are halved, which ends
@@ -26,7 +25,7 @@ RA_DEVICE constexpr int stride_of(int n) {
 // of it; and what the windows of its threads keep, side by side.
 constexpr bool gaps_fit = capacity * sizeof(Compute) <= 2048;
 RA_SHARED Compute gaps_beside[gaps_fit ? 2 * capacity : 1];
-RA_SHARED Compute kept_beside[(most_kept + at_once) * most_threads];
+RA_SHARED Compute kept_beside[(most_kept + at_once) * RA_THREADS];
 
 RA_DEVICE const Compute* beside(const Compute* gaps, int n) {
     if (!gaps_fit) return gaps;
@@ -41,9 +40,7 @@ RA_DEVICE Compute between(Compute low, Compute high) {
 }
 
 // The next number below.
-RA_DEVICE Compute below(Compute x) {
-    return number_of(x > 0 ? bits_of(x) - 1 : x < 0 ? bits_of(x) + 1 : sign_bit + 1);
-}
+RA_DEVICE Compute below(Compute x) { return number_of(x > 0 ? bits_of(x) - 1 : x < 0 ? bits_of(x) + 1 : sign_bit + 1); }
 
 // The slopes of a rank to all: none is negative, and that to itself, zero, counts as the least.
 struct Slopes {
@@ -71,11 +68,11 @@ struct Window {
     int under, inside;  // how many slopes are below it, and in it
 
     // Of the latter, the first that were met.
-    RA_DEVICE Compute& operator[](int place) const { return kept_beside[place * most_threads + own_thread()]; }
+    RA_DEVICE Compute& operator[](int place) const { return kept_beside[place * RA_THREADS + own_thread()]; }
 
     RA_DEVICE void look(const Slopes& slopes) {
         const Compute own = slopes.z[slopes.rank], *const gap = slopes.gaps + slopes.n - 1 - slopes.rank;
-        constexpr int step = most_threads * sizeof(Compute), end = most_kept * step;
+        constexpr int step = RA_THREADS * sizeof(Compute), end = most_kept * step;
         char* const kept = reinterpret_cast<char*>(kept_beside + own_thread());
         int place = 0, overrun = 0;  // in bytes: an index would be multiplied at each turn
         Compute above = 0;

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from robustagg.errors import NonFinite
 from robustagg.kernels.cuda import sources
+from robustagg.kernels.cuda.sources import COLUMN_THREADS
 from robustagg.kernels.interface import GRAM_TILE, Array, Rows
 from robustagg.kernels.numpy import compute_dtype
 
-COLUMN_THREADS = 128
 MOST_BLOCKS = 2**16  # of a grid: threads take more than one column rather than be more
 
 

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from robustagg.errors import NonFinite
 from robustagg.kernels import numpy as specification
-from robustagg.kernels.cuda.blocks import COLUMN_THREADS, Block, Gathered, Machine, blocks_of
+from robustagg.kernels.cuda.blocks import Block, Gathered, Machine, blocks_of
+from robustagg.kernels.cuda.sources import COLUMN_THREADS
 from robustagg.kernels.interface import (
     DIGIT_BITS,
     DIGITS,

@@ -23,6 +23,8 @@ FEWEST, SEARCHED = 16, 112
 """The most clients whose slopes are unrolled, and from how many on median slopes are searched: networks take longer."""
 KEPT = 32
 """Slopes that a search brings in order."""
+COLUMN_THREADS = 128
+"""The threads of a block, or most of them, of which each has columns of its own."""
 
 COUNTS = {"majority", "outermost", "sign_counts", "magnitude_counts", "agreements"}
 ANY_NUMBER = {"finite", "differences", "weighted_mean", "extremes", "digits", "gram", "measure", "manhattan", *COUNTS}
@@ -55,7 +57,8 @@ def text(body: str, dtype: np.dtype[np.generic], n: int) -> str:
 def _text(body: str, kind: int, name: str, count: int) -> str:
     found = {"RA_SORTING": networks.sorting(count), "RA_MIDDLE": networks.middle(count)} if name == "RA_FEW" else {}
     found |= _of_slopes(name, count)
-    lines = [f"#define RA_KIND {kind}", f"#define {name} {count}", f"#define RA_KEPT {KEPT}"]
+    told = {"RA_KIND": kind, name: count, "RA_KEPT": KEPT, "RA_THREADS": COLUMN_THREADS}
+    lines = [f"#define {macro} {value}" for macro, value in told.items()]
     lines += [f"#define {macro}(X) {_exchanges(network)}" for macro, network in found.items()]
     return "\n".join([*lines, _included(f"{body}.cu", set())])
 
