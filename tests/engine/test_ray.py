@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import logging
 import os
 import pickle
 import time
@@ -191,6 +193,21 @@ def test_a_fault_of_a_worker_is_the_callers(files, tmp_path):
         )
 
 
+def test_a_fault_of_workers_is_told_once(caplog):
+    """By the caller's error; Ray writes down what nobody has asked for, of every task."""
+    sent = {f"client-{k}": update(k) for k in range(6)}
+    reference = update(0) | {"body": np.full(WIDE, np.nan, np.float32)}
+    logging.getLogger("ray").addHandler(caplog.handler)
+    try:
+        with pytest.raises(ValueError, match="NaN or infinite values in reference"):
+            ra.CenteredClipping().aggregate(sent, reference=reference, executor=Ray())
+        gc.collect()  # what is asked for no more
+        time.sleep(1)
+    finally:
+        logging.getLogger("ray").removeHandler(caplog.handler)
+    assert not caplog.records
+
+
 # --- updates in object stores -----------------------------------------------------------------------------------------
 
 
@@ -268,15 +285,31 @@ def test_a_node_is_lost_with_its_clients_in_the_middle(work, cluster):
     assert flattened(ray.get(result.update)) == flattened(rest.update)
 
 
+@ray.remote
+def train():
+    raise RuntimeError("out of battery\nat home")
+
+
 def test_a_client_that_fails(in_memory):
-    @ray.remote
-    def train():
-        raise RuntimeError("out of battery")
 
     refs = {f"client-{k}": ray.put(update(k)) for k in range(6)} | {"client-9": train.remote()}
     result = ra.Median().aggregate(refs, executor=Ray())
     assert "client 'client-9': its update cannot be had: RuntimeError: out of battery" in result.reasons[-1]
     assert flattened(ray.get(result.update)) == in_memory["median"][1]
+
+
+def test_an_argument_that_fails():
+    sent, rule = {f"client-{k}": update(k) for k in range(6)}, ra.CenteredClipping()
+    with pytest.raises(ValueError, match=r"reference cannot be had: RuntimeError: out of battery$"):
+        rule.aggregate(sent, reference=train.remote(), executor=Ray())
+    assert rule.last_round is None
+
+
+def test_an_intake_takes_what_references_stand_for():
+    cluster, intake, ref = Ray(), ra.Intake("median", like=update(0)), ray.put(update(1))
+    assert "expected a tensor, got ObjectRef" in intake.add("reference", ref)
+    assert intake.add("value", lambda: cluster.value(ref)) is None
+    assert intake.add("lost", lambda: cluster.value(train.remote())) == "RuntimeError: out of battery"
 
 
 def test_a_result_is_the_next_rounds_reference():

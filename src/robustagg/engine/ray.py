@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import socket
+import threading
+import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +18,8 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 __all__ = ["Ray"]
+
+PATIENCE = 10  # seconds that an address has to answer
 
 
 class Ray:
@@ -37,7 +45,7 @@ class Ray:
     ImportError
         Without Ray (``robustagg[ray]``); in a round, if a worker has another version of this package.
     OSError
-        In a round, if a task is lost more often, or the cluster is.
+        If there is no such cluster; in a round, if a task is lost more often, or the cluster is.
     ValueError
         In a round, if no node has the memory that a task may take.
 
@@ -67,7 +75,12 @@ class Ray:
         self._ray, self._retries, self._nbytes = ray, retries, 0
         self._ours = not ray.is_initialized()
         if self._ours:
-            ray.init(address=address, log_to_driver=False, logging_level="warning")
+            try:
+                answering(address or os.environ.get("RAY_ADDRESS", ""))
+                with undisturbed():
+                    ray.init(address=address, log_to_driver=False, logging_level="warning")
+            except Exception as fault:  # Ray's are of many kinds, or of none
+                raise errors.no_cluster(address, fault) from fault
 
     def __enter__(self) -> Self:
         return self
@@ -116,6 +129,8 @@ class Ray:
                         short = any(isinstance(partition.pieces[i], Exception) for i in common.round.kept)
                         begin(k, (partition, *(None if short else one for one in more)))  # notes may be lost, too
                     else:
+                        if isinstance(told, Exception):
+                            raise told
                         yield k, told, kept
         except ray.exceptions.RayError as fault:
             cause = getattr(fault, "cause", fault)
@@ -130,14 +145,20 @@ class Ray:
 
     def value(self, value: Any) -> Any:
         """What an object reference stands for, brought here; anything else as it is."""
-        return self._ray.get(value) if isinstance(value, self._ray.ObjectRef) else value
+        if not isinstance(value, self._ray.ObjectRef):
+            return value
+        (found,) = fetched([value])
+        if isinstance(found, errors.Unreadable):
+            raise found
+        return found
 
     def there(
         self, work: Callable[..., Any], common: Any, tasks: Sequence[tuple[Any, ...]], count: int
     ) -> list[Sequence[Any]]:
         """For every task references to the `count` things it gives; it is done near the objects that it is given."""
         task, sent = self._task(work, count), self._ray.put(common)
-        return [task.remote(sent, *own) for own in tasks]
+        made = [task.remote(sent, *own) for own in tasks]
+        return [[one] for one in made] if count == 1 else made
 
     @property
     def fetch(self) -> Callable[[Sequence[Any]], list[Any]]:
@@ -147,8 +168,8 @@ class Ray:
     def _without_lost(self, pieces: dict[int, Any]) -> bool:
         """Put in place of pieces that are lost what has become of them; whether there were any."""
         refs = {i: ref for i, ref in pieces.items() if isinstance(ref, self._ray.ObjectRef)}
-        probes = self.there(probe, None, [(ref,) for ref in refs.values()], 2) if refs else []
-        told = zip(refs, self.fetch([there for there, _ in probes]), strict=True)
+        probes = self.there(probe, None, [(ref,) for ref in refs.values()], 1) if refs else []
+        told = zip(refs, self.fetch([there for (there,) in probes]), strict=True)
         lost = {i: fault for i, fault in told if fault is not None}
         pieces.update(lost)
         return bool(lost)
@@ -168,6 +189,24 @@ class Ray:
         return min(cpus, int(node.get("memory", 0) // self._nbytes)) if self._nbytes else cpus
 
 
+def answering(address: str) -> None:
+    """Whether somebody listens at HOST:PORT, if that is what it is; Ray itself would try for ten minutes."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdecimal() and "/" not in host:
+        socket.create_connection((host.strip("[]"), int(port)), PATIENCE).close()
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Ray may begin here, but neither give advice nor take the place of our caller's answer to SIGTERM."""
+    before = signal.getsignal(signal.SIGTERM)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        yield
+    if callable(before) and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, before)
+
+
 def unpacked(task: tuple[Any, ...]) -> tuple[Any, ...]:
     """A task with its partition's pieces as arguments of their own: Ray brings these before the task begins."""
     partition, *more = task
@@ -175,20 +214,22 @@ def unpacked(task: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def given(work: Callable[..., Any]) -> Callable[..., Any]:
-    """The work on such a task."""
+    """The work on such a task; of a fault it tells, as Ray writes all faults down that nobody asks for."""
 
     def with_pieces(common: Any, partition: Any, *rest: Any) -> Any:
         n = len(partition.pieces)
         own = replace(partition, pieces=dict(zip(partition.pieces, rest[:n], strict=True)))
-        return work(common, own, *rest[n:])
+        try:
+            return work(common, own, *rest[n:])
+        except Exception as fault:
+            return fault, None
 
     with_pieces.__name__ = work.__name__
     return with_pieces
 
 
-def probe(common: None, piece: Any) -> tuple[None, None]:
+def probe(common: None, piece: Any) -> None:
     """Done where a piece is, if it is anywhere."""
-    return None, None
 
 
 def fetched(refs: Sequence[Any]) -> list[Any]:

@@ -44,6 +44,11 @@ def too_small_nodes(nbytes: int, most: float) -> ValueError:
     return ValueError(f"max_memory is {nbytes} bytes for each task, no node of the cluster has more than {most:.0f}")
 
 
+def no_cluster(address: str | None, fault: Exception) -> OSError:
+    where = "" if address is None else f" at {shown(address)}"
+    return OSError(f"there is no Ray cluster{where}: {type(fault).__name__}: {fault}")
+
+
 def cluster_lost(fault: Exception) -> OSError:
     return OSError(f"the cluster has lost work that it cannot do again: {type(fault).__name__}: {fault}")
 
@@ -55,6 +60,10 @@ def reference_lost(fault: BaseException) -> Unreadable:
 
 def result_lost(fault: Exception) -> OSError:
     return OSError(f"the cluster has lost pieces of the result that it cannot make again: {fault}")
+
+
+def no_executor(executor: object) -> TypeError:
+    return TypeError(f"executor must be one, such as robustagg.engine.ray.Ray(address), got {shown(executor)}")
 
 
 def holds_nothing(executor: object) -> TypeError:
