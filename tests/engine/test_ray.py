@@ -20,9 +20,10 @@ if not os.environ.get("ROBUSTAGG_RAY"):
 import ray
 from commandline import robustagg
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-from raycluster import NODE, Interrupted, Losing, Sabotaged, cluster_of_two, limit
+from raycluster import NODE, Interrupted, Losing, Sabotaged, Stopped, cluster_of_two, limit
 
 from robustagg.engine.ray import Ray
+from robustagg.inputs import dispersed
 
 pytestmark = pytest.mark.filterwarnings(  # Ray's own
     "ignore::FutureWarning", "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
@@ -206,6 +207,24 @@ def test_a_fault_of_workers_is_told_once(caplog):
     finally:
         logging.getLogger("ray").removeHandler(caplog.handler)
     assert not caplog.records
+
+
+def test_a_round_that_is_stopped_leaves_its_process(monkeypatch):
+    """To cancel what goes on may abort the process that has begun it: "Tried to complete task that was not pending"."""
+    monkeypatch.setattr(dispersed, "TURNS", 20)
+    monkeypatch.setattr(dispersed, "LEAST", 1)
+    refs, rule = {f"client-{k}": ray.put(update(k)) for k in range(6)}, ra.Reputation()
+    executor, stopped = Stopped(), 0
+    for k in range(20):
+        executor.after = 0.01 + 0.02 * (k % 10)
+        state = rule.last_round
+        try:
+            rule.aggregate(refs, executor=executor)
+        except KeyboardInterrupt:
+            stopped += 1
+            assert rule.last_round == state
+    assert stopped >= 2
+    same(held(ra.Reputation(), refs, Ray()), here(ra.Reputation()))
 
 
 # --- updates in object stores -----------------------------------------------------------------------------------------

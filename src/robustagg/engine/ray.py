@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from robustagg import errors
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Ray"]
 
+AHEAD = 2  # tasks begun for each that runs: the next one's pieces are on their way
 PATIENCE = 10  # seconds that an address has to answer
 
 
@@ -105,17 +107,21 @@ class Ray:
     def each(
         self, work: Callable[..., tuple[Any, Any]], common: Any, tasks: Sequence[tuple[Any, ...]]
     ) -> Iterator[tuple[int, Any, Any]]:
-        """(index, brief, kept) of every task, in the order in which they end; what is kept is an object reference."""
+        """(index, brief, kept) of every task, in the order in which they end; what is kept is an object reference.
+
+        Few are begun ahead of others, so that few go on if the round fails: ``ray.cancel`` may abort whoever calls it.
+        """
         ray = self._ray
         task, sent = self._task(given(work), 2), ray.put(common)
         running: dict[Any, tuple[int, Any]] = {}
+        waiting = iter(enumerate(tasks))
 
         def begin(k: int, own: tuple[Any, ...]) -> None:
             brief, kept = task.remote(sent, *unpacked(own))
             running[brief] = k, kept
 
         try:
-            for k, own in enumerate(tasks):
+            for k, own in islice(waiting, AHEAD * self.slots):
                 begin(k, own)
             while running:
                 for brief in ray.wait(list(running))[0]:
@@ -131,13 +137,12 @@ class Ray:
                     else:
                         if isinstance(told, Exception):
                             raise told
+                        for following in islice(waiting, 1):
+                            begin(*following)
                         yield k, told, kept
         except ray.exceptions.RayError as fault:
             cause = getattr(fault, "cause", fault)
             raise errors.cluster_lost(cause) if isinstance(cause, ray.exceptions.RayError) else cause from None
-        finally:
-            for brief in running:
-                ray.cancel(brief, force=True)
 
     def held(self, value: Any) -> Any:
         """An object reference; what is none is put into the object store."""
