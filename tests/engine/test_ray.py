@@ -13,6 +13,7 @@ import pytest
 from safetensors.numpy import save_file
 
 import robustagg as ra
+from robustagg import config
 
 if not os.environ.get("ROBUSTAGG_RAY"):
     pytest.skip("takes minutes; nox -s ray sets ROBUSTAGG_RAY", allow_module_level=True)
@@ -315,6 +316,12 @@ def test_a_client_that_fails(in_memory):
     result = ra.Median().aggregate(refs, executor=Ray())
     assert "client 'client-9': its update cannot be had: RuntimeError: out of battery" in result.reasons[-1]
     assert flattened(ray.get(result.update)) == in_memory["median"][1]
+
+
+def test_workers_of_another_version_are_no_clients_fault(monkeypatch):
+    monkeypatch.setattr(config, "__version__", "0.0")
+    with pytest.raises(ImportError, match=r"a worker has robustagg .*, whoever sent the work 0\.0"):
+        ra.Median().aggregate({f"client-{k}": update(k) for k in range(6)}, executor=Ray())
 
 
 def test_an_argument_that_fails():

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from robustagg.engine.ray import Ray
+from robustagg.engine.tasks import fetched
 
 
 @pytest.fixture
@@ -90,3 +91,16 @@ def test_who_answers_sigterm_still_does(beginning, recwarn):
     finally:
         signal.signal(signal.SIGTERM, before)
     assert not recwarn.list
+
+
+class RaySystemError(Exception):
+    """As Ray's is called."""
+
+
+def test_workers_without_this_package_are_no_clients_fault(monkeypatch):
+    def get(ref):
+        raise RaySystemError("System error: No module named 'robustagg'\ntraceback: ...")
+
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(wait=lambda refs, num_returns: None, get=get))
+    with pytest.raises(ImportError, match="a worker has no robustagg"):
+        fetched(["reference"])

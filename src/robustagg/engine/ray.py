@@ -9,11 +9,11 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from robustagg import errors
+from robustagg.engine.tasks import fetched, given, probe, unfit, unpacked, versioned
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -141,7 +141,7 @@ class Ray:
                             begin(*following)
                         yield k, told, kept
         except ray.exceptions.RayError as fault:
-            cause = getattr(fault, "cause", fault)
+            cause = unfit(fault) or getattr(fault, "cause", fault)
             raise errors.cluster_lost(cause) if isinstance(cause, ray.exceptions.RayError) else cause from None
 
     def held(self, value: Any) -> Any:
@@ -161,7 +161,7 @@ class Ray:
         self, work: Callable[..., Any], common: Any, tasks: Sequence[tuple[Any, ...]], count: int
     ) -> list[Sequence[Any]]:
         """For every task references to the `count` things it gives; it is done near the objects that it is given."""
-        task, sent = self._task(work, count), self._ray.put(common)
+        task, sent = self._task(versioned(work), count), self._ray.put(common)
         made = [task.remote(sent, *own) for own in tasks]
         return [[one] for one in made] if count == 1 else made
 
@@ -210,43 +210,3 @@ def undisturbed() -> Iterator[None]:
         yield
     if callable(before) and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, before)
-
-
-def unpacked(task: tuple[Any, ...]) -> tuple[Any, ...]:
-    """A task with its partition's pieces as arguments of their own: Ray brings these before the task begins."""
-    partition, *more = task
-    return replace(partition, pieces=dict.fromkeys(partition.pieces)), *partition.pieces.values(), *more
-
-
-def given(work: Callable[..., Any]) -> Callable[..., Any]:
-    """The work on such a task; of a fault it tells, as Ray writes all faults down that nobody asks for."""
-
-    def with_pieces(common: Any, partition: Any, *rest: Any) -> Any:
-        n = len(partition.pieces)
-        own = replace(partition, pieces=dict(zip(partition.pieces, rest[:n], strict=True)))
-        try:
-            return work(common, own, *rest[n:])
-        except Exception as fault:
-            return fault, None
-
-    with_pieces.__name__ = work.__name__
-    return with_pieces
-
-
-def probe(common: None, piece: Any) -> None:
-    """Done where a piece is, if it is anywhere."""
-
-
-def fetched(refs: Sequence[Any]) -> list[Any]:
-    """What object references stand for; in place of what is lost, or came to nothing, :class:`errors.Unreadable`."""
-    import ray
-
-    if refs:
-        ray.wait(list(refs), num_returns=len(refs))  # all of them on their way at once
-    found: list[Any] = []
-    for ref in refs:
-        try:
-            found.append(ray.get(ref))
-        except Exception as fault:  # the task's that was to make it, or Ray's
-            found.append(errors.reference_lost(getattr(fault, "cause", None) or fault))
-    return found
