@@ -6,6 +6,9 @@ import gc
 import logging
 import os
 import pickle
+import signal
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -19,7 +22,7 @@ if not os.environ.get("ROBUSTAGG_RAY"):
     pytest.skip("takes minutes; nox -s ray sets ROBUSTAGG_RAY", allow_module_level=True)
 
 import ray
-from commandline import robustagg
+from commandline import MAIN, robustagg
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from raycluster import NODE, Interrupted, Losing, Sabotaged, Stopped, cluster_of_two, limit
 
@@ -177,6 +180,39 @@ def test_the_command_line(files, expected, tmp_path):
     out = tmp_path / "out.safetensors"
     robustagg("aggregate", *files, "--rule", "median", "--out", out, "--max-memory", MEMORY, "--ray", "auto")
     assert out.read_bytes() == expected["median"][1]
+
+
+SLOW = """
+import time
+from robustagg.engine.ray import Ray
+each = Ray.each
+
+def slow(self, work, common, tasks):
+    def working(*arguments):
+        time.sleep(60)
+        return work(*arguments)
+
+    working.__name__ = "slow"
+    print("begun", flush=True)
+    return each(self, working, common, tasks)
+
+Ray.each = slow
+"""
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_the_command_line_is_stopped(name, code, cluster, files, tmp_path):
+    command = ["aggregate", *map(str, files), "--rule", "median", "--out", str(tmp_path / "out.npz")]
+    command += ["--max-memory", MEMORY, "--ray", cluster.address]
+    process = subprocess.Popen([sys.executable, "-c", SLOW + MAIN, *command], stdout=-1, stderr=-1, text=True)
+    with process:
+        assert process.stdout.readline() == "begun\n"
+        time.sleep(1)
+        process.send_signal(getattr(signal, name))
+        _, told = process.communicate(timeout=30)
+    assert process.returncode == code
+    assert told == ""
+    assert not list(tmp_path.iterdir())
 
 
 def test_memory_that_no_node_has(files, tmp_path):

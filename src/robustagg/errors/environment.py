@@ -64,7 +64,7 @@ def reference_lost(fault: BaseException) -> Unreadable:
 def _first(fault: BaseException) -> str:
     """Its first sentence: advice and tracebacks follow."""
     first = next(iter(str(fault).splitlines()), "").partition(". ")[0]
-    return f"{type(fault).__name__}: {first[:160]}"
+    return f"{type(fault).__name__}: {first[:160]}" if first else type(fault).__name__
 
 
 def result_lost(fault: Exception) -> OSError:
