@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 from cases import ASKING, CASES
@@ -91,6 +93,29 @@ def test_differences_from_a_model(store):
     assert_same(ra.CenteredClipping, sent, store, reference=reference)
     there = ra.CenteredClipping().aggregate(sent, reference=store.held(reference), executor=store)
     assert leaves(found(there.update)) == leaves(ra.CenteredClipping()(sent, reference=reference))
+
+
+def test_what_goes_to_workers_has_a_reference_once(store):
+    """Not the caller's tree besides its rows."""
+    sent = []
+
+    class Counting(Store):
+        def each(self, work, common, tasks):
+            sent.append(len(pickle.dumps(common)))
+            return super().each(work, common, tasks)
+
+    ra.Mean().aggregate(list(ROWS), reference=ROWS[0], executor=Counting(1))
+    assert sent[0] < ROWS[0].nbytes + 20_000
+
+
+@pytest.mark.parametrize("name", ["reference", "server_update"])
+def test_an_argument_that_is_gone(name, store):
+    gone = store.held(ROWS[0])
+    del store.objects[gone]
+    rule = ra.FLTrust()
+    with pytest.raises(ValueError, match=f"{name} cannot be had: it is gone"):
+        rule.aggregate(list(ROWS), executor=store, **{"server_update": ROWS[0], name: gone})
+    assert rule.last_round is None
 
 
 def test_a_certificate(store):
@@ -191,7 +216,12 @@ def test_updates_that_are_lost_once_they_are_cut():
     ("executor", "arguments", "text"),
     [
         (InTurn(), {}, "executor must know of updates that its workers hold"),
-        (Store(), {"policy": ra.Policy(lora="product")}, "lora='product' is for updates that are here"),
+        (Store, {}, "executor must know of updates that its workers hold"),
+        (
+            Store(),
+            {"policy": ra.Policy(lora="product")},
+            "lora='product' is for updates that are here, .* leave out the executor",
+        ),
         (Store(), {"clients": ["a"]}, "1 client ids for 7 updates"),
     ],
 )
@@ -200,9 +230,27 @@ def test_what_cannot_be_had(executor, arguments, text):
         ra.Mean().aggregate(list(ROWS), executor=executor, **arguments)
 
 
-def test_what_is_no_list_of_updates():
-    for updates, text in ((3, "updates must be"), ([], "at least one client")):
-        with pytest.raises((TypeError, ValueError), match=text):
-            ra.Mean().aggregate(updates, executor=Store())
+@pytest.mark.parametrize(
+    "updates",
+    [
+        3,
+        "abc",
+        [],
+        type("Frame", (), {"columns": ("a", "b"), "__iter__": lambda self: iter("ab")})(),
+        ROWS[0],
+        ROWS[None],
+    ],
+    ids=["number", "text", "nothing", "frame", "vector", "stack"],
+)
+def test_what_is_no_list_of_updates(updates):
+    """What memory says of it."""
+    with pytest.raises((TypeError, ValueError)) as here:
+        ra.Mean().aggregate(updates)
+    with pytest.raises(here.type) as there:
+        ra.Mean().aggregate(updates, executor=Store())
+    assert str(here.value) == str(there.value)
+
+
+def test_clients_that_are_named_twice():
     with pytest.raises(ValueError, match="do not give clients="):
         ra.Mean().aggregate({"a": ROWS[0]}, clients=["a"], executor=Store())

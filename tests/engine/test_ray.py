@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import gc
+import logging
 import os
 import pickle
+import signal
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -11,16 +16,18 @@ import pytest
 from safetensors.numpy import save_file
 
 import robustagg as ra
+from robustagg import config
 
 if not os.environ.get("ROBUSTAGG_RAY"):
     pytest.skip("takes minutes; nox -s ray sets ROBUSTAGG_RAY", allow_module_level=True)
 
 import ray
-from commandline import robustagg
+from commandline import MAIN, robustagg
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-from raycluster import NODE, Interrupted, Losing, Sabotaged, cluster_of_two, limit
+from raycluster import NODE, Interrupted, Losing, Sabotaged, Stopped, cluster_of_two, limit
 
 from robustagg.engine.ray import Ray
+from robustagg.inputs import dispersed
 
 pytestmark = pytest.mark.filterwarnings(  # Ray's own
     "ignore::FutureWarning", "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
@@ -175,6 +182,39 @@ def test_the_command_line(files, expected, tmp_path):
     assert out.read_bytes() == expected["median"][1]
 
 
+SLOW = """
+import time
+from robustagg.engine.ray import Ray
+each = Ray.each
+
+def slow(self, work, common, tasks):
+    def working(*arguments):
+        time.sleep(60)
+        return work(*arguments)
+
+    working.__name__ = "slow"
+    print("begun", flush=True)
+    return each(self, working, common, tasks)
+
+Ray.each = slow
+"""
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_the_command_line_is_stopped(name, code, cluster, files, tmp_path):
+    command = ["aggregate", *map(str, files), "--rule", "median", "--out", str(tmp_path / "out.npz")]
+    command += ["--max-memory", MEMORY, "--ray", cluster.address]
+    process = subprocess.Popen([sys.executable, "-c", SLOW + MAIN, *command], stdout=-1, stderr=-1, text=True)
+    with process:
+        assert process.stdout.readline() == "begun\n"
+        time.sleep(1)
+        process.send_signal(getattr(signal, name))
+        _, told = process.communicate(timeout=30)
+    assert process.returncode == code
+    assert told == ""
+    assert not list(tmp_path.iterdir())
+
+
 def test_memory_that_no_node_has(files, tmp_path):
     with pytest.raises(ValueError, match="no node of the cluster has more than"):
         ra.aggregate_files(ra.Mean(), files, tmp_path / "out.safetensors", max_memory="2 GiB", executor=Ray())
@@ -189,6 +229,39 @@ def test_a_fault_of_a_worker_is_the_callers(files, tmp_path):
         ra.aggregate_files(
             ra.Median(nonfinite="raise"), [*files, bad], tmp_path / "out.safetensors", max_memory=MEMORY, executor=Ray()
         )
+
+
+def test_a_fault_of_workers_is_told_once(caplog):
+    """By the caller's error; Ray writes down what nobody has asked for, of every task."""
+    sent = {f"client-{k}": update(k) for k in range(6)}
+    reference = update(0) | {"body": np.full(WIDE, np.nan, np.float32)}
+    logging.getLogger("ray").addHandler(caplog.handler)
+    try:
+        with pytest.raises(ValueError, match="NaN or infinite values in reference"):
+            ra.CenteredClipping().aggregate(sent, reference=reference, executor=Ray())
+        gc.collect()  # what is asked for no more
+        time.sleep(1)
+    finally:
+        logging.getLogger("ray").removeHandler(caplog.handler)
+    assert not caplog.records
+
+
+def test_a_round_that_is_stopped_leaves_its_process(monkeypatch):
+    """To cancel what goes on may abort the process that has begun it: "Tried to complete task that was not pending"."""
+    monkeypatch.setattr(dispersed, "TURNS", 20)
+    monkeypatch.setattr(dispersed, "LEAST", 1)
+    refs, rule = {f"client-{k}": ray.put(update(k)) for k in range(6)}, ra.Reputation()
+    executor, stopped = Stopped(), 0
+    for k in range(20):
+        executor.after = 0.01 + 0.02 * (k % 10)
+        state = rule.last_round
+        try:
+            rule.aggregate(refs, executor=executor)
+        except KeyboardInterrupt:
+            stopped += 1
+            assert rule.last_round == state
+    assert stopped >= 2
+    same(held(ra.Reputation(), refs, Ray()), here(ra.Reputation()))
 
 
 # --- updates in object stores -----------------------------------------------------------------------------------------
@@ -268,15 +341,37 @@ def test_a_node_is_lost_with_its_clients_in_the_middle(work, cluster):
     assert flattened(ray.get(result.update)) == flattened(rest.update)
 
 
+@ray.remote
+def train():
+    raise RuntimeError("out of battery\nat home")
+
+
 def test_a_client_that_fails(in_memory):
-    @ray.remote
-    def train():
-        raise RuntimeError("out of battery")
 
     refs = {f"client-{k}": ray.put(update(k)) for k in range(6)} | {"client-9": train.remote()}
     result = ra.Median().aggregate(refs, executor=Ray())
     assert "client 'client-9': its update cannot be had: RuntimeError: out of battery" in result.reasons[-1]
     assert flattened(ray.get(result.update)) == in_memory["median"][1]
+
+
+def test_workers_of_another_version_are_no_clients_fault(monkeypatch):
+    monkeypatch.setattr(config, "__version__", "0.0")
+    with pytest.raises(ImportError, match=r"a worker has robustagg .*, whoever sent the work 0\.0"):
+        ra.Median().aggregate({f"client-{k}": update(k) for k in range(6)}, executor=Ray())
+
+
+def test_an_argument_that_fails():
+    sent, rule = {f"client-{k}": update(k) for k in range(6)}, ra.CenteredClipping()
+    with pytest.raises(ValueError, match=r"reference cannot be had: RuntimeError: out of battery$"):
+        rule.aggregate(sent, reference=train.remote(), executor=Ray())
+    assert rule.last_round is None
+
+
+def test_an_intake_takes_what_references_stand_for():
+    cluster, intake, ref = Ray(), ra.Intake("median", like=update(0)), ray.put(update(1))
+    assert "expected a tensor, got ObjectRef" in intake.add("reference", ref)
+    assert intake.add("value", lambda: cluster.value(ref)) is None
+    assert intake.add("lost", lambda: cluster.value(train.remote())) == "RuntimeError: out of battery"
 
 
 def test_a_result_is_the_next_rounds_reference():

@@ -249,3 +249,10 @@ def test_what_a_worker_gets_is_not_the_ledger():
     sent = rule.for_worker({})
     assert len(pickle.dumps(sent)) < 10_000 < len(pickle.dumps(rule))
     assert sent.parameters == rule.parameters
+
+
+@pytest.mark.parametrize("executor", ["auto", 3, InTurn])
+def test_what_is_no_executor(executor, plain, tmp_path):
+    with pytest.raises(TypeError, match=r"executor must be one, such as robustagg.engine.ray.Ray\(address\), got"):
+        ra.aggregate_files(ra.Mean(), plain[0], tmp_path / "out.npy", executor=executor)
+    assert not list(tmp_path.iterdir())

@@ -132,6 +132,19 @@ class Trap:
         return os.mkdir, ("cracked",)
 
 
+@pytest.mark.parametrize("size", [0, 1])
+def test_torch_whose_only_value_has_any_step(size, tmp_path):
+    """A vector of one value, or none, is contiguous with a stride of zero."""
+    torch = pytest.importorskip("torch", reason="its files are read by torch")
+    odd = torch.ones(()).expand(1) if size else torch.from_numpy(np.empty(0))
+    assert odd.stride() == (0,)
+    for i in range(3):
+        torch.save({"w": torch.full((2, 3), float(i)), "odd": odd}, tmp_path / f"c{i}.pt")
+    result = ra.aggregate_files(ra.Median(), sorted(tmp_path.glob("*.pt")), tmp_path / "out.safetensors")
+    assert result.admitted.all()
+    assert load_file(result.update)["odd"].tolist() == odd.tolist()
+
+
 def test_torch_and_what_is_dressed_up_as_it(tmp_path, monkeypatch):
     torch = pytest.importorskip("torch", reason="its files are read by torch")
     monkeypatch.chdir(tmp_path)

@@ -88,14 +88,18 @@ class Store(InTurn):
         return value if isinstance(value, Ref) else self.kept(value)
 
     def value(self, value: Any) -> Any:
-        return found(value)
+        (there,) = fetched([value]) if isinstance(value, Ref) else [value]
+        if isinstance(there, errors.Unreadable):
+            raise there
+        return there
 
     def there(self, work: Callable[..., Any], common: Any, tasks: Any, count: int) -> list[list[Any]]:
         made = []
         for task in tasks:
             given = [fetched([part])[0] if isinstance(part, Ref) else part for part in task]
             lost = next((part for part in given if isinstance(part, errors.Unreadable)), None)
-            things = [lost] * count if lost else pickle.loads(pickle.dumps(work))(common, *given)
+            things = lost or pickle.loads(pickle.dumps(work))(common, *given)
+            things = [things] * count if lost or count == 1 else things
             assert len(things) == count
             made.append([self.kept(thing) for thing in things])
         return made

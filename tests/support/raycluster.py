@@ -131,6 +131,21 @@ def dying_once(work: Callable[..., Any], folder: Path) -> Callable[..., Any]:
     return sabotaged
 
 
+class Stopped(Ray):
+    """Ray, of which a caller presses Ctrl-C so many seconds into a pass."""
+
+    after = 0.0
+
+    def each(self, work: Callable[..., Any], common: Any, tasks: Any) -> Iterator[tuple[int, Any, Any]]:
+        before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+        signal.setitimer(signal.ITIMER_REAL, self.after)
+        try:
+            yield from super().each(work, common, tasks)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+
+
 class Losing(Ray):
     """Ray, of which a node is killed once so many partitions are done in a pass of that name."""
 

@@ -24,5 +24,16 @@ def main() -> None:
 def _run() -> None:
     from robustagg.cli.app import app
 
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that unfinished files are removed
-    app(prog_name="robustagg")
+    came: list[int] = []
+
+    def stop(number: int, frame: object) -> None:  # so that unfinished files are removed
+        came.append(number)
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        app(prog_name="robustagg")
+    except SystemExit:
+        if came:  # Ray has a code of its own
+            sys.exit(128 + came[0])
+        raise

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import socket
+import threading
+import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from contextlib import contextmanager
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from robustagg import errors
+from robustagg.engine.tasks import fetched, given, probe, unfit, unpacked, versioned
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 __all__ = ["Ray"]
+
+AHEAD = 2  # tasks begun for each that runs: the next one's pieces are on their way
+PATIENCE = 10  # seconds that an address has to answer
 
 
 class Ray:
@@ -37,7 +47,7 @@ class Ray:
     ImportError
         Without Ray (``robustagg[ray]``); in a round, if a worker has another version of this package.
     OSError
-        In a round, if a task is lost more often, or the cluster is.
+        If there is no such cluster; in a round, if a task is lost more often, or the cluster is.
     ValueError
         In a round, if no node has the memory that a task may take.
 
@@ -67,7 +77,12 @@ class Ray:
         self._ray, self._retries, self._nbytes = ray, retries, 0
         self._ours = not ray.is_initialized()
         if self._ours:
-            ray.init(address=address, log_to_driver=False, logging_level="warning")
+            try:
+                answering(address or os.environ.get("RAY_ADDRESS", ""))
+                with undisturbed():
+                    ray.init(address=address, log_to_driver=False, logging_level="warning")
+            except Exception as fault:  # Ray's are of many kinds, or of none
+                raise errors.no_cluster(address, fault) from fault
 
     def __enter__(self) -> Self:
         return self
@@ -92,17 +107,21 @@ class Ray:
     def each(
         self, work: Callable[..., tuple[Any, Any]], common: Any, tasks: Sequence[tuple[Any, ...]]
     ) -> Iterator[tuple[int, Any, Any]]:
-        """(index, brief, kept) of every task, in the order in which they end; what is kept is an object reference."""
+        """(index, brief, kept) of every task, in the order in which they end; what is kept is an object reference.
+
+        Few are begun ahead of others, so that few go on if the round fails: ``ray.cancel`` may abort whoever calls it.
+        """
         ray = self._ray
         task, sent = self._task(given(work), 2), ray.put(common)
         running: dict[Any, tuple[int, Any]] = {}
+        waiting = iter(enumerate(tasks))
 
         def begin(k: int, own: tuple[Any, ...]) -> None:
             brief, kept = task.remote(sent, *unpacked(own))
             running[brief] = k, kept
 
         try:
-            for k, own in enumerate(tasks):
+            for k, own in islice(waiting, AHEAD * self.slots):
                 begin(k, own)
             while running:
                 for brief in ray.wait(list(running))[0]:
@@ -116,13 +135,14 @@ class Ray:
                         short = any(isinstance(partition.pieces[i], Exception) for i in common.round.kept)
                         begin(k, (partition, *(None if short else one for one in more)))  # notes may be lost, too
                     else:
+                        if isinstance(told, Exception):
+                            raise told
+                        for following in islice(waiting, 1):
+                            begin(*following)
                         yield k, told, kept
         except ray.exceptions.RayError as fault:
-            cause = getattr(fault, "cause", fault)
+            cause = unfit(fault) or getattr(fault, "cause", fault)
             raise errors.cluster_lost(cause) if isinstance(cause, ray.exceptions.RayError) else cause from None
-        finally:
-            for brief in running:
-                ray.cancel(brief, force=True)
 
     def held(self, value: Any) -> Any:
         """An object reference; what is none is put into the object store."""
@@ -130,14 +150,20 @@ class Ray:
 
     def value(self, value: Any) -> Any:
         """What an object reference stands for, brought here; anything else as it is."""
-        return self._ray.get(value) if isinstance(value, self._ray.ObjectRef) else value
+        if not isinstance(value, self._ray.ObjectRef):
+            return value
+        (found,) = fetched([value])
+        if isinstance(found, errors.Unreadable):
+            raise found
+        return found
 
     def there(
         self, work: Callable[..., Any], common: Any, tasks: Sequence[tuple[Any, ...]], count: int
     ) -> list[Sequence[Any]]:
         """For every task references to the `count` things it gives; it is done near the objects that it is given."""
-        task, sent = self._task(work, count), self._ray.put(common)
-        return [task.remote(sent, *own) for own in tasks]
+        task, sent = self._task(versioned(work), count), self._ray.put(common)
+        made = [task.remote(sent, *own) for own in tasks]
+        return [[one] for one in made] if count == 1 else made
 
     @property
     def fetch(self) -> Callable[[Sequence[Any]], list[Any]]:
@@ -147,8 +173,8 @@ class Ray:
     def _without_lost(self, pieces: dict[int, Any]) -> bool:
         """Put in place of pieces that are lost what has become of them; whether there were any."""
         refs = {i: ref for i, ref in pieces.items() if isinstance(ref, self._ray.ObjectRef)}
-        probes = self.there(probe, None, [(ref,) for ref in refs.values()], 2) if refs else []
-        told = zip(refs, self.fetch([there for there, _ in probes]), strict=True)
+        probes = self.there(probe, None, [(ref,) for ref in refs.values()], 1) if refs else []
+        told = zip(refs, self.fetch([there for (there,) in probes]), strict=True)
         lost = {i: fault for i, fault in told if fault is not None}
         pieces.update(lost)
         return bool(lost)
@@ -168,39 +194,19 @@ class Ray:
         return min(cpus, int(node.get("memory", 0) // self._nbytes)) if self._nbytes else cpus
 
 
-def unpacked(task: tuple[Any, ...]) -> tuple[Any, ...]:
-    """A task with its partition's pieces as arguments of their own: Ray brings these before the task begins."""
-    partition, *more = task
-    return replace(partition, pieces=dict.fromkeys(partition.pieces)), *partition.pieces.values(), *more
+def answering(address: str) -> None:
+    """Whether somebody listens at HOST:PORT, if that is what it is; Ray itself would try for ten minutes."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdecimal() and "/" not in host:
+        socket.create_connection((host.strip("[]"), int(port)), PATIENCE).close()
 
 
-def given(work: Callable[..., Any]) -> Callable[..., Any]:
-    """The work on such a task."""
-
-    def with_pieces(common: Any, partition: Any, *rest: Any) -> Any:
-        n = len(partition.pieces)
-        own = replace(partition, pieces=dict(zip(partition.pieces, rest[:n], strict=True)))
-        return work(common, own, *rest[n:])
-
-    with_pieces.__name__ = work.__name__
-    return with_pieces
-
-
-def probe(common: None, piece: Any) -> tuple[None, None]:
-    """Done where a piece is, if it is anywhere."""
-    return None, None
-
-
-def fetched(refs: Sequence[Any]) -> list[Any]:
-    """What object references stand for; in place of what is lost, or came to nothing, :class:`errors.Unreadable`."""
-    import ray
-
-    if refs:
-        ray.wait(list(refs), num_returns=len(refs))  # all of them on their way at once
-    found: list[Any] = []
-    for ref in refs:
-        try:
-            found.append(ray.get(ref))
-        except Exception as fault:  # the task's that was to make it, or Ray's
-            found.append(errors.reference_lost(getattr(fault, "cause", None) or fault))
-    return found
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Ray may begin here, but neither give advice nor take the place of our caller's answer to SIGTERM."""
+    before = signal.getsignal(signal.SIGTERM)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        yield
+    if callable(before) and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, before)

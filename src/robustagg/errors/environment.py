@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from robustagg.errors.kinds import BackendUnavailable, Unreadable
+from robustagg.errors.kinds import BackendUnavailable, OtherVersion, Unreadable
 from robustagg.errors.words import shown
 
 
@@ -36,25 +36,43 @@ def optional_package(package: str, extra: str) -> ImportError:
     return ImportError(f"this needs {package}, which is not installed: pip install 'robustagg[{extra}]'")
 
 
-def other_version(driver: str, worker: str) -> ImportError:
-    return ImportError(f"a worker has robustagg {worker}, whoever sent the work {driver}: install the same everywhere")
+def worker_without() -> OtherVersion:
+    return OtherVersion("a worker has no robustagg: install the same version everywhere")
+
+
+def other_version(driver: str, worker: str) -> OtherVersion:
+    return OtherVersion(f"a worker has robustagg {worker}, whoever sent the work {driver}: install the same everywhere")
 
 
 def too_small_nodes(nbytes: int, most: float) -> ValueError:
     return ValueError(f"max_memory is {nbytes} bytes for each task, no node of the cluster has more than {most:.0f}")
 
 
+def no_cluster(address: str | None, fault: Exception) -> OSError:
+    where = "" if address is None else f" at {shown(address)}"
+    return OSError(f"there is no Ray cluster{where}: {type(fault).__name__}: {fault}")
+
+
 def cluster_lost(fault: Exception) -> OSError:
-    return OSError(f"the cluster has lost work that it cannot do again: {type(fault).__name__}: {fault}")
+    return OSError(f"the cluster has lost work that it cannot do again: {_first(fault)}")
 
 
 def reference_lost(fault: BaseException) -> Unreadable:
-    first = next(iter(str(fault).splitlines()), "").partition(". ")[0]  # advice follows
-    return Unreadable(f"{type(fault).__name__}: {first[:160]}")
+    return Unreadable(_first(fault))
+
+
+def _first(fault: BaseException) -> str:
+    """Its first sentence: advice and tracebacks follow."""
+    first = next(iter(str(fault).splitlines()), "").partition(". ")[0]
+    return f"{type(fault).__name__}: {first[:160]}" if first else type(fault).__name__
 
 
 def result_lost(fault: Exception) -> OSError:
     return OSError(f"the cluster has lost pieces of the result that it cannot make again: {fault}")
+
+
+def no_executor(executor: object) -> TypeError:
+    return TypeError(f"executor must be one, such as robustagg.engine.ray.Ray(address), got {shown(executor)}")
 
 
 def holds_nothing(executor: object) -> TypeError:

@@ -132,11 +132,18 @@ def not_over_files(what: str) -> ValueError:
 
 
 def not_in_pieces(what: str) -> ValueError:
-    return ValueError(f"{what} is for updates that are here: an executor's workers have pieces of them")
+    return ValueError(
+        f"{what} is for updates that are here, an executor's workers have pieces of them: bring the adapters here, "
+        "which are small, and leave out the executor"
+    )
 
 
 def lost_update(client: object, fault: Exception) -> ValueError:
     return ValueError(f"client {client!r}: its update cannot be had: {fault}")
+
+
+def lost_argument(name: str, fault: Exception) -> ValueError:
+    return ValueError(f"{name} cannot be had: {fault}")
 
 
 def other_policy(theirs: object, ours: object) -> InvalidLedger:

@@ -29,5 +29,9 @@ class BackendUnavailable(ImportError):
     """A compute backend was asked for by name and cannot be loaded."""
 
 
+class OtherVersion(ImportError):
+    """A worker has not the version of this package that whoever sent the work has."""
+
+
 class InvalidLedger(ValueError):
     """A file is not a ledger, or not one that this rule may continue."""

@@ -17,7 +17,7 @@ from robustagg.files.rounds import held
 from robustagg.files.shards import INDEXES, MODELS
 from robustagg.files.survey import Entrants
 from robustagg.files.writers import WRITERS
-from robustagg.protocol import Client, Executor, Result
+from robustagg.protocol import Client, Executor, Result, offers
 from robustagg.rules.base import Rule
 from robustagg.rules.mixing.base import Mixer, PreAggregation
 
@@ -112,6 +112,8 @@ def aggregate_files(
     """
     if not isinstance(rule, Rule):
         raise errors.rule_expected(rule)
+    if not (executor is None or offers(executor)):
+        raise errors.no_executor(executor)
     listed, clients = _listed(paths, ids)
     out = Path(out)
     is_file = isinstance(reference, (str, PathLike))

@@ -151,7 +151,8 @@ def _leaves(torch: Any, found: Any, prefix: str, depth: int) -> Iterator[tuple[s
 
 
 def _bytes_of(torch: Any, value: Any) -> Any:
-    return value.detach().resolve_neg().reshape(-1).contiguous().view(torch.uint8).numpy()
+    flat = value.detach().resolve_neg().reshape(-1).contiguous()
+    return flat.as_strided(flat.shape, (1,)).view(torch.uint8).numpy()  # of one value, or none, the step may be any
 
 
 # --- HDF5 -------------------------------------------------------------------------------------------------------------

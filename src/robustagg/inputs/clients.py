@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
 from robustagg import errors
 from robustagg.protocol import Client
+
+
+def listed(updates: Any, clients: Iterable[Client] | None) -> tuple[Iterable[Client] | None, list[Any]]:
+    """Who is said to have sent what, of a mapping or of whatever can be gone through."""
+    if isinstance(updates, Mapping):
+        if clients is not None:
+            raise errors.clients_twice()
+        return updates.keys(), list(updates.values())
+    if hasattr(updates, "columns"):
+        raise errors.frame_of_updates(updates)
+    if isinstance(updates, Iterable) and not isinstance(updates, (str, bytes)):
+        return clients, list(updates)
+    raise errors.not_updates(updates)
 
 
 def client_ids(clients: Iterable[Client] | None, n: int) -> tuple[Client, ...]:

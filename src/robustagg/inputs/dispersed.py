@@ -15,13 +15,14 @@ import numpy as np
 from robustagg import errors
 from robustagg.inputs import elsewhere
 from robustagg.inputs.blocks import Piece
-from robustagg.inputs.clients import client_ids
+from robustagg.inputs.clients import client_ids, listed
 from robustagg.inputs.gather import leaves_of
 from robustagg.inputs.leaves import matched, narrowed
 from robustagg.inputs.policy import Policy
+from robustagg.inputs.tensors import is_tensor
 from robustagg.kernels.interface import Array, Rows
 from robustagg.memory.vectors import InMemory, Memory, Vector, in_memory
-from robustagg.protocol import Client, Holder, Partition, Sink, Span, spans
+from robustagg.protocol import Client, Holder, Partition, Sink, Span, offers, spans
 
 TURNS = 4  # partitions for each worker, so that none waits long for the slowest
 LEAST = 2**16  # coordinates of a partition: smaller pieces would travel by way of this process
@@ -34,8 +35,8 @@ class Dispersed:
     def __init__(
         self, holder: Holder, names: tuple[Client, ...], refs: Sequence[Any], policy: Policy, strict: bool
     ) -> None:
-        described = holder.there(elsewhere.outlined, policy, list(zip(names, refs, strict=True)), 2)
-        told = holder.fetch([brief for brief, _ in described])
+        described = holder.there(elsewhere.outlined, policy, list(zip(names, refs, strict=True)), 1)
+        told = holder.fetch([outline for (outline,) in described])
         found = elsewhere.Outlines(names, told, policy, strict).survey()
         self._holder: Holder | None = holder
         self._fetch = holder.fetch
@@ -72,6 +73,13 @@ class Dispersed:
     @property
     def spans(self) -> tuple[Span, ...]:
         return spans((self._policy.name(leaf.path), leaf.shape) for leaf in self._leaves if leaf.votes)
+
+    def brought(self, name: str, value: Any) -> Any:
+        """An argument, which may be a reference, here."""
+        try:
+            return self.holder.value(value)
+        except errors.Unreadable as fault:
+            raise errors.lost_argument(name, fault) from None
 
     def with_references(self, trees: Mapping[str, Any]) -> Dispersed:
         """The source with further rows in every block, one of each named tree."""
@@ -232,18 +240,13 @@ def by_reference(
     holder: Any, updates: Any, clients: Iterable[Client] | None, *, strict: bool, policy: Policy
 ) -> Dispersed:
     """References to updates, or updates, as a source that `holder` can open: in place of :func:`gather`."""
-    if not all(hasattr(holder, name) for name in ("held", "there", "fetch")):
+    if not offers(holder, "held", "there", "fetch"):
         raise errors.holds_nothing(holder)
     if policy.lora == "product":
         raise errors.not_in_pieces("lora='product'")
-    if isinstance(updates, Mapping):
-        if clients is not None:
-            raise errors.clients_twice()
-        clients, sent = updates.keys(), list(updates.values())
-    elif isinstance(updates, Iterable) and not isinstance(updates, (str, bytes)):
-        sent = list(updates)
-    else:
-        raise errors.not_updates(updates)
+    if not isinstance(updates, Mapping) and is_tensor(updates) and len(updates.shape) != 2:
+        raise errors.wrong_dimensions(tuple(updates.shape))
+    clients, sent = listed(updates, clients)
     if not sent:
         raise errors.no_clients()
     names = client_ids(clients, len(sent))

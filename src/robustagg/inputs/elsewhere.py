@@ -85,20 +85,20 @@ class Recut(Updates):
         return [list(cut) for cut in self.given]
 
 
-def outlined(policy: Policy, client: Client, tree: Any) -> tuple[survey.Seen | Exception, None]:
+def outlined(policy: Policy, client: Client, tree: Any) -> survey.Seen | Exception:
     """What the survey must know of an update, or what is wrong with it."""
     try:
         seen = survey.look(client, tree, policy)
         actions = survey.Entrants([client], [tree], policy, True).actions(seen)
         rows = zip(seen.rows, seen.leaves, actions, strict=True)
         absent = [_outline(row, entry[1], action) for row, entry, action in rows]
-        return seen._replace(rows=absent, wraps=[survey.itself] * len(absent)), None
+        return seen._replace(rows=absent, wraps=[survey.itself] * len(absent))
     except MemoryError:
         raise
     except (TypeError, ValueError) as fault:
-        return fault, None
+        return fault
     except Exception as fault:  # whatever a tree does when it is walked
-        return errors.not_a_tree(client, fault), None
+        return errors.not_a_tree(client, fault)
 
 
 def cut(cuts: Cuts, client: Client, tree: Any) -> tuple[Any, ...]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from robustagg import errors
 from robustagg.inputs import survey, trees
-from robustagg.inputs.clients import client_ids
+from robustagg.inputs.clients import client_ids, listed
 from robustagg.inputs.leaves import Leaf
 from robustagg.inputs.lora import core, paired
 from robustagg.inputs.policy import PLAIN, Policy
@@ -48,21 +48,13 @@ def gather(
     resident : bool
         Whether tensors on a device may stay there, see :func:`robustagg.kernels.stay`.
     """
-    if isinstance(updates, Mapping):
-        if clients is not None:
-            raise errors.clients_twice()
-        clients, sent = updates.keys(), list(updates.values())
-    elif type(updates) is list:
+    if type(updates) is list:
         sent = updates.copy()
-    elif hasattr(updates, "columns"):
-        raise errors.frame_of_updates(updates)
-    elif is_tensor(updates) and not (isinstance(updates, np.ma.MaskedArray) and np.ma.is_masked(updates)):
+    elif _is_stacked(updates):
         found = _stacked(updates, clients)
         return found if resident else found.at_home()
-    elif isinstance(updates, Iterable) and not isinstance(updates, (str, bytes)):
-        sent = list(updates)
     else:
-        raise errors.not_updates(updates)
+        clients, sent = listed(updates, clients)
     if not sent:
         raise errors.no_clients()
     names = client_ids(clients, len(sent))
@@ -97,6 +89,12 @@ def rebuilder(tree: Any, policy: Policy) -> Callable[[dict[Path, Any]], Any]:
         return trees.rebuilt(tree, whole)
 
     return rebuild
+
+
+def _is_stacked(updates: Any) -> bool:
+    if isinstance(updates, Mapping) or (isinstance(updates, np.ma.MaskedArray) and np.ma.is_masked(updates)):
+        return False
+    return is_tensor(updates)
 
 
 def _stacked(updates: Any, clients: Iterable[Client] | None) -> Updates:

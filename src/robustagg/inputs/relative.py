@@ -32,6 +32,10 @@ class Relative:
         self.piece: Array = np.empty(0)
         """The reference there."""
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What a worker needs: the source has the rows of the reference."""
+        return {**self.__dict__, "_plain": None, "_reference": None}
+
     @property
     def clients(self) -> tuple[Client, ...]:
         return self._source.clients

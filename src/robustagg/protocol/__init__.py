@@ -4,7 +4,7 @@ from robustagg.names import Client, Floats
 from robustagg.protocol.outcome import Outcome
 from robustagg.protocol.result import Result
 from robustagg.protocol.round import NON_FINITE, ROUNDS, Block, Round, Span, spans
-from robustagg.protocol.verbs import Divisible, Executor, Holder, Notes, Partition, Sink, Source, Verbs
+from robustagg.protocol.verbs import Divisible, Executor, Holder, Notes, Partition, Sink, Source, Verbs, offers
 from robustagg.protocol.verdict import Certificate, Standing, Verdict, Words
 
 __all__ = [
@@ -29,5 +29,6 @@ __all__ = [
     "Verbs",
     "Verdict",
     "Words",
+    "offers",
     "spans",
 ]

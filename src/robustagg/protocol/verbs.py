@@ -188,12 +188,12 @@ class Holder(Executor, Protocol):
         """A reference to the value, which may be one already."""
 
     def value(self, value: Any) -> Any:
-        """What a reference stands for, brought here; anything else as it is."""
+        """What a reference stands for, brought here; anything else as it is. Raises :class:`errors.Unreadable`."""
 
     def there(
         self, work: Callable[..., Any], common: Any, tasks: Sequence[tuple[Any, ...]], count: int
     ) -> list[Sequence[Any]]:
-        """For every task references to the `count` things, two at least, that ``work(common, *task)`` will give.
+        """For every task references to the `count` things, or the one, that ``work(common, *task)`` will give.
 
         References in the task come to the work as what they stand for, if possible where that lies.
         """
@@ -204,3 +204,9 @@ class Holder(Executor, Protocol):
 
         In place of what is lost, or was never made, an :class:`errors.Unreadable`.
         """
+
+
+def offers(executor: object, *names: str) -> bool:
+    """Whether something can be used as an executor that has methods of these names besides an executor's own."""
+    asked = ("within", "each", *names)
+    return not isinstance(executor, type) and all(hasattr(executor, name) for name in asked)

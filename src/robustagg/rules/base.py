@@ -181,8 +181,10 @@ class Rule(Saved, Generic[V]):
         policy = inputs.Policy.of(buffers, policy)
         if executor is not None:
             there = inputs.by_reference(executor, updates, clients, strict=strict, policy=policy)
-            extras = {name: executor.value(value) for name, value in extras.items()}
-            spread: Source = there if reference is None else inputs.Relative(there, executor.value(reference))
+            extras = {name: there.brought(name, value) for name, value in extras.items()}
+            spread: Source = there
+            if reference is not None:
+                spread = inputs.Relative(there, there.brought("reference", reference))
             return self.hold(spread, policy, sample_counts, round, extras, executor=there.holder)
         turned = self.isometric and reference is None and not extras
         stay = reference is None and not extras  # what is compared with vectors of the host's is compared there
