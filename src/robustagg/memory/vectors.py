@@ -12,6 +12,7 @@ import secrets
 import tempfile
 import weakref
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
@@ -28,11 +29,14 @@ takes for the bytes around its own, over what others have written there."""
 
 
 class Disk:
-    """An open file, closed when nobody knows it any more."""
+    """An open file, closed when nobody knows it any more; then goes a folder of ours, if it is empty.
 
-    def __init__(self, descriptor: int, name: str) -> None:
-        self._descriptor, self._name = os.dup(descriptor), name
-        weakref.finalize(self, os.close, self._descriptor)
+    A file that has lost its name keeps one on NFS (``.nfs...``), and its folder, for as long as it is open.
+    """
+
+    def __init__(self, descriptor: int, name: str, folder: Path | None = None) -> None:
+        self._descriptor, self._name, self._folder = os.dup(descriptor), name, folder
+        weakref.finalize(self, _close, self._descriptor, folder)
 
     @classmethod
     def nameless(cls, folder: Path) -> Disk:
@@ -43,7 +47,7 @@ class Disk:
     @classmethod
     def of(cls, other: Disk) -> Disk:
         """The same file, known by its descriptor alone."""
-        return Disk(other._descriptor, other._name)
+        return Disk(other._descriptor, other._name, other._folder)
 
     def fileno(self) -> int:
         return self._descriptor
@@ -75,7 +79,7 @@ class Named(Disk):
         self._path = path
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | flags)
         try:
-            super().__init__(descriptor, str(path))
+            super().__init__(descriptor, str(path), path.parent)
         finally:
             os.close(descriptor)
 
@@ -93,6 +97,13 @@ class Named(Disk):
     def __reduce__(self) -> Any:
         os.fsync(self._descriptor)
         return Named, (self._path,)
+
+
+def _close(descriptor: int, folder: Path | None) -> None:
+    os.close(descriptor)
+    if folder is not None:
+        with suppress(OSError):
+            folder.rmdir()
 
 
 class Stored:
