@@ -21,7 +21,7 @@ using i8 = signed char;
 #define RA_SHARED __shared__
 #define RA_BARRIER __syncthreads()
 #define RA_UNROLL _Pragma("unroll")
-#define RA_UNROLL_FEW _Pragma("unroll (few ? capacity : 8)")
+#define RA_UNROLL_FEW _Pragma("unroll (few ? capacity : 1)")
 #define RA_UNROLL_FEWEST _Pragma("unroll (capacity <= 16 ? 16 : 1)")
 #define RA_UNROLL_8 _Pragma("unroll 8")
 #define RA_ROLLED _Pragma("unroll 1")

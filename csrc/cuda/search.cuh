@@ -4,9 +4,10 @@
 
 #include "cuda/order.cuh"
 
-constexpr int most_kept = RA_KEPT, at_once = 8;  // slopes of a window; and steps between which it may be overrun
-constexpr int reach = 11;                        // ranks that a window is to hold on either side of the median
-constexpr int most_guesses = 8;                  // looks at a rank before windows are halved, which ends
+constexpr int most_kept = RA_KEPT;  // slopes of a window
+constexpr int at_once = 20;      // slopes that are computed before any of them is written, and may overrun what is kept
+constexpr int reach = 11;        // ranks that a window is to hold on either side of the median
+constexpr int most_guesses = 8;  // looks at a rank before windows are halved, which ends
 
 // Of n ranks, a step without a common factor with n: it visits all, in an order that tells little of their slopes.
 RA_DEVICE constexpr int stride_of(int n) {
@@ -21,18 +22,8 @@ RA_DEVICE constexpr int stride_of(int n) {
     }
 }
 
-// In the block's own memory: the table of gaps, if it is not large, because neighbouring threads look at distant places
-// of it; and what the windows of its threads keep, side by side.
-constexpr bool gaps_fit = capacity * sizeof(Compute) <= 2048;
-RA_SHARED Compute gaps_beside[gaps_fit ? 2 * capacity : 1];
+// What the windows of a block's threads keep, side by side in its memory.
 RA_SHARED Compute kept_beside[(most_kept + at_once) * RA_THREADS];
-
-RA_DEVICE const Compute* beside(const Compute* gaps, int n) {
-    if (!gaps_fit) return gaps;
-    RA_TOGETHER(k, 2 * n - 1) gaps_beside[k] = gaps[k];
-    RA_BARRIER;
-    return gaps_beside;
-}
 
 // A number between two that is as far from both, counted in numbers, or the upper one.
 RA_DEVICE Compute between(Compute low, Compute high) {
@@ -70,29 +61,36 @@ struct Window {
     // Of the latter, the first that were met.
     RA_DEVICE Compute& operator[](int place) const { return kept_beside[place * RA_THREADS + own_thread()]; }
 
+    // What is read waits for what was written before it, so all reading for some slopes comes first; and all are
+    // written, one over the other where they are outside.
     RA_DEVICE void look(const Slopes& slopes) {
         const Compute own = slopes.z[slopes.rank], *const gap = slopes.gaps + slopes.n - 1 - slopes.rank;
-        constexpr int step = RA_THREADS * sizeof(Compute), end = most_kept * step;
-        char* const kept = reinterpret_cast<char*>(kept_beside + own_thread());
-        int place = 0, overrun = 0;  // in bytes: an index would be multiplied at each turn
+        constexpr int step = RA_THREADS * sizeof(Compute);
+        const int begin = own_thread() * sizeof(Compute), end = begin + most_kept * step;
+        int place = begin, overrun = 0;  // in bytes: an index would be multiplied at each turn
         Compute above = 0;
         RA_UNROLL_FEW
-        for (int k = 0, j = 0; k < slopes.n; ++k) {
-            const Compute slope = (slopes.z[j] - own) * gap[j];
-            const bool more = slope > high;
-            if (more) above += 1;
-            if (slope > low && !more) {
-                *reinterpret_cast<Compute*>(kept + place) = slope;
-                place += step;
+        for (int k = 0, j = 0; k < slopes.n; k += at_once) {
+            Compute slope[at_once];
+            RA_UNROLL
+            for (int e = 0; e < at_once; ++e) {
+                if (k + e >= slopes.n) continue;
+                slope[e] = (slopes.z[j] - own) * gap[j];
+                j = j + slopes.step < slopes.n ? j + slopes.step : j + slopes.step - slopes.n;
             }
-            if (k % at_once == at_once - 1) {
-                const int over = place > end ? place - end : 0;
-                overrun += over;
-                place -= over;
+            RA_UNROLL
+            for (int e = 0; e < at_once; ++e) {
+                if (k + e >= slopes.n) continue;
+                const bool more = slope[e] > high;
+                if (more) above += 1;
+                *reinterpret_cast<Compute*>(reinterpret_cast<char*>(kept_beside) + place) = slope[e];
+                place += slope[e] > low && !more ? step : 0;
             }
-            j = j + slopes.step < slopes.n ? j + slopes.step : j + slopes.step - slopes.n;
+            const int over = place > end ? place - end : 0;
+            overrun += over;
+            place -= over;
         }
-        inside = (place + overrun) / step;
+        inside = (place - begin + overrun) / step;
         under = slopes.n - static_cast<int>(above) - inside;
     }
 
@@ -121,64 +119,71 @@ struct Search {
     Compute after, last;  // it is above the one, and not above the other
     int looks;
 
-    RA_DEVICE void begin(Compute guess, Compute around) {
-        after = -1;
-        last = static_cast<Compute>(largest);
+    static constexpr Compute nothing = -1, everything = static_cast<Compute>(largest);
+
+    RA_DEVICE void begin() {
+        after = nothing;
+        last = everything;
         looks = 0;
-        window.move(upper(after, guess - around), lower(last, guess + around));
+        window.move(after, last);
     }
 
-    // After a look: whether the median is found, else the window has moved.
+    // After a look: whether the median is found. The window has moved: to where that of the next rank may be, if so.
+    // What most looks come to is chosen between without a branch, which would be gone through by all threads of a warp.
     RA_DEVICE bool ends(const Slopes& slopes, Compute& median) {
-        const int first = slopes.n / 2, second = (slopes.n + 1) / 2;  // the middle ones of n - 1, after the least
+        const int n = slopes.n, first = n / 2, second = (n + 1) / 2;  // the middle ones of n - 1, after the least
         const int under = window.under, beyond = under + window.inside;
+        const bool is_below = second < under, is_above = first >= beyond;
+        bool found = !is_below && !is_above;
+        const int some = window.inside < 1 ? 1 : window.inside < n ? window.inside : n - 1;
+        const Compute inverse = slopes.gaps[n - 1 + some], apart = (window.high - window.low) * inverse;
         ++looks;
-        if (second < under) {
-            descend(under - second);
-        } else if (first >= beyond) {
-            ascend(first - beyond + 1);
-        } else if (first < under || second >= beyond) {
-            median = slopes.around(first < under ? window.low : window.high);
-            return true;
-        } else if (window.inside <= most_kept) {
-            median = halfway(window[first - under], window[second - under]);
-            return true;
-        } else if (window.is_one_number()) {
-            median = window.high;
-            return true;
+        Compute low, high;
+        median = halfway(window[kept_place(first - under)], window[kept_place(second - under)]);
+        if (found && (window.inside > most_kept || first < under || second >= beyond)) {
+            found = settles(slopes, first, second, inverse, median);
+            low = window.low;
+            high = window.high;
         } else {
-            narrow(first - under);
+            // The median is some ranks below the window, or above: first it is guessed how far, then all is looked at.
+            const int ranks = is_below ? under - second : first - beyond + 1;
+            const Compute next = Compute(ranks + reach) * apart;
+            after = is_above ? window.high : after;
+            last = is_below ? window.low : last;
+            low = is_below && looks == 1 ? upper(after, last - next) : after;
+            high = is_above && looks == 1 ? lower(last, after + next) : last;
         }
-        if (looks >= most_guesses) window.move(after, between(after, last));
-        return false;
+        if (looks >= most_guesses) {
+            low = after;
+            high = between(after, last);
+        }
+        const Compute around = reach * apart;
+        after = found ? nothing : after;
+        last = found ? everything : last;
+        looks = found ? 0 : looks;
+        window.move(found ? upper(nothing, median - around) : low, found ? lower(everything, median + around) : high);
+        return found;
     }
 
-    // What one of the window's slopes is from the next.
-    RA_DEVICE Compute apart() const {
-        return (window.high - window.low) / Compute(window.inside > 1 ? window.inside : 1);
-    }
+    RA_DEVICE int kept_place(int rank) const { return rank < 0 ? 0 : rank < most_kept ? rank : most_kept - 1; }
 
-    // The median is some ranks below the window, or above: first it is guessed how far, then all is looked at.
-    RA_DEVICE void descend(int ranks) {
-        last = window.low;
-        const Compute next = last - Compute(ranks + reach) * apart();
-        window.move(looks == 1 ? upper(after, next) : after, last);
-    }
-    RA_DEVICE void ascend(int ranks) {
-        after = window.high;
-        const Compute next = after + Compute(ranks + reach) * apart();
-        window.move(after, looks == 1 ? lower(last, next) : last);
-    }
-
-    // It has a rank among more slopes than are kept: those tell where it may be.
-    RA_DEVICE void narrow(int rank) {
+    // It is in the window or beside it, with more slopes than are kept, or half of it beyond an end. Else those that
+    // are kept tell where it may be.
+    RA_DEVICE bool settles(const Slopes& slopes, int first, int second, Compute inverse, Compute& median) {
+        if (first < window.under || second >= window.under + window.inside) {
+            median = slopes.around(first < window.under ? window.low : window.high);
+            return true;
+        }
+        median = window.high;
+        if (window.is_one_number()) return true;
         constexpr int wide = most_kept * reach / 64;
         after = window.low;
         last = window.high;
-        const int place = static_cast<int>(static_cast<i64>(rank) * most_kept / window.inside);
+        const int place = static_cast<int>(Compute((first - window.under) * most_kept) * inverse);
         const Compute low = place < wide ? after : window[place - wide];
         const Compute high = place + wide + 1 < most_kept ? window[place + wide + 1] : last;
         window.move(low == after && high == last ? last : low, high);
+        return false;
     }
 };
 
@@ -189,16 +194,14 @@ RA_DEVICE void median_slopes(const Compute* z, int n, const Compute* gaps, Compu
     const int step = stride_of(n);
 #endif
     Slopes slopes = {z, gaps, n, step, 0};
-    Search search = {{0, 0, 0, 0}, 0, 0, 0};
-    search.begin(0, static_cast<Compute>(largest));
+    Search search;
+    search.begin();
     if (!all_finite(z, n)) return;  // their order would tell nothing, and no window have an end
     RA_ROLLED
     while (slopes.rank < n) {  // a look at a rank's slopes by each turn, at other ranks by other threads
         search.window.look(slopes);
         search.window.arrange();
         Compute median;
-        if (!search.ends(slopes, median)) continue;
-        medians[slopes.rank++] = median;
-        search.begin(median, reach * search.apart());
+        if (search.ends(slopes, median)) medians[slopes.rank++] = median;
     }
 }

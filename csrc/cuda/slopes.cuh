@@ -5,9 +5,9 @@
 
 #if defined(RA_MIDDLE_OF_OTHERS)
 
-// Fewest clients: all is unrolled, so that the slope of a pair, written one way, is computed once.
+// Fewest clients: all is unrolled, so that the slope of a pair, written one way, is computed once, and no gap is read.
 RA_DEVICE const Compute* beside(const Compute* gaps, int) { return gaps; }
-RA_DEVICE void median_slopes(const Compute* z, int n, const Compute* gaps, Compute* medians) {
+RA_DEVICE void median_slopes(const Compute* z, int n, const Compute*, Compute* medians) {
     constexpr int others = capacity > 1 ? capacity - 1 : 1;
     RA_UNROLL
     for (int i = 0; i < n; ++i) {
@@ -15,17 +15,30 @@ RA_DEVICE void median_slopes(const Compute* z, int n, const Compute* gaps, Compu
         RA_UNROLL
         for (int k = 0; k < n - 1; ++k) {
             const int other = k + (k >= i), low = other < i ? other : i, high = other < i ? i : other;
-            v[k] = (z[high] - z[low]) * gaps[n - 1 + high - low];
+            v[k] = (z[high] - z[low]) * (Compute(1) / Compute(high - low));
         }
         RA_MIDDLE_OF_OTHERS(RA_EXCHANGE)
         medians[i] = halfway(v[(others - 1) / 2], v[others / 2]);
     }
 }
 
-#elif defined(RA_MIDDLE_AFTER_LEAST)
+#else
+
+// The table of gaps, if it is not large, is in the block's own memory: it is read all the time, by neighbouring threads
+// at distant places.
+constexpr bool gaps_fit = capacity * sizeof(Compute) <= 2048;
+RA_SHARED Compute gaps_beside[gaps_fit ? 2 * capacity : 1];
+
+RA_DEVICE const Compute* beside(const Compute* gaps, int n) {
+    if (!gaps_fit) return gaps;
+    RA_TOGETHER(k, 2 * n - 1) gaps_beside[k] = gaps[k];
+    RA_BARRIER;
+    return gaps_beside;
+}
+
+#if defined(RA_MIDDLE_AFTER_LEAST)
 
 // Few: by a network for all slopes of a rank. None is negative; that to itself, zero, counts as the least.
-RA_DEVICE const Compute* beside(const Compute* gaps, int) { return gaps; }
 RA_DEVICE void median_slopes(const Compute* z, int n, const Compute* gaps, Compute* medians) {
     RA_ROLLED
     for (int i = 0; i < n; ++i) {
@@ -40,4 +53,5 @@ RA_DEVICE void median_slopes(const Compute* z, int n, const Compute* gaps, Compu
 
 #else
 #include "cuda/search.cuh"
+#endif
 #endif

@@ -139,10 +139,13 @@ def columns_of(n, dtype):
 
 
 @needs_compiler
-@pytest.mark.parametrize(("n", "dtype"), [(33, "float32"), (100, "float32"), (101, "float64")])
+@pytest.mark.parametrize(
+    ("n", "dtype"), [(12, "float64"), (16, "float32"), (33, "float32"), (100, "float32"), (101, "float64")]
+)
 def test_median_slopes_have_the_same_bits_however_they_are_found(n, dtype, monkeypatch):
     rows = columns_of(n, dtype)
-    by_networks = slopes_of(rows, monkeypatch, SEARCHED=10**6)
+    by_networks = slopes_of(rows, monkeypatch, FEWEST=0, SEARCHED=10**6)
+    assert_array_equal(slopes_of(rows, monkeypatch), by_networks)
     assert_array_equal(slopes_of(rows, monkeypatch, SEARCHED=2), by_networks)
     assert_array_equal(slopes_of(rows, monkeypatch, FEW=dict.fromkeys(sources.FEW, 0)), by_networks)
     included, told = sources._included, "most_guesses = 8"

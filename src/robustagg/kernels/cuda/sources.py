@@ -19,7 +19,7 @@ FEW = {0: 224, 1: 112, 2: 224, 3: 224}
 LINES = {"confidence", "repeated_median", "residual_mean", "residual_weights"}
 """Bodies that keep a few columns, and are not worth half a minute of compiling: they have half of that."""
 
-FEWEST, SEARCHED = 16, 112
+FEWEST, SEARCHED = 16, 80
 """The most clients whose slopes are unrolled, and from how many on median slopes are searched: networks take longer."""
 KEPT = 32
 """Slopes that a search brings in order."""
