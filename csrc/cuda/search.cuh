@@ -4,10 +4,10 @@
 
 #include "cuda/order.cuh"
 
-constexpr int most_kept = RA_KEPT;  // slopes of a window
-constexpr int at_once = 20;      // slopes that are computed before any of them is written, and may overrun what is kept
-constexpr int reach = 11;        // ranks that a window is to hold on either side of the median
-constexpr int most_guesses = 8;  // looks at a rank before windows are halved, which ends
+constexpr int most_kept = RA_KEPT;         // slopes of a window
+constexpr int at_once = single ? 20 : 10;  // slopes that are computed before one is written: what a window may overrun
+constexpr int reach = 11;                  // ranks that a window is to hold on either side of the median
+constexpr int most_guesses = 8;            // looks at a rank before windows are halved, which ends
 
 // Of n ranks, a step without a common factor with n: it visits all, in an order that tells little of their slopes.
 RA_DEVICE constexpr int stride_of(int n) {
@@ -24,6 +24,7 @@ RA_DEVICE constexpr int stride_of(int n) {
 
 // What the windows of a block's threads keep, side by side in its memory.
 RA_SHARED Compute kept_beside[(most_kept + at_once) * RA_THREADS];
+static_assert(sizeof kept_beside + sizeof gaps_beside <= 48 * 1024, "what a block may share");
 
 // A number between two that is as far from both, counted in numbers, or the upper one.
 RA_DEVICE Compute between(Compute low, Compute high) {

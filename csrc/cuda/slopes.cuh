@@ -30,10 +30,13 @@ constexpr bool gaps_fit = capacity * sizeof(Compute) <= 2048;
 RA_SHARED Compute gaps_beside[gaps_fit ? 2 * capacity : 1];
 
 RA_DEVICE const Compute* beside(const Compute* gaps, int n) {
-    if (!gaps_fit) return gaps;
-    RA_TOGETHER(k, 2 * n - 1) gaps_beside[k] = gaps[k];
-    RA_BARRIER;
-    return gaps_beside;
+    if constexpr (gaps_fit) {
+        RA_TOGETHER(k, 2 * n - 1) gaps_beside[k] = gaps[k];
+        RA_BARRIER;
+        return gaps_beside;
+    } else {
+        return gaps;
+    }
 }
 
 #if defined(RA_MIDDLE_AFTER_LEAST)

@@ -255,12 +255,13 @@ def nvrtc():
 @pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "uint16"])
 @pytest.mark.parametrize("body", BODIES)
 def test_nvrtc_accepts_it_and_warns_of_nothing(body, dtype):
+    """Where an architecture is a real one, sm_90, its assembler does so as well."""
     library = nvrtc()
-    for n, architecture in ((1, 80), (10, 90), (50, 90), (200, 90)):
+    for n, architecture in ((1, "compute_80"), (10, "sm_90"), (50, "compute_90"), (200, "compute_90"), (300, "sm_90")):
         program, size = ctypes.c_void_p(), ctypes.c_size_t()
         text = sources.text(body, np.dtype(dtype), n).encode()
         assert not library.nvrtcCreateProgram(ctypes.byref(program), text, None, 0, None, None)
-        options = [b"--std=c++17", b"--fmad=false", f"--gpu-architecture=compute_{architecture}".encode()]
+        options = [b"--std=c++17", b"--fmad=false", f"--gpu-architecture={architecture}".encode()]
         failed = library.nvrtcCompileProgram(program, len(options), (ctypes.c_char_p * len(options))(*options))
         library.nvrtcGetProgramLogSize(program, ctypes.byref(size))
         log = ctypes.create_string_buffer(size.value)
