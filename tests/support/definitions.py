@@ -291,7 +291,7 @@ def mean_shift(points):
     """Who climbs to the place that most come to, each going to the mean of those within the bandwidth."""
     n = len(points)
     apart = np.array([[np.linalg.norm(a - b) for b in points] for a in points])
-    width = np.mean([sorted(row)[max(1, n // 2) - 1] for row in apart])
+    width = np.mean([sorted(row)[max(1, n // 2) - 1] for row in apart]) * (1 + 2**-30)
     if not width:
         twins = (apart == 0).sum(axis=1)
         return twins == twins.max()

@@ -12,6 +12,8 @@ from robustagg import errors
 from robustagg.protocol import Floats
 from robustagg.rules.evidence.geometry import Geometry, blurred
 
+EDGE = 1 + 2.0**-30  # who lies just a bandwidth away, of shares often somebody, is inside, however sums are rounded
+
 
 def _library(module: str) -> Any:
     """A module of the packages that the extra names."""
@@ -53,7 +55,9 @@ def shifted(points: Floats) -> NDArray[np.bool_]:
     cluster = _library("sklearn.cluster")
     order = np.lexsort(points.T)  # sums are rounded, and a point at the edge of the bandwidth is in or out by that
     points = points[order]
-    bandwidth = cluster.estimate_bandwidth(points, quantile=0.5)
+    apart = _library("scipy.spatial.distance").cdist(points, points)
+    nearest = max(len(points) // 2, 1)  # as estimate_bandwidth has it, by way of products that leave rounding for zero
+    bandwidth = np.partition(apart, nearest - 1, axis=1)[:, nearest - 1].mean() * EDGE
     inside = np.empty(len(points), np.bool_)
     if bandwidth > 0:
         labels = cluster.MeanShift(bandwidth=bandwidth, cluster_all=False).fit(points).labels_
