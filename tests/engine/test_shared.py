@@ -7,9 +7,15 @@ import copy
 import ml_dtypes
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 import robustagg as ra
+from robustagg.engine import shared
+from robustagg.engine.shared import Look
 
+VALUES = [1.0, -2.0, np.nan, np.inf, -np.inf]
 MASK = [0.0, -np.inf, 0.0, np.nan]
 RULES = [
     ra.Mean(),
@@ -63,3 +69,32 @@ def test_over_files_as_in_memory(tmp_path):
     with np.load(tmp_path / "out.npz") as written:
         for name, values in result.update.items():
             assert written[name].tobytes() == values.tobytes()
+
+
+def definition(rows, m):
+    """Who is odd, who holds nothing else, and whether something is shared, value by value."""
+    bad, shared = [False] * len(rows), False
+    for column in rows.T.tolist():
+        told = [None if np.isfinite(value) else str(value) for value in column]
+        common = {one for one in told[:m] if one and told[:m].count(one) >= max(m // 2 + 1, 2)}
+        shared |= bool(common)
+        for i, one in enumerate(told):
+            bad[i] |= (one not in common) if common and i < m else bool(one) and not common
+    return bad, [not np.isfinite(row).any() for row in rows[:m]], shared
+
+
+@given(
+    rows=arrays(np.float32, st.tuples(st.integers(1, 7), st.integers(0, 9)), elements=st.sampled_from(VALUES)),
+    stretch=st.integers(1, 9),
+    width=st.integers(1, 9),
+    references=st.integers(0, 1),
+)
+def test_whose_fault_it_is_does_not_depend_on_how_much_is_looked_at_together(rows, stretch, width, references):
+    m = max(len(rows) - references, 1)
+    look = Look(m, len(rows) - m)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shared, "STRETCH", 4 * stretch)
+        for start in range(0, max(rows.shape[1], 1), width):
+            look.add(list(rows[:, start : start + width]))
+    bad, empty, found = definition(rows, m)
+    assert (look.found.bad.tolist(), look.found.empty.tolist(), look.found.shared) == (bad, empty, found)

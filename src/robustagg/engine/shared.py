@@ -15,6 +15,8 @@ from robustagg.kernels.interface import Array, Rows
 from robustagg.memory.vectors import Memory, Vector
 from robustagg.protocol import Block, Client, Divisible, Notes, Partition, Sink, Source
 
+STRETCH = 2**26  # bytes of rows that are looked at together
+
 
 @dataclass(frozen=True)
 class Found:
@@ -67,22 +69,29 @@ class Look:
     def add(self, rows: Rows) -> None:
         """The next block."""
         m, found = self._m, self.found
-        bad, empty = found.bad, found.empty
-        whole = kernels.active().finite(rows)
-        rows = rows if whole.all() else kernels.active().home(rows)
-        places, held = _held(rows[:m]) if not whole[:m].all() else (np.empty(0, np.intp), np.empty(0))
-        for i, row in enumerate(rows):
-            if whole[i] and not (places.size and i < m):
-                empty[i : i + 1] &= not row.size
-                continue
-            odd = ~_finite(row)
-            if i < m:
-                empty[i] &= odd.all()
-                odd[places] = _bits(row)[places] != held
-            else:
-                odd[places] = False
-            bad[i] |= odd.any()
-        self.found = Found(bad, empty, found.shared or bool(places.size))
+        odd = ~kernels.active().finite(rows)
+        empty = found.empty & (odd[:m] | (not rows[0].size))
+        if odd[:m].sum() >= _most(m):
+            self._look(rows, odd, empty)
+            return
+        for i in np.flatnonzero(empty & odd[:m]):
+            empty[i] = not any(_finite(row).any() for (row,) in _at_home([rows[i]]))
+        self.found = Found(found.bad | odd, empty, found.shared)
+
+    def _look(self, rows: Rows, odd: NDArray[np.bool_], empty: NDArray[np.bool_]) -> None:
+        """At a block in which clients may share what is not finite; `odd` rows hold some of that."""
+        m, bad, shared = self._m, self.found.bad.copy(), self.found.shared
+        for part in _at_home(rows):
+            places, held = _held(part[:m])
+            shared = shared or bool(places.size)
+            for i in range(m) if places.size else np.flatnonzero(odd[:m]):
+                own = ~_finite(part[i])
+                empty[i] &= own.all()
+                own[places] = _bits(part[i])[places] != held
+                bad[i] |= own.any()
+            for i in m + np.flatnonzero(odd[m:]):
+                bad[i] |= np.delete(~_finite(part[i]), places).any()
+        self.found = Found(bad, empty, shared)
 
 
 def inspect(source: Source, kept: Sequence[int], references: int) -> Found:
@@ -93,9 +102,22 @@ def inspect(source: Source, kept: Sequence[int], references: int) -> Found:
     return look.found
 
 
+def _at_home(rows: Rows) -> Iterator[Rows]:
+    """Stretches of rows at the host, one after the other: what is elsewhere may be more than there is room for."""
+    kernel, size = kernels.active(), rows[0].size
+    step = max(STRETCH // (len(rows) * rows[0].dtype.itemsize), 1)
+    for start in range(0, size, step):
+        yield kernel.home(kernel.window(rows, start, start + step))
+
+
+def _most(m: int) -> int:
+    """How many of m clients must hold the same."""
+    return max(m // 2 + 1, 2)
+
+
 def _held(rows: Rows) -> tuple[NDArray[np.intp], Array]:
     """Where more than half of the rows share a NaN or an infinity, and its bits."""
-    need = max(len(rows) // 2 + 1, 2)
+    need = _most(len(rows))
     often = sum((~_finite(row)).astype(np.int32) for row in rows)
     places = np.flatnonzero(often >= need)
     if not places.size:
