@@ -122,7 +122,7 @@ def krum(n: int = 100, d: int = 10**7) -> Row:
 def small(n: int = 10, d: int = 1000) -> Row:
     """Rounds in which the processor has more to do than the device, and what it looks at before a round of Krum."""
     updates, hundred = list(torch.randn(n, d, device="cuda")), list(torch.randn(100, d, device="cuda"))
-    calls = lambda: ra.Mean()(updates), lambda: ra.Reputation()(updates), lambda: gather(hundred, resident=True)
+    calls = lambda: ra.Mean()(updates), lambda: ra.Reputation()(updates), lambda: gather(hundred)
     taken = ", ".join(f"{seconds(call) * 1e3:.2f}" for call in calls)
     return "rounds of 10 x 1,000, Mean and Reputation, and a look at a hundred tensors, ms", taken, ""
 

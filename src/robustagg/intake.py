@@ -37,7 +37,8 @@ class Intake:
     rule : Rule, or what :func:`robustagg.rule` takes
         How to aggregate.
     like : tensor, or nested dicts, lists and tuples of tensors
-        The model: structure, shapes and dtypes of every reply, and what the result will be. Its values do not matter.
+        The model: structure, shapes and dtypes of every reply, and what the result will be. Its values do not matter;
+        where it lies on a GPU, replies that do, too, are aggregated there.
     ledger : path, optional
         Where the rule's memory is kept, with the parameters it was made with; continued if it is there, and saved after
         every round.
@@ -251,25 +252,30 @@ class Intake:
         try:
             if not self._taken:
                 raise errors.nobody_admitted(self.refused.items()) if self.refused else errors.no_clients()
-            source = self._source(clients)
+            updates = self._updates([client for client in clients if client in self._taken])
+            source = self._among(clients, updates)
             if self._reference is not None:
                 source = inputs.Relative(source, self._reference)
-            return self.rule.hold(source, self._policy, counts, None, extras, remarks)
+            with updates.near():
+                return self.rule.hold(source, self._policy, counts, None, extras, remarks)
         except errors.NoRound as fault:
             self.why = str(fault)
             return None
 
-    def _source(self, clients: Sequence[Client]) -> Source:
-        """Those that are there as the model is, among the refused."""
-        there = [i for i, client in enumerate(clients) if client in self._taken]
-        trees = [self._taken[clients[i]][0] for i in there]
+    def _updates(self, clients: Sequence[Client]) -> inputs.Updates:
+        """What these have sent, as the model is."""
+        trees = [self._taken[client][0] for client in clients]
         turned = self.rule.isometric and self._reference is None
-        found = inputs.gather(trees, [clients[i] for i in there], policy=self._gathering, isometric=turned)
+        found = inputs.gather(trees, clients, policy=self._gathering, isometric=turned)
         leaves = [leaf.of_model(own) for leaf, own in zip(found.leaves, self._model.leaves, strict=True)]
+        return replace(found, leaves=leaves, rebuild=self._model.rebuild)
+
+    def _among(self, clients: Sequence[Client], updates: inputs.Updates) -> Source:
+        """The updates of those who are there, among the refused."""
+        rows = {i: row for row, i in enumerate(i for i, client in enumerate(clients) if client in self._taken)}
         excluded = {i: f"not admitted: {self.refused[c]}" for i, c in enumerate(clients) if c in self.refused}
-        excluded |= {there[row]: reason for row, reason in found.excluded.items()}
-        updates = replace(found, leaves=leaves, rebuild=self._model.rebuild)
-        return Among(updates, tuple(clients), excluded, {i: row for row, i in enumerate(there)})
+        excluded |= {i: updates.excluded[row] for i, row in rows.items() if row in updates.excluded}
+        return Among(updates, tuple(clients), excluded, rows)
 
     def _claim(self, client: Client, count: Any) -> float | None:
         """A sample count that can be weighed; raises if it is none."""

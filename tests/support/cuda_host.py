@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from robustagg.kernels.cuda.blocks import Sent
 from robustagg.kernels.cuda.primitives import Primitives
@@ -28,51 +29,110 @@ TYPES = {
 }
 
 
-class There(np.ndarray):
-    """An array in the machine's memory."""
+class There(NDArrayOperatorsMixin):
+    """An array in the machine's memory: as CuPy's are, it has NumPy's names and mixes with none of NumPy's."""
 
-    __array_priority__ = 1.0  # what is joined of such arrays is one
+    def __init__(self, shape: Any, dtype: Any = float, buffer: Any = None) -> None:
+        self._values = np.ndarray(shape, dtype, buffer)
+
+    @classmethod
+    def of(cls, values: Any) -> Any:
+        """An array there in the same memory; what is none passes unchanged."""
+        if isinstance(values, tuple):
+            return tuple(map(cls.of, values))
+        if not isinstance(values, (np.ndarray, np.generic)):
+            return values
+        made = cls.__new__(cls)
+        made._values = np.asarray(values)
+        return made
 
     def get(self) -> Any:
-        """A copy at the host, as CuPy's arrays give one."""
-        return np.array(self)
+        """A copy at the host."""
+        return np.array(self._values)
+
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        raise TypeError("an array of the machine is not copied to the host in silence")
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: tuple[Any, ...] = (), **told: Any) -> Any:
+        if out:
+            told["out"] = tuple(map(_own, out))
+        return There.of(getattr(ufunc, method)(*map(_own, inputs), **told))
+
+    def __array_function__(self, function: Any, types: Any, arguments: Any, told: Any) -> Any:
+        return There.of(function(*map(_own, arguments), **{name: _own(value) for name, value in told.items()}))
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        found = getattr(self._values, name)
+        if not callable(found):
+            return There.of(found) if isinstance(found, np.ndarray) else found
+        return lambda *given, **told: There.of(found(*map(_own, given), **told))
+
+    def __getitem__(self, key: Any) -> Any:
+        return There.of(self._values[_own(key)])
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self._values[_own(key)] = _own(value)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __bool__(self) -> bool:
+        return bool(self._values)
+
+    def __dlpack__(self, **told: Any) -> Any:
+        return self._values.__dlpack__(**told)
+
+    def __dlpack_device__(self) -> Any:
+        return self._values.__dlpack_device__()
+
+
+def _own(value: Any) -> Any:
+    """What lies behind an array of the machine; one of the host's among them is refused, as CuPy does."""
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(_own, value))
+    if isinstance(value, np.ndarray):
+        raise TypeError(f"Unsupported type {type(value)}")
+    return value._values if isinstance(value, There) else value
 
 
 class Host:
     """A machine whose memory is the host's; `resident`: it says that all arrays are its own."""
 
-    arrays = SimpleNamespace(
-        empty=lambda shape, dtype: np.empty(shape, dtype).view(There),
-        zeros=lambda shape, dtype: np.zeros(shape, dtype).view(There),
-    )
-
     def __init__(self, resident: bool) -> None:
         self._resident = resident
+        self.arrays: Any = np
+        if not resident:
+            self.arrays = SimpleNamespace(
+                empty=lambda *told: There.of(np.empty(*told)), zeros=lambda *told: There.of(np.zeros(*told))
+            )
 
     def holds(self, array: Any) -> bool:
         return self._resident or isinstance(array, There)
 
     def bring(self, array: Any) -> Any:
-        return np.require(array, requirements=["A", "C"]).view(There)
+        values = np.require(_bare(array), requirements=["A", "C"])
+        return values if self._resident else There.of(values)
 
     def send(self, rows: Any) -> Sent:
         return Sent(list(map(self.bring, rows)), lambda: None)
 
     def home(self, array: Any) -> Any:
-        return np.asarray(array)
+        return np.asarray(_bare(array))
 
     def blank(self, shape: tuple[int, ...], dtype: Any) -> Any:
         return np.empty(shape, dtype)
 
     def fetch(self, array: Any, to: Any) -> None:
-        to[...] = array
+        to[...] = _bare(array)
 
     def settle(self) -> None:
         pass
 
     def address(self, array: Any) -> int:
         assert self.holds(array)
-        return array.ctypes.data
+        return _bare(array).ctypes.data
 
     def launch(self, text: str, kernel: str, blocks: int, threads: int, arguments: tuple[Any, ...]) -> None:
         function = library(text)[kernel]
@@ -83,6 +143,10 @@ class Host:
         if isinstance(value, np.generic):
             return TYPES[type(value)](value.item())
         return ctypes.c_void_p(self.address(value))
+
+
+def _bare(array: Any) -> Any:
+    return array._values if isinstance(array, There) else array
 
 
 @cache

@@ -22,11 +22,11 @@ class Counting(Host):
     def __init__(self) -> None:
         super().__init__(resident=False)
         self.counted: Counter[str] = Counter()
-        self.arrays = SimpleNamespace(empty=lambda *told: np.zeros(*told).view(There), zeros=self._zeros)
+        self.arrays = SimpleNamespace(empty=lambda *told: There.of(np.zeros(*told)), zeros=self._zeros)
 
     def _zeros(self, *told: Any) -> There:
         self.counted["zeros"] += 1
-        return np.zeros(*told).view(There)
+        return There.of(np.zeros(*told))
 
     def bring(self, array: Any) -> Any:
         self.counted["sent"] += not self.holds(array)
@@ -34,7 +34,7 @@ class Counting(Host):
 
     def home(self, array: Any) -> Any:
         self.counted["brought home"] += self.holds(array)
-        return np.array(array)
+        return super().home(array)
 
     def launch(self, *launched: Any) -> None:
         for value in launched[-1]:
@@ -49,8 +49,8 @@ class Event:
 class Device:
     """What is asked of CuPy and of torch's streams."""
 
-    def __init__(self, monkeypatch: Any, torch: Any) -> None:
-        self.machine, self.shared, self.waits = Counting(), 0, []
+    def __init__(self, monkeypatch: Any, torch: Any, machine: Host | None = None) -> None:
+        self.machine, self.shared, self.waits = machine or Counting(), 0, []
         self.index, self.stream = 0, 0
         self._events: weakref.WeakSet[Event] = weakref.WeakSet()
         place = torch.device("cuda", 0)
@@ -58,8 +58,11 @@ class Device:
         monkeypatch.setattr(torch.cuda, "current_stream", self._of_torch)
         monkeypatch.setattr(torch.Tensor, "is_cuda", property(lambda tensor: True), raising=False)
         monkeypatch.setattr(torch.Tensor, "device", property(lambda tensor: place), raising=False)
-        monkeypatch.setattr(torch.Tensor, "to", lambda tensor, *told: tensor)
-        monkeypatch.setattr(kernels, "stay", lambda: True)
+        to = torch.Tensor.to
+        monkeypatch.setattr(
+            torch.Tensor, "to", lambda tensor, *told: to(tensor, *(one for one in told if one != place))
+        )
+        monkeypatch.setattr(kernels, "stay", lambda: kernels._forced.get() in (None, "cuda"))
         loaded, ours = kernels._load, Primitives(self.machine)
         monkeypatch.setattr(kernels, "_load", lambda name: ours if name == "cuda" else loaded(name))
 
@@ -73,8 +76,8 @@ class Device:
         )
         return SimpleNamespace(
             ndarray=There,
-            asarray=lambda holder: holder.values.view(There),
-            ascontiguousarray=lambda values: np.ascontiguousarray(values).view(There),
+            asarray=lambda values: There.of(values.values if hasattr(values, "values") else np.asarray(values)),
+            ascontiguousarray=lambda values: There.of(np.ascontiguousarray(values.get())),
             cuda=cuda,
         )
 

@@ -34,6 +34,20 @@ def at_home(rows: Sequence[Any]) -> list[Any]:
     return [row.get() if on_device(row) else row for row in rows]
 
 
+def moved(row: Any, there: bool) -> Any:
+    """A row on the device, or in the host's memory."""
+    if on_device(row) == there:
+        return row
+    return sys.modules["cupy"].asarray(np.asarray(row)) if there else row.get()
+
+
+def together(rows: Sequence[Any]) -> Sequence[Any]:
+    """The rows of a leaf, all of them on the device if one is; whoever is left out has None."""
+    if len(set(map(type, rows))) == 1 or not any(map(on_device, rows)):
+        return rows
+    return [row if row is None else moved(row, True) for row in rows]
+
+
 def torch_adapted(torch: Any, tensor: Any) -> Adapted | None:
     """A strided torch tensor of CUDA's, bfloat16 as its bits; None where it is to be copied to the host."""
     name = str(tensor.dtype).removeprefix("torch.")

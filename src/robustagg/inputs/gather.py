@@ -11,6 +11,7 @@ import numpy as np
 from robustagg import errors
 from robustagg.inputs import survey, trees
 from robustagg.inputs.clients import client_ids, listed
+from robustagg.inputs.devices import on_device
 from robustagg.inputs.leaves import Leaf
 from robustagg.inputs.lora import core, paired
 from robustagg.inputs.policy import PLAIN, Policy
@@ -29,9 +30,8 @@ def gather(
     strict: bool = False,
     policy: Policy = PLAIN,
     isometric: bool = False,
-    resident: bool = False,
 ) -> Updates:
-    """Check what the caller sent and view it as rows.
+    """Check what the caller sent and view it as rows; on a device, if some are there, see :func:`kernels.stay`.
 
     Parameters
     ----------
@@ -45,14 +45,11 @@ def gather(
         Which tensors vote.
     isometric : bool
         Whether whoever asks sees lengths and angles alone, so that products of LoRA's factors can be turned.
-    resident : bool
-        Whether tensors on a device may stay there, see :func:`robustagg.kernels.stay`.
     """
     if type(updates) is list:
         sent = updates.copy()
     elif _is_stacked(updates):
-        found = _stacked(updates, clients)
-        return found if resident else found.at_home()
+        return _stacked(updates, clients)
     else:
         clients, sent = listed(updates, clients)
     if not sent:
@@ -63,11 +60,10 @@ def gather(
     seen = survey.Entrants(names, sent, policy, strict).survey()
     rebuild = rebuilder(sent[seen.model], policy)
     whole = Updates(names, leaves_of(seen, names), rebuild, seen.excluded, policy)
-    whole = whole if resident else whole.at_home()
-    if policy.lora == "product":
-        leaves = paired(whole.at_home().leaves, policy)
-        whole = replace(whole, leaves=list(map(core, leaves)) if isometric else leaves)
-    return whole
+    if policy.lora != "product":
+        return whole.together()
+    leaves = paired(whole.at_home().leaves, policy)
+    return replace(whole, leaves=list(map(core, leaves)) if isometric else leaves)
 
 
 def copied(tree: Any, policy: Policy) -> Any:
@@ -75,8 +71,12 @@ def copied(tree: Any, policy: Policy) -> Any:
     found = gather([tree], [REFERENCE], strict=True, policy=replace(policy, lora="factors"))
     whole: dict[Path, Any] = {}
     for leaf in found.leaves:
-        whole[leaf.path] = leaf.settled([0]) if leaf.action else leaf.tensor(np.array(leaf.rows[0]))
+        whole[leaf.path] = leaf.settled([0]) if leaf.action else leaf.tensor(_copy(leaf.rows[0]))
     return found.rebuild(whole)
+
+
+def _copy(row: Any) -> Array:
+    return row.copy() if on_device(row) else np.array(row)
 
 
 def rebuilder(tree: Any, policy: Policy) -> Callable[[dict[Path, Any]], Any]:
@@ -127,7 +127,7 @@ def _alone(whole: dict[Path, Any]) -> Any:
 
 def flat(updates: Any) -> Leaf:
     """The one leaf of flat updates, with contiguous rows."""
-    leaves = gather(updates, strict=True).leaves
+    leaves = gather(updates, strict=True).at_home().leaves
     if len(leaves) != 1 or len(leaves[0].shape) != 1:
         raise errors.flat_updates_only()
     return replace(leaves[0], rows=[np.ascontiguousarray(row) for row in leaves[0].rows])

@@ -11,7 +11,7 @@ import numpy as np
 
 from robustagg import errors, kernels
 from robustagg.inputs import survey, trees
-from robustagg.inputs.devices import at_home
+from robustagg.inputs.devices import at_home, moved, on_device
 from robustagg.inputs.policy import PLAIN, Policy, reduced
 from robustagg.inputs.rows import laid_out
 from robustagg.inputs.tensors import Path, Wrap, host_of, numbers, stored
@@ -55,6 +55,11 @@ class Leaf:
     def size(self) -> int:
         return math.prod(self.shape)
 
+    @property
+    def resident(self) -> bool:
+        """Whether the rows are on a device: of a leaf that votes all are, or none."""
+        return on_device(next((row for row in self.rows if row is not None), None))
+
     def tensor(self, values: Array) -> Any:
         """Results, in the rows' or the compute dtype, as a tensor like the clients'."""
         return self._made(narrowed(values, self.storage))
@@ -73,8 +78,9 @@ class Leaf:
         return {self.path: self.tensor(values)}
 
     def of_model(self, own: Leaf) -> Leaf:
-        """The leaf, its results as the server's model has it."""
-        return replace(self, wrap=own.wrap, order=own.order)
+        """The leaf, its results as the server's model has it; it lies on a device only if that does, too."""
+        rows = self.rows if own.resident else at_home(self.rows)
+        return replace(self, rows=rows, wrap=own.wrap, order=own.order)
 
     def among(self, name: str, tensors: Mapping[Path, Any], reference: Client) -> Any:
         """The leaf's row among somebody else's tensors; raises where that is another tensor."""
@@ -83,7 +89,7 @@ class Leaf:
             raise errors.ragged(name, self.path, host.values.shape, reference, self.shape)
         if host.dtype != self.dtype:
             raise errors.mixed_dtypes(name, self.path, host.dtype, reference, self.dtype)
-        return at_home([host.values.reshape(-1)])[0]
+        return moved(host.values.reshape(-1), self.resident)
 
     def settled(self, kept: Sequence[int]) -> Any:
         """What the result holds of a leaf that does not vote."""

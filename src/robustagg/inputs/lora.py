@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from robustagg import errors
+from robustagg import errors, kernels
 from robustagg.inputs.leaves import FACTOR, Leaf
 from robustagg.inputs.policy import Policy
-from robustagg.inputs.relative import widened
 from robustagg.inputs.tensors import Path
 from robustagg.kernels.interface import Array
 
@@ -37,7 +36,8 @@ class Product:
 
     def __init__(self, a: Array, b: Array) -> None:
         rank = a.shape[0]
-        self.a, self.b = widened(a).reshape(rank, -1), widened(b).reshape(-1, rank)
+        widen = kernels.active().widen
+        self.a, self.b = widen(a).reshape(rank, -1), widen(b).reshape(-1, rank)
         self.size, self.dtype = self.b.shape[0] * self.a.shape[1], self.a.dtype
 
     def __getitem__(self, part: slice) -> Array:

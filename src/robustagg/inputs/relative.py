@@ -8,14 +8,15 @@ from typing import Any, cast
 
 import numpy as np
 
-from robustagg import errors
-from robustagg.inputs.tensors import numbers
+from robustagg import errors, kernels
+from robustagg.inputs.devices import moved, on_device
 from robustagg.kernels.interface import GRAM_TILE, Array, Rows
 from robustagg.memory.vectors import Memory, Vector
 from robustagg.protocol import Client, Divisible, Notes, Partition, Sink, Source, Span
 
 REFERENCE = "reference"
 CHUNK = 2**25  # bytes of differences that are there at a time, or a tile if that is more
+THERE = 2**30  # of those on a device, where a piece takes a launch for each client
 
 
 class Relative:
@@ -53,27 +54,30 @@ class Relative:
         return self._source.excluded
 
     def blocks(self, kept: Sequence[int]) -> Iterator[Rows]:
-        m = len(kept)
+        m, widen = len(kept), kernels.active().widen
         buffer = np.empty((m, 0))
         for rows in self._source.blocks(kept):
-            dtype, size = widened(rows[0][:0]).dtype, rows[0].size
-            width = min(size, max(CHUNK // (m * dtype.itemsize) // GRAM_TILE, 1) * GRAM_TILE)
-            if buffer.dtype != dtype or buffer.shape[1] < width:
-                buffer = np.empty((m, width), dtype)
+            none, size, there = widen(rows[0][:0]), rows[0].size, on_device(rows[0])
+            most = (THERE if there else CHUNK) // (m * none.itemsize)
+            width = min(size, max(most // GRAM_TILE, 1) * GRAM_TILE)
+            if buffer.dtype != none.dtype or buffer.shape[1] < width or on_device(buffer) != there:
+                buffer = np.empty_like(none, shape=(m, width))
             for start in range(0, max(size, 1), max(width, 1)):
                 part = [row[start : start + width] for row in rows]
-                self.piece, self.left = widened(part[m]), size - start - part[m].size
-                yield [*self._differences(part[:m], buffer), *map(widened, part[m + 1 :])]
+                self.piece, self.left = widen(part[m]), size - start - part[m].size
+                yield [*self._differences(part[:m], buffer[:, : self.piece.size]), *map(widen, part[m + 1 :])]
 
-    def _differences(self, rows: Rows, buffer: Array) -> Iterator[Array]:
+    def _differences(self, rows: Rows, out: Array) -> Rows:
+        kernel = kernels.active()
+        for row, difference in zip(rows, out, strict=True):
+            np.subtract(kernel.widen(row), self.piece, out=difference)
         odd = np.flatnonzero(~np.isfinite(self.piece))
-        shared = np.array([_bits(widened(row[odd])) == _bits(self.piece[odd]) for row in rows])
-        if (shared.sum(axis=0) * 2 <= len(rows)).any():
-            raise errors.non_finite_reference(REFERENCE)
-        for row, out, same in zip(rows, buffer[:, : self.piece.size], shared, strict=True):
-            np.subtract(widened(row), self.piece, out=out)
-            out[odd] = np.where(same, 0, np.nan)
-            yield out
+        if odd.size:
+            shared = np.stack([_bits(kernel.widen(row[odd])) == _bits(self.piece[odd]) for row in rows])
+            if (shared.sum(axis=0) * 2 <= len(rows)).any():
+                raise errors.non_finite_reference(REFERENCE)
+            out[:, odd] = np.where(shared, 0, np.nan)
+        return kernel.split(out)
 
     def with_references(self, trees: Mapping[str, Any]) -> Relative:
         """The source with further rows in every block, which are differences already."""
@@ -111,23 +115,16 @@ class Whole:
         self._pieces: list[Array] = []
 
     def add(self, piece: Array) -> None:
-        self._pieces.append(piece + self._source.piece)
+        self._pieces.append(piece + moved(self._source.piece, on_device(piece)))
         if not self._source.left:
             pieces, self._pieces = self._pieces, []
-            self._sink.add(pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis=-1))
+            self._sink.add(kernels.active().join(pieces))
 
     def result(self) -> Any:
         return self._sink.result()
 
     def publish(self) -> None:
         self._sink.publish()
-
-
-def widened(row: Array) -> Array:
-    """A row as numbers in float32 or float64, which hold every half."""
-    if row.dtype == np.uint16:
-        return numbers(row, "bfloat16")
-    return row.astype(np.float32) if row.dtype == np.float16 else row
 
 
 def _bits(values: Array) -> Array:

@@ -7,14 +7,16 @@ small ones are gathered into blocks, see :mod:`robustagg.inputs.blocks`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from robustagg import kernels
 from robustagg.inputs.blocks import Piece, cuts, runs
-from robustagg.inputs.devices import at_home, on_device, possible
+from robustagg.inputs.devices import at_home, possible, together
 from robustagg.inputs.leaves import CONTIGUOUS_BLOCK, FACTOR, Leaf, matched
 from robustagg.inputs.policy import PLAIN, Policy
 from robustagg.inputs.rows import are_contiguous
@@ -46,14 +48,26 @@ class Updates:
 
     @property
     def resident(self) -> bool:
-        """Whether some of the rows are on a device."""
-        return possible() and any(on_device(row) for leaf in self.leaves for row in leaf.rows)
+        """Whether some of what votes is on a device."""
+        return possible() and any(leaf.resident for leaf in self.leaves if leaf.votes)
+
+    def near(self) -> AbstractContextManager[None]:
+        """Computing where the updates are, until it is left."""
+        return kernels.use_backend("cuda") if self.resident else nullcontext()
 
     def at_home(self) -> Updates:
         """The same updates in the host's memory."""
-        if not self.resident:
+        if not possible():
             return self
         return replace(self, leaves=[replace(leaf, rows=at_home(leaf.rows)) for leaf in self.leaves])
+
+    def together(self) -> Updates:
+        """The same updates, each leaf that votes in one memory."""
+        if not possible():
+            return self
+        return replace(
+            self, leaves=[replace(leaf, rows=together(leaf.rows)) if leaf.votes else leaf for leaf in self.leaves]
+        )
 
     @property
     def spans(self) -> tuple[Span, ...]:
@@ -69,7 +83,7 @@ class Updates:
     @cached_property
     def _cuts(self) -> list[list[Piece]]:
         found: list[list[Piece]] = []
-        for run in runs([leaf.storage if leaf.votes else None for leaf in self.leaves]):
+        for run in runs([(leaf.storage, leaf.resident) if leaf.votes else None for leaf in self.leaves]):
             tile = len(self.clients) * self.leaves[run[0]].storage.itemsize * GRAM_TILE
             width = max(min(PACKED, PACKED_BYTES // tile * GRAM_TILE), GRAM_TILE)
             found.extend(cuts([(k, self.leaves[k].size) for k in run], width, alone=PACKED))

@@ -61,9 +61,7 @@ def compute_dtype(rows: Rows) -> np.dtype[np.floating]:
 
 
 def widened(row: Array) -> NDArray[np.float64]:
-    if row.dtype == np.uint16:  # bfloat16 is the upper half of a float32
-        row = (row.astype(np.uint32) << 16).view(np.float32)
-    return row.astype(np.float64)
+    return widen(row).astype(np.float64)
 
 
 def blocks(rows: Rows) -> Iterator[tuple[slice, NDArray[np.float64]]]:
@@ -136,7 +134,9 @@ def stack(rows: Rows) -> Array:
 
 
 def widen(row: Array) -> Array:
-    return row if row.itemsize > 2 else widened(row).astype(np.float32)
+    if row.dtype == np.uint16:  # bfloat16 is the upper half of a float32
+        return (row.astype(np.uint32) << 16).view(np.float32)
+    return row.astype(np.float32) if row.dtype == np.float16 else row
 
 
 @quiet

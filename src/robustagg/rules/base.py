@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
-from robustagg import engine, errors, inputs, kernels
+from robustagg import engine, errors, inputs
 from robustagg.kernels.interface import Array
 from robustagg.memory.vectors import Vector
 from robustagg.protocol import Block, Client, Executor, Floats, Holder, Result, Round, Source, Span, Verdict
@@ -139,8 +139,8 @@ class Rule(Saved, Generic[V]):
             with the array protocol, DLPack or the buffer protocol. The model is the most common structure (paths,
             shapes, dtypes), of several the first; a client that sent something else is left out, and the result
             says why. What is no tensor (None, flags, words) must be the same for most clients, and passes through.
-            Nothing is written to the tensors; what lies on a device is copied to the host, large contiguous host
-            tensors are not copied, others a slice at a time.
+            Nothing is written to the tensors. What lies on a device is aggregated there, with the backend for it, else
+            copied to the host; large contiguous host tensors are not copied, others a slice at a time.
         clients : iterable of n str or int, optional
             Who sent what; defaults to 0 ... n - 1, or to the keys of the mapping.
         sample_counts : sequence of n numbers, or mapping from client to number, optional
@@ -187,12 +187,9 @@ class Rule(Saved, Generic[V]):
                 spread = inputs.Relative(there, there.brought("reference", reference))
             return self.hold(spread, policy, sample_counts, round, extras, executor=there.holder)
         turned = self.isometric and reference is None and not extras
-        stay = reference is None and not extras  # what is compared with vectors of the host's is compared there
-        found = inputs.gather(updates, clients, strict=strict, policy=policy, isometric=turned, resident=stay)
+        found = inputs.gather(updates, clients, strict=strict, policy=policy, isometric=turned)
         source: Source = found if reference is None else inputs.Relative(found, reference)
-        if not found.resident:
-            return self.hold(source, policy, sample_counts, round, extras)
-        with kernels.use_backend("cuda"):
+        with found.near():
             return self.hold(source, policy, sample_counts, round, extras)
 
     def hold(

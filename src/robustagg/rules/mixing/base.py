@@ -55,10 +55,9 @@ class PreAggregation(Component):
             Of the kind and dtype of what came in: an array for an array, else a list. Clients whose update holds a NaN
             or an infinity are left out.
         """
-        source = Apart(
-            inputs.gather(updates, clients, strict=strict, policy=inputs.Policy.of(buffers)), hasattr(updates, "shape")
-        )
-        return engine.run(Mixer(self), source, number=round).update
+        found = inputs.gather(updates, clients, strict=strict, policy=inputs.Policy.of(buffers))
+        with found.near():
+            return engine.run(Mixer(self), Apart(found, hasattr(updates, "shape")), number=round).update
 
     def after(self, round: Round) -> Round:
         """The round as whoever gets the mixed rows sees it."""
