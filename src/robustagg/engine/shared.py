@@ -74,7 +74,7 @@ class Look:
         if odd[:m].sum() >= _most(m):
             self._look(rows, odd, empty)
             return
-        for i in np.flatnonzero(empty & odd[:m]):
+        for i in np.flatnonzero(empty & odd[:m]).tolist():
             empty[i] = not any(_finite(row).any() for (row,) in _at_home([rows[i]]))
         self.found = Found(found.bad | odd, empty, found.shared)
 
@@ -84,13 +84,16 @@ class Look:
         for part in _at_home(rows):
             places, held = _held(part[:m])
             shared = shared or bool(places.size)
-            for i in range(m) if places.size else np.flatnonzero(odd[:m]):
-                own = ~_finite(part[i])
-                empty[i] &= own.all()
-                own[places] = _bits(part[i])[places] != held
+            for i, row in enumerate(part):
+                if not (odd[i] or (places.size and i < m)):
+                    continue
+                own = ~_finite(row)
+                if i < m:
+                    empty[i] &= own.all()
+                    own[places] = _bits(row)[places] != held
+                else:
+                    own[places] = False
                 bad[i] |= own.any()
-            for i in m + np.flatnonzero(odd[m:]):
-                bad[i] |= np.delete(~_finite(part[i]), places).any()
         self.found = Found(bad, empty, shared)
 
 
