@@ -113,18 +113,35 @@ def test_who_sends_a_nan_costs_itself_alone(reference, sent):
     assert result.update.tolist() == [10, 11, 12, 13]
 
 
-@pytest.mark.skipif(HERE, reason="counts what is brought home by arrays that stand for CuPy's")
+@pytest.fixture
+def brought(monkeypatch):
+    """Bytes that were brought home."""
+    if HERE:
+        pytest.skip("counts what is brought home by arrays that stand for CuPy's")
+    home, sizes = cuda_host.Host.home, []
+    monkeypatch.setattr(cuda_host.Host, "home", lambda machine, row: sizes.append(row.nbytes) or home(machine, row))
+    return sizes
+
+
 @pytest.mark.parametrize("value", [1.0, np.nan], ids=["one", "all"])
-def test_for_who_sends_a_nan_nobody_elses_update_is_brought_home(value, sent, monkeypatch):
+def test_for_who_sends_a_nan_nobody_elses_update_is_brought_home(value, sent, brought, monkeypatch):
     monkeypatch.setattr(shared, "STRETCH", 4 * 1000)
     rows = np.arange(9.0 * 50_000, dtype=np.float32).reshape(9, -1)
     rows[1] *= np.float32(value)
     rows[1, -1] = np.nan
-    home, brought = cuda_host.Host.home, []
-    monkeypatch.setattr(cuda_host.Host, "home", lambda machine, row: brought.append(row.nbytes) or home(machine, row))
     assert ra.Median().aggregate(sent(list(rows))).weights[1] == 0
     own = rows[1].nbytes if np.isnan(value) else 4 * 1000
     assert own <= sum(brought) < own + 200
+
+
+@pytest.mark.parametrize("rule", [ra.Median(), ra.Reputation()], ids=["Median", "Reputation"])
+def test_for_a_mask_that_all_share_its_own_block_is_brought_home(rule, sent, brought):
+    mask = np.array([0, -np.inf, 1, -np.inf], np.float32)
+    trees = [{"w": np.full(2**18, i, np.float32), "mask": mask, "head": np.ones(9, np.float32)} for i in range(5)]
+    update = rule(sent(trees))
+    assert update["mask"].tolist() == mask.tolist()
+    assert (update["w"] == 2).all()
+    assert sum(brought) < trees[0]["w"].nbytes  # it lies in a block of small tensors, and the first tile of w
 
 
 @pytest.mark.parametrize("reference", [None, np.ones(4, np.float32)], ids=["", "whole models"])

@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[2]
 MOVED = {
     "home",
     "take",
+    "put",
     "join",
     "window",
     "split",

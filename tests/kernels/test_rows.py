@@ -15,6 +15,14 @@ def test_values_at_places_and_pieces_joined(backend):
     assert_array_equal(backend.join([np.ones((2, 1)), np.zeros((2, 2))]), [[1, 0, 0], [1, 0, 0]])
 
 
+def test_other_numbers_at_some_places_of_a_copy(backend):
+    values, piece = np.arange(4, dtype=np.float32), np.zeros((2, 4))
+    assert_array_equal(backend.put(values, np.array([1, 3]), np.array([-np.inf, 8])), [0, -np.inf, 2, 8])
+    assert_array_equal(backend.put(piece, np.array([2]), np.array([5.0])), [[0, 0, 5, 0]] * 2)
+    assert_array_equal(values, np.arange(4))
+    assert not piece.any()
+
+
 def test_a_window_is_zero_before_its_first_and_a_copy_then(backend):
     row = np.arange(9, dtype=np.float32)
     (cut,) = backend.window([row], 2, 7, 4)

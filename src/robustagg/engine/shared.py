@@ -131,6 +131,18 @@ def _held(rows: Rows) -> tuple[NDArray[np.intp], Array]:
     return places[agree], middle[agree]
 
 
+def _shared(rows: Rows) -> tuple[NDArray[np.intp], Array]:
+    """Where all rows hold the same bits of a NaN or an infinity, and what the first holds there."""
+    kernel = kernels.active()
+    if kernel.finite(rows[:1]).all():
+        return np.empty(0, np.intp), np.empty(0, rows[0].dtype)
+    finite = [_finite(row) for (row,) in _at_home(rows[:1])]
+    odd = np.flatnonzero(~np.concatenate(finite))
+    held = kernel.home(kernel.take(rows, odd))
+    same = np.all([_bits(values) == _bits(held[0]) for values in held], axis=0)
+    return odd[same], held[0][same]
+
+
 def _bits(row: Array) -> Array:
     return row.view(f"u{row.itemsize}")
 
@@ -150,16 +162,11 @@ class Masked:
         self._values: Array = np.empty(0)
 
     def blocks(self, kept: Sequence[int]) -> Iterator[Rows]:
-        for rows in map(kernels.active().home, self._source.blocks(kept)):
-            odd = np.flatnonzero(~_finite(rows[0]))
-            if odd.size:
-                first = _bits(rows[0])[odd]
-                odd = odd[np.all([_bits(row)[odd] == first for row in rows[: self._m]], axis=0)]
-            self._places, self._values = odd, rows[0][odd].copy()
-            if odd.size:
-                rows = [row.copy() for row in rows]
-                for row in rows:
-                    row[odd] = 0
+        put = kernels.active().put
+        for rows in self._source.blocks(kept):
+            self._places, self._values = _shared(rows[: self._m])
+            if self._places.size:
+                rows = [put(row, self._places, np.zeros_like(self._values)) for row in rows]
             yield rows
 
     def with_references(self, trees: Mapping[str, Any]) -> Source:
@@ -195,9 +202,7 @@ class Masked:
         values = self._values
         if values.dtype == np.uint16 and piece.dtype != np.uint16:
             values = (values.astype(np.uint32) << 16).view(np.float32)
-        piece = piece.copy()
-        piece[..., self._places] = values
-        return piece
+        return kernels.active().put(piece, self._places, values)
 
 
 class Restoring:

@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 
 from robustagg import errors, kernels
-from robustagg.inputs.devices import moved, on_device
+from robustagg.inputs.devices import on_device
 from robustagg.kernels.interface import GRAM_TILE, Array, Rows
 from robustagg.memory.vectors import Memory, Vector
 from robustagg.protocol import Client, Divisible, Notes, Partition, Sink, Source, Span
@@ -115,7 +115,7 @@ class Whole:
         self._pieces: list[Array] = []
 
     def add(self, piece: Array) -> None:
-        self._pieces.append(piece + moved(self._source.piece, on_device(piece)))
+        self._pieces.append(piece + self._source.piece)
         if not self._source.left:
             pieces, self._pieces = self._pieces, []
             self._sink.add(kernels.active().join(pieces))

@@ -106,6 +106,9 @@ class Kernels(Protocol):
     def take(self, rows: Rows, places: NDArray[np.integer]) -> list[Array]:
         """The rows' values at some coordinates, in rows of their own."""
 
+    def put(self, values: Array, places: NDArray[np.integer], numbers: Array) -> Array:
+        """A copy of an array, coordinates last, that has these numbers at some coordinates."""
+
     def join(self, pieces: Sequence[Array]) -> Array:
         """Neighbouring pieces, of vectors or of matrices' rows, as one."""
 

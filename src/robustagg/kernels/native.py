@@ -158,8 +158,8 @@ def middle_of_line(rows: Rows, intercept: str) -> Array:
     return specification.middle_of(*repeated_median(rows, intercept), len(rows))
 
 
-home, take, join, window = specification.home, specification.take, specification.join, specification.window
-widen, split, stack = specification.widen, specification.split, specification.stack
+home, take, put, window = specification.home, specification.take, specification.put, specification.window
+widen, join, split, stack = specification.widen, specification.join, specification.split, specification.stack
 flip, offset = specification.flip, specification.offset
 sparsify, digits = specification.sparsify, specification.digits
 

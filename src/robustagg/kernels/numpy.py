@@ -110,6 +110,12 @@ def take(rows: Rows, places: NDArray[np.integer]) -> list[Array]:
     return [row[places] for row in rows]
 
 
+def put(values: Array, places: NDArray[np.integer], numbers: Array) -> Array:
+    values = values.copy()
+    values[..., places] = numbers
+    return values
+
+
 def join(pieces: Sequence[Array]) -> Array:
     return pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis=-1)
 

@@ -133,6 +133,9 @@ class Primitives:
         there = self.machine.bring(places) if self._resident(rows) else places
         return [row[there if self.machine.holds(row) else places] for row in rows]
 
+    def put(self, values: Array, places: NDArray[np.integer], numbers: Array) -> Array:
+        return specification.put(values, self._beside(values, places), self._beside(values, numbers))
+
     def join(self, pieces: Any) -> Array:
         return specification.join(pieces)
 
