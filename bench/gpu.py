@@ -127,6 +127,16 @@ def small(n: int = 10, d: int = 1000) -> Row:
     return "rounds of 10 x 1,000, Mean and Reputation, and a look at a hundred tensors, ms", taken, ""
 
 
+def whole(n: int = 10, d: int = 10**7) -> Row:
+    """Rounds of Median: of differences, of whole models, and with a client whose NaN must be found; a mixing alone."""
+    updates, center = list(torch.randn(n, d, device="cuda")), torch.randn(d, device="cuda")
+    odd = [*updates[1:], torch.full_like(center, torch.nan)]
+    rule, mixing = ra.Median(), ra.NNM(f=n // 5)
+    calls = lambda: rule(updates), lambda: rule(updates, reference=center), lambda: rule(odd), lambda: mixing(updates)
+    taken = ", ".join(f"{seconds(call) * 1e3:.1f}" for call in calls)
+    return "rounds of 10 x 10^7, Median: as it is, with reference=, with a client of NaN; NNM alone, ms", taken, ""
+
+
 def pinned(n: int = 10, d: int = 2**27) -> Row:
     """A median of rows in pinned memory, as a share of what the bus does."""
     rows = [torch.randn(d).pin_memory() for _ in range(n)]
@@ -164,7 +174,7 @@ def main() -> None:
         for n in (50, 80, 100, 120, 200):
             print(f"| {' | '.join(ways(n))} |", flush=True)
             cupy.get_default_memory_pool().free_all_blocks()
-        for measure in (krum, small, pinned, large):
+        for measure in (krum, small, whole, pinned, large):
             print(f"| {' | '.join(measure())} |", flush=True)
 
 
