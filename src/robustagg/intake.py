@@ -266,7 +266,8 @@ class Intake:
         """What these have sent, as the model is."""
         trees = [self._taken[client][0] for client in clients]
         turned = self.rule.isometric and self._reference is None
-        found = inputs.gather(trees, clients, policy=self._gathering, isometric=turned)
+        stay = not self.rule.unguarded
+        found = inputs.gather(trees, clients, policy=self._gathering, isometric=turned, resident=stay)
         leaves = [leaf.of_model(own) for leaf, own in zip(found.leaves, self._model.leaves, strict=True)]
         return replace(found, leaves=leaves, rebuild=self._model.rebuild)
 

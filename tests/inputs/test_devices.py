@@ -41,7 +41,7 @@ def test_whatever_a_tensor_is_like_its_row_has_its_values_and_its_memory_where_t
         assert type(row) is There
         values_of = row.get().view(np.int16) if bits != dtype else row.get()
         assert_array_equal(values_of, values.view(bits).numpy().reshape(-1))
-        assert (row.ctypes.data == tensor.data_ptr()) == (tensor is not other_order)
+        assert (row.data.ptr == tensor.data_ptr()) == (tensor is not other_order)
 
 
 def test_a_state_dict_with_counters_stays_but_for_these(device):
@@ -124,6 +124,12 @@ def test_a_number_on_a_device_stays_one(device):
     assert [row.tolist() for row in scale.rows] == [[1.0], [2.0]]
 
 
+def test_integers_that_say_where_on_a_device_they_are_come_home(device):
+    sent = [{"n": Holder(np.array([i, 7])), "w": Holder(np.ones(3, np.float32))} for i in range(3)]
+    found = ra.Median()(sent)
+    assert found["n"].tolist() == [1, 7]
+
+
 def calls_of(job):
     """How often functions of the package are called, and from it those that are not Python's."""
     calls = Counter()
@@ -149,16 +155,22 @@ def test_another_client_like_the_first_costs_few_calls(there, python, others, mo
     assert (many[1] - few[1]) / 50 <= others
 
 
-def test_one_wait_for_what_torch_has_queued_on_another_stream_or_device(device):
+def test_one_wait_for_what_torch_has_queued_on_another_stream(device):
     sent = [torch.ones(3) for _ in range(100)]
     rows_of(sent)
     assert not device.waits
     device.stream = 5
     rows_of(sent)
     assert device.waits == [(0, 7)]
-    device.stream, device.index = 0, 1  # each device has a stream 0
-    rows_of(sent)
-    assert device.waits == [(0, 7)] * 2
+
+
+def test_tensors_of_another_device_are_copied_to_that_which_computes(device):
+    sent = [torch.ones(3) for _ in range(10)]
+    device.index = 1
+    rows = rows_of(sent)
+    assert device.copied == [torch.device("cuda", 1)] * 10
+    assert [type(row) for row in rows] == [There] * 10
+    assert isinstance(ra.Mean()(sent), torch.Tensor)
 
 
 @pytest.mark.parametrize(

@@ -72,11 +72,11 @@ def test_arguments_have_the_types_that_kernels_take_and_the_grid_covers_the_colu
     assert [type(value) for value in (n, d, *given)] == [
         np.int32, np.int64, np.int32, np.float64, np.int64, np.uint64, There, np.uint64,
     ]  # fmt: skip
-    assert (ctypes.c_uint64 * 3).from_address(int(addresses))[:] == [row.ctypes.data for row in rows]
+    assert (ctypes.c_uint64 * 3).from_address(int(addresses))[:] == [row.data.ptr for row in rows]
     assert (ctypes.c_uint8 * 3).from_address(int(given[3]))[:] == [0, 1, 2]
     assert (ctypes.c_double * 2).from_address(int(given[5]))[:] == [0.25, 0.75]
     assert len({int(place) - int(addresses) for place in (addresses, given[3], given[5])} - {0, 24, 32}) == 0
-    assert int(block.counts) == odd.ctypes.data + 8
+    assert int(block.counts) == odd.data.ptr + 8
 
 
 def test_what_kernels_have_found_is_read_when_all_are_launched():

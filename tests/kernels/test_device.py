@@ -22,6 +22,7 @@ from robustagg.kernels.interface import GRAM_TILE
 
 torch = pytest.importorskip("torch", reason="tensors on a device are torch's here")
 
+DTYPES = ["float16", "bfloat16", "float32", "float64"]
 HERE = "cuda" in kernels.available()
 needs_device = pytest.mark.skipif(not HERE, reason="needs a CUDA device and CuPy")
 
@@ -35,17 +36,28 @@ class Computing(cuda_host.Host):
 
 
 @pytest.fixture
-def sent(monkeypatch):
-    """From an array, or a tree of such, to the same on the device, on which something must then be computed."""
+def device(monkeypatch):
+    """A pretended one, on which something must then be computed; None where there is a real one."""
     if HERE:
-        yield lambda rows: each(lambda row: torch.from_numpy(row).cuda(), rows)
+        yield None
         return
     if cuda_host.COMPILER is None:
         pytest.skip("needs a device, or a C++ compiler")
     machine = Computing(resident=False)
-    pretended.Device(monkeypatch, torch, machine)
-    yield lambda rows: each(torch.from_numpy, rows)
+    yield pretended.Device(monkeypatch, torch, machine)
     assert machine.launched
+
+
+@pytest.fixture
+def sent(device):
+    """From an array, or a tree of such, to the same on the device."""
+    return lambda rows: each(torch.from_numpy if device else lambda row: torch.from_numpy(row).cuda(), rows)
+
+
+@pytest.fixture
+def at_home(device):
+    """A tensor of torch's that is at the host."""
+    return device.at_home if device else lambda tensor: tensor
 
 
 def each(job, tree):
@@ -86,7 +98,7 @@ def test_every_rule_answers_as_at_the_host(case, sent):
     np.testing.assert_allclose(found.weights, expected.weights, rtol=0, atol=1e-3)
 
 
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_a_state_dict_comes_back_as_it_was(dtype, sent):
     updates = [
         {
@@ -144,16 +156,20 @@ def test_for_a_mask_that_all_share_its_own_block_is_brought_home(rule, sent, bro
     assert sum(brought) < trees[0]["w"].nbytes  # it lies in a block of small tensors, and the first tile of w
 
 
-@pytest.mark.parametrize("reference", [None, np.ones(4, np.float32)], ids=["", "whole models"])
-def test_an_infinity_that_all_share_is_nobodys_fault(reference, sent):
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shared", [False, True], ids=["", "in the reference too"])
+@pytest.mark.parametrize("whole", [False, True], ids=["", "whole models"])
+def test_an_infinity_that_all_share_is_nobodys_fault(whole, shared, dtype, sent):
     rows = np.arange(20.0, dtype=np.float32).reshape(5, 4)
-    rows[:, 2] = np.inf
-    result = ra.Median().aggregate(sent(list(rows)), reference=reference)
+    rows[:, 2] = -np.inf
+    there = [row.to(getattr(torch, dtype)) for row in sent(list(rows))]
+    reference = torch.tensor([1.0, 1.0, -np.inf if shared else 1.0, 1.0]).to(getattr(torch, dtype))
+    result = ra.Median().aggregate(there, reference=reference if whole else None)
     assert result.update.is_cuda
-    assert result.update.tolist() == [8, 9, np.inf, 11]
+    assert result.update.tolist() == [8, 9, -np.inf, 11]
 
 
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(
     "rule", [ra.Median(), ra.CenteredClipping(tau=1.0), ra.Reputation()], ids=lambda rule: type(rule).__name__
 )
@@ -208,6 +224,43 @@ def test_where_a_client_or_a_tensor_is_at_the_host_the_others_stay(sent):
     assert isinstance(found["b"], np.ndarray)
     for name, values in expected.items():
         np.testing.assert_array_equal(np.asarray(found[name].cpu() if name != "b" else found[name]), values)
+
+
+@pytest.mark.parametrize(
+    "first", [lambda row: row, np.asfortranarray, "of torch"], ids=["", "Fortran's order", "torch"]
+)
+@pytest.mark.parametrize("aggregate", [ra.Median(), lambda updates: ra.NNM(f=1)(updates)[2]], ids=["Median", "NNM"])
+def test_a_tensor_lies_where_the_first_client_has_it(first, aggregate, sent, at_home):
+    updates = [np.arange(12, dtype=np.float32).reshape(3, 4) * i for i in range(5)]
+    of_torch = first == "of torch"
+    head = at_home(torch.from_numpy(updates[0])) if of_torch else first(updates[0])
+    found = aggregate([head, *sent(updates[1:])])
+    assert isinstance(found, torch.Tensor if of_torch else np.ndarray)
+    np.testing.assert_allclose(np.asarray(found), aggregate(updates), rtol=1e-6)
+    found = aggregate([sent(updates[1]), head, *sent(updates[2:])])
+    assert found.is_cuda
+    np.testing.assert_allclose(found.cpu().numpy(), aggregate([updates[1], updates[0], *updates[2:]]), rtol=1e-6)
+
+
+class Own(ra.Rule[ra.Verdict]):
+    """A rule of somebody's who knows NumPy."""
+
+    def observe(self, block, round, verdict):
+        return np.array([row.astype(float) @ row for row in block.rows]), None
+
+    def combine(self, block, note, verdict):
+        return np.mean(block.rows, axis=0)
+
+
+def test_a_rule_of_ones_own_gets_rows_of_the_host(sent):
+    updates = [model(i) for i in range(1, 6)]
+    intake = ra.Intake(Own(), like=sent(updates[0]), reference=True)
+    for client, tree in enumerate(updates):
+        assert intake.add(client, sent(tree)) is None
+    expected = Own()(updates)
+    for found in (Own()(sent(updates)), Own()(sent(updates), reference=updates[0]), intake.close().update):
+        agree(found, expected, rtol=1e-5, atol=1e-6)
+    ra.Median()(sent(updates))  # which is computed there
 
 
 def test_what_most_share_with_the_reference_is_no_difference(sent):

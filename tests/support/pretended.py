@@ -52,19 +52,31 @@ class Device:
     def __init__(self, monkeypatch: Any, torch: Any, machine: Host | None = None) -> None:
         self.machine, self.shared, self.waits = machine or Counting(), 0, []
         self.index, self.stream = 0, 0
+        self.copied: list[Any] = []
+        self._at_home: set[int] = set()
         self._events: weakref.WeakSet[Event] = weakref.WeakSet()
-        place = torch.device("cuda", 0)
+        place, cpu, to = torch.device("cuda", 0), torch.device("cpu"), torch.Tensor.to
+        here = lambda tensor: tensor.data_ptr() in self._at_home  # noqa: E731
+
+        def moved(tensor: Any, *told: Any, **named: Any) -> Any:
+            self.copied += [one for one in told if isinstance(one, torch.device) and one != place]
+            return to(tensor, *(one for one in told if not isinstance(one, torch.device)), **named)
+
         monkeypatch.setitem(sys.modules, "cupy", self._cupy())
         monkeypatch.setattr(torch.cuda, "current_stream", self._of_torch)
-        monkeypatch.setattr(torch.Tensor, "is_cuda", property(lambda tensor: True), raising=False)
-        monkeypatch.setattr(torch.Tensor, "device", property(lambda tensor: place), raising=False)
-        to = torch.Tensor.to
-        monkeypatch.setattr(
-            torch.Tensor, "to", lambda tensor, *told: to(tensor, *(one for one in told if one != place))
-        )
+        monkeypatch.setattr(torch.Tensor, "is_cuda", property(lambda tensor: not here(tensor)), raising=False)
+        device = property(lambda tensor: cpu if here(tensor) else place)
+        monkeypatch.setattr(torch.Tensor, "device", device, raising=False)
+        monkeypatch.setattr(torch.Tensor, "to", moved)
+        monkeypatch.setattr(torch, "from_dlpack", lambda array: torch.from_numpy(array.get()))
         monkeypatch.setattr(kernels, "stay", lambda: kernels._forced.get() in (None, "cuda"))
         loaded, ours = kernels._load, Primitives(self.machine)
         monkeypatch.setattr(kernels, "_load", lambda name: ours if name == "cuda" else loaded(name))
+
+    def at_home(self, tensor: Any) -> Any:
+        """A tensor that says it is at the host."""
+        self._at_home.add(tensor.data_ptr())
+        return tensor
 
     def _cupy(self) -> Any:
         runtime = SimpleNamespace(getDevice=lambda: self.index, streamWaitEvent=self._waited)
@@ -76,7 +88,7 @@ class Device:
         )
         return SimpleNamespace(
             ndarray=There,
-            asarray=lambda values: There.of(values.values if hasattr(values, "values") else np.asarray(values)),
+            asarray=lambda values: values if isinstance(values, There) else There.of(getattr(values, "values", values)),
             ascontiguousarray=lambda values: There.of(np.ascontiguousarray(values.get())),
             cuda=cuda,
         )

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from robustagg.inputs.devices import TORCH, on_device, shared, torch_kinds
+from robustagg.inputs.devices import TORCH, current, on_device, shared, torch_kinds
 from robustagg.inputs.rows import flattened
 from robustagg.inputs.tensors import NATIVE_FLOATS, lent
 from robustagg.kernels.interface import Array
@@ -59,6 +59,8 @@ def _torch(first: Sequence[Any], rows: Sequence[Any]) -> Look | None:
     names = [str(tensor.dtype).removeprefix("torch.") for tensor in first]
     if not STORAGE.keys() >= set(names) or not all(tensor.device.type in ("cpu", "cuda") for tensor in first):
         return None
+    if any(on_device(row) and tensor.device.index != current() for tensor, row in zip(first, rows, strict=True)):
+        return None  # its row is a copy
     known = [
         (tensor.dtype, tensor.shape, tensor.device, tensor.numel(), row.dtype, shared if on_device(row) else _host)
         for tensor, row in zip(first, rows, strict=True)

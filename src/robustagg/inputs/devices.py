@@ -42,10 +42,11 @@ def moved(row: Any, there: bool) -> Any:
 
 
 def together(rows: Sequence[Any]) -> Sequence[Any]:
-    """The rows of a leaf, all of them on the device if one is; whoever is left out has None."""
-    if len(set(map(type, rows))) == 1 or not any(map(on_device, rows)):
+    """The rows of a leaf, all of them where the first is, of which its result is like; whoever is left out has None."""
+    if len(set(map(type, rows))) == 1:
         return rows
-    return [row if row is None else moved(row, True) for row in rows]
+    there = on_device(next(row for row in rows if row is not None))
+    return [row if row is None else moved(row, there) for row in rows]
 
 
 def torch_adapted(torch: Any, tensor: Any) -> Adapted | None:
@@ -53,15 +54,15 @@ def torch_adapted(torch: Any, tensor: Any) -> Adapted | None:
     name = str(tensor.dtype).removeprefix("torch.")
     if not tensor.is_cuda or name not in TORCH or type(tensor) not in torch_kinds(torch) or not kernels.stay():
         return None
-    device, dtype, bits = tensor.device, tensor.dtype, name == "bfloat16"
+    device, dtype, bits, here = tensor.device, tensor.dtype, name == "bfloat16", current()
 
     def wrap(result: Any) -> Any:
         made = torch.from_dlpack(result.view(np.int16) if bits else result)
         return (made.view(dtype) if bits else made).to(device)
 
-    values = tensor.contiguous()
-    check_memory(values)
-    _wait_for(torch, device)
+    check_memory(tensor)
+    values = tensor.contiguous() if device.index == here else tensor.contiguous().to(torch.device("cuda", here))
+    _wait_for(torch, here)
     return shared(values, tuple(values.shape), TORCH[name]), wrap
 
 
@@ -76,12 +77,19 @@ def check_memory(tensor: Any) -> None:
         raise errors.has_no_values("a tensor whose storage is empty", "one with values")
 
 
-def _wait_for(torch: Any, device: Any) -> None:
+def current() -> int:
+    """The device that CuPy computes on: rows of others are copied there."""
+    import cupy
+
+    return int(cupy.cuda.runtime.getDevice())
+
+
+def _wait_for(torch: Any, device: int) -> None:
     """What CuPy is asked from now on happens after what torch has been asked so far, on its current stream."""
     import cupy
 
     here, there = cupy.cuda.get_current_stream(), torch.cuda.current_stream(device)
-    if there.cuda_stream != here.ptr or device.index != cupy.cuda.runtime.getDevice():  # every device has a stream 0
+    if there.cuda_stream != here.ptr:
         event = there.record_event()  # which is to be there when it is waited for
         cupy.cuda.runtime.streamWaitEvent(here.ptr, event.cuda_event)
 
@@ -106,7 +114,7 @@ def other_adapted(tensor: Any) -> Adapted | None:
     if isinstance(tensor, cupy.ndarray) or not hasattr(tensor, "__dlpack__"):
         values, wrap = cupy.asarray(tensor), lambda result: result
     else:
-        values, wrap = cupy.from_dlpack(tensor), tensor.__array_namespace__().from_dlpack
+        values, wrap = cupy.asarray(cupy.from_dlpack(tensor)), tensor.__array_namespace__().from_dlpack
     return cupy.ascontiguousarray(values).reshape(values.shape), wrap  # a number would have become a vector
 
 

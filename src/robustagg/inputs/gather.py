@@ -30,8 +30,9 @@ def gather(
     strict: bool = False,
     policy: Policy = PLAIN,
     isometric: bool = False,
+    resident: bool = True,
 ) -> Updates:
-    """Check what the caller sent and view it as rows; on a device, if some are there, see :func:`kernels.stay`.
+    """Check what the caller sent and view it as rows.
 
     Parameters
     ----------
@@ -45,11 +46,14 @@ def gather(
         Which tensors vote.
     isometric : bool
         Whether whoever asks sees lengths and angles alone, so that products of LoRA's factors can be turned.
+    resident : bool
+        Whether tensors on a device may stay there, see :func:`robustagg.kernels.stay`.
     """
     if type(updates) is list:
         sent = updates.copy()
     elif _is_stacked(updates):
-        return _stacked(updates, clients)
+        found = _stacked(updates, clients)
+        return found if resident else found.at_home()
     else:
         clients, sent = listed(updates, clients)
     if not sent:
@@ -60,10 +64,10 @@ def gather(
     seen = survey.Entrants(names, sent, policy, strict).survey()
     rebuild = rebuilder(sent[seen.model], policy)
     whole = Updates(names, leaves_of(seen, names), rebuild, seen.excluded, policy)
-    if policy.lora != "product":
-        return whole.together()
-    leaves = paired(whole.at_home().leaves, policy)
-    return replace(whole, leaves=list(map(core, leaves)) if isometric else leaves)
+    if policy.lora == "product":
+        leaves = paired(whole.at_home().leaves, policy)
+        return replace(whole, leaves=list(map(core, leaves)) if isometric else leaves)
+    return whole.together() if resident else whole.at_home()
 
 
 def copied(tree: Any, policy: Policy) -> Any:
@@ -127,7 +131,7 @@ def _alone(whole: dict[Path, Any]) -> Any:
 
 def flat(updates: Any) -> Leaf:
     """The one leaf of flat updates, with contiguous rows."""
-    leaves = gather(updates, strict=True).at_home().leaves
+    leaves = gather(updates, strict=True, resident=False).leaves
     if len(leaves) != 1 or len(leaves[0].shape) != 1:
         raise errors.flat_updates_only()
     return replace(leaves[0], rows=[np.ascontiguousarray(row) for row in leaves[0].rows])

@@ -117,7 +117,7 @@ def narrowed(values: Array, dtype: np.dtype[Any]) -> Array:
     narrow = kernels.active().narrow(values, dtype)
     finite = np.isfinite(values)
     if not finite.all():
-        narrow = np.array(narrow)
+        narrow = narrow.copy()
         odd = values[~finite].astype(np.float32)
         narrow[~finite] = odd.view(np.uint32) >> 16 if dtype == np.uint16 else odd.astype(dtype)
     return narrow

@@ -123,6 +123,8 @@ def _adapt(tensor: Any) -> tuple[Array, Wrap, str]:
         host = np.asarray(tensor)
     elif hasattr(tensor, "__dlpack__"):
         host = np.from_dlpack(tensor)
+    elif hasattr(tensor, "__cuda_array_interface__"):
+        return _adapt_interface(tensor)
     else:
         host = np.asarray(memoryview(tensor))
     return host, lambda values: _like(tensor, _sent(values, host.dtype)), ""
@@ -225,6 +227,13 @@ def _check_torch(torch: Any, tensor: Any) -> None:
         raise errors.has_no_values(f"{kind} ({tensor.layout})", "its to_dense()")
     if tensor.is_meta:
         raise errors.has_no_values("a meta tensor, which has no values", "one with values")
+
+
+def _adapt_interface(tensor: Any) -> tuple[Array, Wrap, str]:
+    """What says where on a device it is, and no more."""
+    import cupy
+
+    return _adapt_cupy(cupy, cupy.asarray(tensor))
 
 
 def _adapt_cupy(cupy: Any, tensor: Any) -> tuple[Array, Wrap, str]:

@@ -30,7 +30,7 @@ class Verbs(Protocol):
 
     @property
     def unguarded(self) -> bool:
-        """Whether NaN and infinity must be looked for before the rule sees a block; else its primitives find them."""
+        """Whether it reads rows itself: they lie at the host then, and NaN and infinity have been looked for before."""
 
     @property
     def by_tensor(self) -> bool:

@@ -93,7 +93,7 @@ class Rule(Saved, Generic[V]):
 
     @property
     def unguarded(self) -> bool:
-        """Whether NaN and infinity must be looked for before the rule sees a block; else its primitives find them."""
+        """Whether it reads rows itself: they lie at the host then, and NaN and infinity have been looked for before."""
         return not self._ours
 
     @property
@@ -187,7 +187,8 @@ class Rule(Saved, Generic[V]):
                 spread = inputs.Relative(there, there.brought("reference", reference))
             return self.hold(spread, policy, sample_counts, round, extras, executor=there.holder)
         turned = self.isometric and reference is None and not extras
-        found = inputs.gather(updates, clients, strict=strict, policy=policy, isometric=turned)
+        stay = not self.unguarded
+        found = inputs.gather(updates, clients, strict=strict, policy=policy, isometric=turned, resident=stay)
         source: Source = found if reference is None else inputs.Relative(found, reference)
         with found.near():
             return self.hold(source, policy, sample_counts, round, extras)

@@ -5,7 +5,7 @@ CuPy rather than cuda-core: arrays, streams, pinned memory and DLPack are there 
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import cupy
@@ -29,7 +29,6 @@ class Device:
             raise ImportError(f"CUDA finds no device ({cause})") from cause
         if not count:
             raise ImportError("CUDA finds no device")
-        self._copies = cupy.cuda.Stream(non_blocking=True)
 
     @property
     def name(self) -> str:
@@ -44,12 +43,13 @@ class Device:
         return cupy.ascontiguousarray(cupy.asarray(array))
 
     def send(self, rows: Rows) -> Sent:
-        with self._copies:  # from pinned memory a copy goes on by itself; what is pageable is copied before it returns
+        copies = _copies(cupy.cuda.runtime.getDevice())
+        with copies:  # from pinned memory a copy goes on by itself; what is pageable is copied before it returns
             there = []
             for row in map(np.ascontiguousarray, rows):
                 there.append(cupy.empty(row.shape, row.dtype))
-                there[-1].set(row, stream=self._copies)
-        ready = self._copies.record()
+                there[-1].set(row, stream=copies)
+        ready = copies.record()
         return Sent(there, lambda: cupy.cuda.get_current_stream().wait_event(ready))
 
     def home(self, array: Any) -> Array:
@@ -73,6 +73,12 @@ class Device:
 
     def launch(self, text: str, kernel: str, blocks: int, threads: int, arguments: tuple[Any, ...]) -> None:
         _function(text, kernel)((blocks,), (threads,), arguments)
+
+
+@cache
+def _copies(device: int) -> Any:
+    """The stream of a device, the current one, on which rows are brought there."""
+    return cupy.cuda.Stream(non_blocking=True)
 
 
 @lru_cache(maxsize=1024)
