@@ -273,7 +273,8 @@ class Intake:
 
     def _among(self, clients: Sequence[Client], updates: inputs.Updates) -> Source:
         """The updates of those who are there, among the refused."""
-        rows = {i: row for row, i in enumerate(i for i, client in enumerate(clients) if client in self._taken)}
+        there = [i for i, client in enumerate(clients) if client in self._taken]
+        rows = {i: row for row, i in enumerate(there)}
         excluded = {i: f"not admitted: {self.refused[c]}" for i, c in enumerate(clients) if c in self.refused}
         excluded |= {i: updates.excluded[row] for i, row in rows.items() if row in updates.excluded}
         return Among(updates, tuple(clients), excluded, rows)

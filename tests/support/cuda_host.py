@@ -38,7 +38,6 @@ DISPATCHED = {
     np.flatnonzero,
     np.stack,
     np.where,
-    np.zeros_like,
 }
 """Functions of NumPy's that CuPy takes over, with these arguments: those that are asked for."""
 NAMES = {"all", "any", "astype", "copy", "dtype", "flags", "itemsize", "nbytes", "ndim", "reshape", "shape", "size"}

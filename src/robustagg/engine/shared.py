@@ -199,10 +199,9 @@ class Masked:
         """The result of the block that was given out last, with what the clients share."""
         if not self._places.size:
             return piece
-        values = self._values
-        if values.dtype == np.uint16 and piece.dtype != np.uint16:
-            values = (values.astype(np.uint32) << 16).view(np.float32)
-        return kernels.active().put(piece, self._places, values)
+        kernel = kernels.active()
+        values = self._values if piece.dtype == self._values.dtype else kernel.widen(self._values)
+        return kernel.put(piece, self._places, values)
 
 
 class Restoring:

@@ -13,7 +13,7 @@ import numpy as np
 from robustagg import errors
 from robustagg.inputs import trees
 from robustagg.inputs.alike import alike
-from robustagg.inputs.devices import moved
+from robustagg.inputs.devices import at_home
 from robustagg.inputs.policy import Described, Policy
 from robustagg.inputs.rows import Strided, flattened, order_of
 from robustagg.inputs.tensors import Host, Path, Wrap, holds_numbers, host_of
@@ -139,8 +139,8 @@ class Entrants:
 
     def _disagreeing(self, k: int, usable: Mapping[int, Seen], leaf: Entry) -> dict[int, Exception]:
         """Who holds another value at leaf k than most; an error where there is no most."""
-        held = {i: one.rows[k] for i, one in usable.items()}
-        held = {i: row[:] if isinstance(row, Strided) else moved(row, False) for i, row in held.items()}
+        held = dict(zip(usable, at_home([one.rows[k] for one in usable.values()]), strict=True))
+        held = {i: row[:] if isinstance(row, Strided) else row for i, row in held.items()}
         odd, first = odd_ones(held)
         if not odd:
             return {}
