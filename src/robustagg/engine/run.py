@@ -61,6 +61,7 @@ def run(
             extras or {},
             None,
             source.spans if rule.by_tensor else (),
+            source.dtype,
         )
         if source.excluded:
             round = round.without(source.excluded)

@@ -157,7 +157,8 @@ class Masked:
 
     def __init__(self, source: Source, kept: Sequence[int]) -> None:
         self._source, self._m = source, len(kept)
-        self.clients, self.d, self.spans, self.excluded = source.clients, source.d, source.spans, source.excluded
+        self.clients, self.d, self.excluded = source.clients, source.d, source.excluded
+        self.dtype, self.spans = source.dtype, source.spans
         self._places: NDArray[np.intp] = np.empty(0, np.intp)
         self._values: Array = np.empty(0)
 

@@ -57,6 +57,10 @@ class Files:
         return self._layout.d
 
     @property
+    def dtype(self) -> np.dtype[Any]:
+        return self._layout.dtype
+
+    @property
     def spans(self) -> tuple[Span, ...]:
         return self._layout.spans
 

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from robustagg.kernels.interface import Rows
 from robustagg.memory.vectors import Memory, Vector
 from robustagg.protocol import Client, Notes, Sink, Source, Span
@@ -24,6 +26,10 @@ class Among:
     @property
     def d(self) -> int:
         return self._there.d
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self._there.dtype
 
     @property
     def spans(self) -> tuple[Span, ...]:

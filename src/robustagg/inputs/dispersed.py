@@ -17,7 +17,7 @@ from robustagg.inputs import elsewhere
 from robustagg.inputs.blocks import Piece
 from robustagg.inputs.clients import client_ids, listed
 from robustagg.inputs.gather import leaves_of
-from robustagg.inputs.leaves import matched, narrowed
+from robustagg.inputs.leaves import matched, narrowed, widest
 from robustagg.inputs.policy import Policy
 from robustagg.inputs.tensors import is_tensor
 from robustagg.kernels.interface import Array, Rows
@@ -69,6 +69,10 @@ class Dispersed:
     @property
     def d(self) -> int:
         return sum(leaf.size for leaf in self._leaves if leaf.votes)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return widest(self._leaves)
 
     @property
     def spans(self) -> tuple[Span, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from robustagg.inputs.devices import at_home, moved, on_device
 from robustagg.inputs.policy import PLAIN, Policy, reduced
 from robustagg.inputs.rows import laid_out
 from robustagg.inputs.tensors import Path, Wrap, host_of, numbers, stored
-from robustagg.kernels.interface import Array, Rows
+from robustagg.kernels.interface import SINGLE, Array, Rows
 from robustagg.protocol import Client
 
 FACTOR = "factor"  # of a leaf that votes as part of another
@@ -121,6 +121,11 @@ def narrowed(values: Array, dtype: np.dtype[Any]) -> Array:
         odd = values[~finite].astype(np.float32)
         narrow[~finite] = odd.view(np.uint32) >> 16 if dtype == np.uint16 else odd.astype(dtype)
     return narrow
+
+
+def widest(leaves: Iterable[Leaf]) -> np.dtype[Any]:
+    """What holds a coordinate of any leaf that votes: float64 where one is, else float32."""
+    return np.dtype(np.float64) if any(leaf.storage == np.float64 and leaf.votes for leaf in leaves) else SINGLE
 
 
 def matched(leaves: Sequence[Leaf], name: str, tree: Any, reference: Client, policy: Policy = PLAIN) -> list[Array]:

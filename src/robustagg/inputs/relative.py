@@ -46,6 +46,10 @@ class Relative:
         return self._source.d
 
     @property
+    def dtype(self) -> np.dtype[Any]:
+        return self._source.dtype
+
+    @property
     def spans(self) -> tuple[Span, ...]:
         return self._source.spans
 

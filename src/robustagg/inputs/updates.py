@@ -17,7 +17,7 @@ import numpy as np
 from robustagg import kernels
 from robustagg.inputs.blocks import Piece, cuts, runs
 from robustagg.inputs.devices import at_home, possible, together
-from robustagg.inputs.leaves import CONTIGUOUS_BLOCK, FACTOR, Leaf, matched
+from robustagg.inputs.leaves import CONTIGUOUS_BLOCK, FACTOR, Leaf, matched, widest
 from robustagg.inputs.policy import PLAIN, Policy
 from robustagg.inputs.rows import are_contiguous
 from robustagg.inputs.tensors import Path
@@ -68,6 +68,10 @@ class Updates:
         return replace(
             self, leaves=[replace(leaf, rows=together(leaf.rows)) if leaf.votes else leaf for leaf in self.leaves]
         )
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return widest(self.leaves)
 
     @property
     def spans(self) -> tuple[Span, ...]:

@@ -25,6 +25,8 @@ from numpy.typing import NDArray
 Array: TypeAlias = NDArray[Any]
 Rows: TypeAlias = Sequence[Array]
 
+SINGLE = np.dtype(np.float32)
+
 GRAM_TILE = 8192
 """Coordinates of one tile of :meth:`Kernels.gram` and :meth:`Kernels.measure`. Sources cut blocks at multiples of it
 from the start of a run of tensors of one dtype, so that the same tiles arise however the updates are cut."""
@@ -121,8 +123,8 @@ class Kernels(Protocol):
     def stack(self, rows: Rows) -> Array:
         """(m, d): rows as one matrix."""
 
-    def widen(self, row: Array) -> Array:
-        """A row of half precision in float32, exactly; others as they are."""
+    def widen(self, row: Array, dtype: np.dtype[Any] = SINGLE) -> Array:
+        """A row in float32 or float64, exactly; as it is where it is as wide already."""
 
     def finite(self, rows: Rows) -> NDArray[np.bool_]:
         """(n,): whether every value of the row is finite. O(nd)."""

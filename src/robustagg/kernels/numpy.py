@@ -22,6 +22,7 @@ from robustagg.kernels.interface import (
     LOWEST_LEVEL,
     RESIDUAL_UNIT,
     SHRINK,
+    SINGLE,
     Array,
     Confidence,
     Detection,
@@ -139,10 +140,10 @@ def stack(rows: Rows) -> Array:
     return rows[0][None] if len(rows) == 1 else np.stack(rows)
 
 
-def widen(row: Array) -> Array:
+def widen(row: Array, dtype: np.dtype[Any] = SINGLE) -> Array:
     if row.dtype == np.uint16:  # bfloat16 is the upper half of a float32
-        return (row.astype(np.uint32) << 16).view(np.float32)
-    return row.astype(np.float32) if row.dtype == np.float16 else row
+        row = (row.astype(np.uint32) << 16).view(np.float32)
+    return row.astype(dtype) if row.dtype.itemsize < dtype.itemsize else row
 
 
 @quiet

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustagg import errors
-from robustagg.kernels.interface import Rows
+from robustagg.kernels.interface import SINGLE, Rows
 from robustagg.names import Client, Floats
 
 NON_FINITE = "not admitted: NaN or infinite values"
@@ -103,6 +103,8 @@ class Round(Roll):
     """What the rule has drawn for this round, see :meth:`Rule.prepare`."""
     spans: tuple[Span, ...] = ()
     """The tensors that vote, for the rules that are :attr:`Rule.by_tensor`."""
+    dtype: np.dtype[Any] = SINGLE
+    """What holds a coordinate of any tensor that votes: float32 or float64."""
     spent: int = 0
     """Clients that were left out before rows were mixed to other rows."""
 

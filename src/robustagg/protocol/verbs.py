@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import numpy as np
+
 from robustagg.kernels.interface import Array, Rows
 from robustagg.memory.vectors import Memory, Vector
 from robustagg.names import Client
@@ -103,6 +105,10 @@ class Source(Protocol):
     @property
     def d(self) -> int:
         """Coordinates of the model."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """What holds a coordinate of any tensor that votes: float64 where one is, else float32."""
 
     @property
     def spans(self) -> tuple[Span, ...]:

@@ -128,7 +128,7 @@ class AlignIns(Rule[Verdict]):
         else:
             related, search = Related.of(block.rows, m), Search.of(m, self.largest(round.d))
         signs = kernels.active().majority(rows, 1)
-        return Aligned(related, search, search.counts(rows, signs)), None
+        return Aligned(related, search, search.counts(rows, signs, round.dtype)), None
 
     def decide(self, evidence: Aligned, round: Round) -> Verdict:
         search, m = evidence.search.refined(evidence.counts), len(round.kept)

@@ -176,8 +176,8 @@ class Suspicion(Withstanding, Rule[Verdict]):
 
     def observe(self, block: Block, round: Round, verdict: Verdict | None) -> tuple[Seen | Agreeing, None]:
         if isinstance(verdict, Reading):
-            return Agreeing.of(block.rows, verdict.seen, verdict.keys), None
-        return Seen.of(block.rows), None
+            return Agreeing.of(block.rows, round.dtype, verdict.seen, verdict.keys), None
+        return Seen.of(block.rows, round.dtype), None
 
     def decide(self, evidence: Seen | Agreeing, round: Round) -> Verdict:
         m = len(round.kept)

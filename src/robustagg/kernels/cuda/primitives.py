@@ -27,6 +27,7 @@ from robustagg.kernels.interface import (
     LOWEST_LEVEL,
     RESIDUAL_UNIT,
     SHRINK,
+    SINGLE,
     Array,
     Confidence,
     Detection,
@@ -148,8 +149,8 @@ class Primitives:
     def stack(self, rows: Rows) -> Array:
         return specification.stack(rows)
 
-    def widen(self, row: Array) -> Array:
-        return specification.widen(row)
+    def widen(self, row: Array, dtype: np.dtype[Any] = SINGLE) -> Array:
+        return specification.widen(row, dtype)
 
     def narrow(self, values: Array, dtype: np.dtype[Any]) -> Array:
         return specification.narrow(values, dtype)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,20 +15,20 @@ from robustagg import kernels
 from robustagg.kernels.interface import Rows
 from robustagg.protocol import Floats
 from robustagg.rules.evidence.gram import Related
-from robustagg.rules.evidence.magnitudes import Search
+from robustagg.rules.evidence.magnitudes import CHUNK, Search
 
 LARGEST = 0.02  # of the coordinates of a client, whose signs are compared
 LEADING = 3  # binary digits of a magnitude, beside its exponent, that are looked at: one reading finds the largest
-CHUNK = 2**19  # differences at a time: their memory is used again
-EXPONENT = {2: 8, 4: 8, 8: 11}  # bits, of what rows of so many bytes are computed in
+EXPONENT = {2: 8, 4: 8, 8: 11}  # bits, of what numbers of so many bytes are computed in
 
 
-def apart(rows: Rows) -> Iterator[Rows]:
-    """The rows less the last one, a part of the columns after the other."""
+def apart(rows: Rows, dtype: np.dtype[Any]) -> Iterator[Rows]:
+    """The rows less the last one, a part of the columns after the other, of a model that `dtype` holds."""
     kernel, d = kernels.active(), rows[0].size
     step = max(CHUNK // len(rows), 1)
     for start in range(0, max(d, 1), step):
-        yield kernel.split(kernel.differences(kernel.window(rows, start, start + step)))
+        parts = kernel.split(kernel.differences(kernel.window(rows, start, start + step)))
+        yield [kernel.widen(part, dtype) for part in parts]  # keys of magnitudes are compared within one dtype only
 
 
 def plan_of(itemsize: int) -> tuple[tuple[int, int]]:
@@ -48,12 +49,13 @@ class Seen:
     """(n, 2, 2**bits) of the magnitudes of the rows less the median."""
 
     @classmethod
-    def of(cls, rows: Rows) -> Seen:
-        """That of one block. O(nd)."""
+    def of(cls, rows: Rows, dtype: np.dtype[Any]) -> Seen:
+        """That of one block of a model that `dtype` holds. O(nd)."""
         kernel, n = kernels.active(), len(rows)
         both = [*rows, kernel.median(rows)]
-        search = Search.of(n, 0, plan_of(rows[0].dtype.itemsize))
-        counts = (search.counts(part, np.zeros(part[0].size, np.int8)) for part in apart(both))  # of any sign
+        search = Search.of(n, 0, plan_of(dtype.itemsize))
+        parts = apart(both, dtype)
+        counts = (search.counts(part, np.zeros(part[0].size, np.int8), dtype) for part in parts)  # of any sign
         return cls(Related.of(both, n), kernel.outermost(rows), reduce(add, counts))
 
     def __add__(self, other: Seen) -> Seen:
@@ -82,10 +84,13 @@ class Agreeing:
     """(n, n)."""
 
     @classmethod
-    def of(cls, rows: Rows, seen: Seen, keys: NDArray[np.int64]) -> Agreeing:
-        """That of one block. O(nd), and a step for every two large differences in a coordinate."""
+    def of(cls, rows: Rows, dtype: np.dtype[Any], seen: Seen, keys: NDArray[np.int64]) -> Agreeing:
+        """That of one block of a model that `dtype` holds.
+
+        O(nd), and a step for every two large differences in a coordinate.
+        """
         kernel = kernels.active()
-        parts = apart([*rows, kernel.median(rows)])
+        parts = apart([*rows, kernel.median(rows)], dtype)
         return cls(seen, reduce(add, (kernel.agreements(part, keys) for part in parts)))
 
     def __add__(self, other: Agreeing) -> Agreeing:

@@ -5,20 +5,37 @@ Each reading counts some bits of the magnitudes, from the highest down, among th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from robustagg import kernels
-from robustagg.kernels.interface import Rows
+from robustagg.kernels.interface import SINGLE, Rows
 from robustagg.protocol import Floats
 
+CHUNK = 2**19
+"""Values that are widened at a time: their memory is used again."""
 FEW = (20, 11), (10, 10), (0, 10)
 """Lowest bit, and bits, that a reading counts: few enough that the counts of a client fit a cache."""
 SMALL = (24, 7), (16, 8), (8, 8), (0, 8)
 """One reading more, with an eighth of the counts."""
+
+
+def comparable(rows: Rows, dtype: np.dtype[Any]) -> Iterator[tuple[slice, Rows]]:
+    """The rows where they are, as wide as `dtype`: keys of magnitudes are compared within one dtype only."""
+    kernel, d = kernels.active(), rows[0].size
+    if kernel.widen(rows[0][:0]).dtype.itemsize >= dtype.itemsize:
+        yield slice(d), rows
+        return
+    step = max(CHUNK // len(rows), 1)
+    for start in range(0, max(d, 1), step):
+        where = slice(start, start + step)
+        yield where, [kernel.widen(row, dtype) for row in kernel.window(rows, where.start, where.stop)]
 
 
 @dataclass(frozen=True)
@@ -47,9 +64,10 @@ class Search:
         """Bytes that the counts of n clients take, what adds them up included."""
         return 3 * n * (16 << max(bits for _, bits in plan))
 
-    def counts(self, rows: Rows, signs: NDArray[np.int8]) -> NDArray[np.int64]:
-        """What the next reading counts in one block. O(nd)."""
-        return kernels.active().magnitude_counts(rows, signs, *self.plan[self.readings], self.prefixes)
+    def counts(self, rows: Rows, signs: NDArray[np.int8], dtype: np.dtype[Any] = SINGLE) -> NDArray[np.int64]:
+        """What the next reading counts in one block, of a model that `dtype` holds. O(nd)."""
+        count, bits = kernels.active().magnitude_counts, self.plan[self.readings]
+        return reduce(add, (count(part, signs[at], *bits, self.prefixes) for at, part in comparable(rows, dtype)))
 
     def refined(self, counts: NDArray[np.int64]) -> Search:
         """The search after a reading has given these counts."""

@@ -183,7 +183,8 @@ class Apart:
 
     def __init__(self, updates: inputs.Updates, whole: bool) -> None:
         self.updates, self.whole = updates, whole
-        self.clients, self.d, self.spans, self.excluded = updates.clients, updates.d, updates.spans, updates.excluded
+        self.clients, self.d, self.excluded = updates.clients, updates.d, updates.excluded
+        self.dtype, self.spans = updates.dtype, updates.spans
 
     def blocks(self, kept: Sequence[int]) -> Iterator[Rows]:
         return self.updates.blocks(kept)
