@@ -29,6 +29,8 @@ def test_rows_come_in_the_honest_dtype_and_nothing_is_written(name, dtype):
     rows = UPDATE_ATTACKS[name](honest, 3)
     assert (rows.shape, rows.dtype) == ((3, 40), dtype)
     rows[...] = 0  # the caller's own
+    of_whole = UPDATE_ATTACKS[name](np.round(HONEST).astype(int), 3)
+    np.testing.assert_array_equal(of_whole, UPDATE_ATTACKS[name](np.round(HONEST), 3))
 
 
 @pytest.mark.parametrize("name", UPDATE_ATTACKS)

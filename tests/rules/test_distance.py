@@ -7,6 +7,7 @@ import math
 from fractions import Fraction
 
 import definitions
+import ml_dtypes
 import numpy as np
 import pytest
 import scipy.optimize
@@ -140,6 +141,33 @@ def test_geometric_median_reaches_the_honest_from_a_mean_that_is_far_away():
     assert_allclose(ra.GeometricMedian()(x), honest(0, 6).mean(axis=0), atol=4)
 
 
+@pytest.mark.parametrize("size", [1e3, 1e9, 1e15, 1e30])
+@pytest.mark.parametrize("idle", [False, True], ids=["dense", "sparse, one idle"])
+def test_however_far_one_client_is_the_iteration_goes_on_to_the_geometric_median(idle, size):
+    """How far it is decides neither where the iteration begins nor when it stops; idle: on a row that is no minimum."""
+    d = 24
+    x = np.abs(honest(3, 8, d)) * (np.arange(d) % 8 == np.arange(8)[:, None]) if idle else honest(3, 9, d)
+    direction = np.ones(d) / np.sqrt(d)
+    near = np.concatenate([x, np.zeros((1, d))]) if idle else x
+
+    def total(z: np.ndarray) -> float:  # of a client infinitely far along the direction, but for a constant
+        return float(np.linalg.norm(near - z, axis=1).sum() - direction @ z)
+
+    best = scipy.optimize.minimize(total, near.mean(axis=0), method="BFGS", options={"gtol": 1e-10})
+    update = ra.GeometricMedian()(np.concatenate([near, [size * direction]]))
+    assert_allclose(update, best.x, rtol=0, atol=1e-4 if size > 1e3 else 0.05)
+    assert total(update) <= best.fun * (1 + 1e-6) + (0 if size > 1e3 else 0.01)
+
+
+@pytest.mark.parametrize("size", [1e3, 1e9, 1e15, 1e18, 1e30, 1e300])
+def test_however_far_one_client_is_the_medoid_has_the_least_sum_of_distances(size):
+    x = np.concatenate([np.full((1, 60), -5.0), 0.01 * honest(0, 8, 60)])  # the bad client is the first of equal sums
+    direction = np.ones(60) / np.sqrt(60)
+    sums = [np.linalg.norm(x - row, axis=1).sum() - direction @ row for row in x]
+    weights = ra.Medoid().aggregate(np.concatenate([x, [size * direction]])).weights
+    assert weights.argmax() == np.argmin(sums)
+
+
 # --- laws -----------------------------------------------------------------------------------------------------------
 
 
@@ -180,6 +208,24 @@ def test_without_attackers_it_is_the_mean(case):
     for n in range(case.least(0), 8):
         x = honest(n, n)
         assert_allclose(case.make(0)(x), x.mean(axis=0), **EXACT)
+
+
+@pytest.mark.parametrize("dtypes", ["float64 float32", "float32 float64", "bfloat16 float32", "float64 bfloat16"])
+@each_case
+def test_tensors_of_several_dtypes_are_one_model(case, dtypes):
+    """The same numbers, all of which the narrowest dtype holds, have the same weights."""
+    x = np.concatenate([honest(7, 9, 40) / 8, 5 + honest(8, 2, 40)])
+    x[:, :20] /= 16
+    x = x.astype(ml_dtypes.bfloat16).astype(np.float64)
+
+    def tree(row: np.ndarray, dtypes: list[str]) -> dict[str, np.ndarray]:
+        return {name: part.astype(dtype) for name, part, dtype in zip("ab", np.split(row, 2), dtypes, strict=True)}
+
+    def weights(*dtypes: str) -> np.ndarray:
+        extras = {name: tree(row, dtypes) for name, row in case.extras(x).items()}
+        return case.make(2).aggregate([tree(row, dtypes) for row in x], **extras).weights
+
+    assert_allclose(weights(*dtypes.split()), weights("float64", "float64"), rtol=1e-4, atol=1e-6)
 
 
 ATTACKS = {

@@ -87,7 +87,7 @@ class Uploaded:
 
     def __init__(self, updates: inputs.Updates) -> None:
         self.updates, self.clients, self.d, self.excluded = updates, updates.clients, updates.d, updates.excluded
-        self.spans = updates.spans
+        self.dtype, self.spans = updates.dtype, updates.spans
 
     def blocks(self, kept: list[int]) -> Iterator[list[Far]]:
         for rows in self.updates.blocks(kept):

@@ -241,6 +241,15 @@ def test_fltrust_without_trust_is_zero_and_says_so():
     assert result.reasons[1].startswith("no trust")
 
 
+@pytest.mark.parametrize("size", [1e30, 1e150, 1e300])
+def test_fltrust_of_a_majority_far_away_is_that_of_the_others(size):
+    server = honest(1, 1, 50)[0]
+    x = server + 0.3 * honest(0, 4, 50)
+    result = ra.FLTrust().aggregate([*x, *[-size * server] * 6], server_update=server)
+    assert_allclose(result.update, definitions.fltrust(x, server), rtol=1e-9)
+    assert_array_equal(result.weights[4:], 0)
+
+
 def test_fltrust_needs_a_usable_update_of_the_server():
     with pytest.raises(TypeError, match=r"FLTrust.aggregate.. needs the keyword argument 'server_update'"):
         ra.FLTrust()(honest(0, 3))

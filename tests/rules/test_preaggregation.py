@@ -196,6 +196,13 @@ def test_weights_are_shares_of_the_rows():
     assert {reason.split(":")[0] for reason in picked.reasons} == {f"in row {k}" for k in range(6)}
 
 
+@pytest.mark.parametrize("mixer", [ra.NNM(1), ra.NormClipping(1.0)], ids=str)
+def test_where_the_rule_trusts_nobody_all_weights_are_zero(mixer):
+    result = ra.Pipeline(mixer, ra.FLTrust()).aggregate(np.abs(honest(0, 5)), server_update=-np.ones(5))
+    assert_array_equal(result.update, 0)
+    assert_array_equal(result.weights, 0)
+
+
 def test_conditions_are_those_of_the_mixed_rows():
     x = honest(0, 11)
     ra.Pipeline(ra.Bucketing(2), ra.TrimmedMean(f=2))(x)

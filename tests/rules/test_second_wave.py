@@ -156,6 +156,22 @@ def test_the_largest_magnitudes_are_found_exactly():
                 assert_allclose(found, agrees[above].sum() + (k - above.sum()) * share, rtol=1e-12)
 
 
+@pytest.mark.parametrize("dtypes", [("float64", "float32"), ("float32", "float64"), ("float16", "float64")], ids=str)
+def test_align_ins_compares_magnitudes_of_tensors_of_several_dtypes(dtypes):
+    x = honest(0, 11, 2000).astype(np.float16)
+    x[:, :1000] /= 16
+    x[8:, 1000:] *= -1  # what is large
+
+    def reasons(*dtypes):
+        tree = [
+            {name: part.astype(t) for name, part, t in zip("ab", np.split(row, 2), dtypes, strict=True)} for row in x
+        ]
+        model = {name: np.ones(1000, dtype) for name, dtype in zip("ab", dtypes, strict=True)}
+        return ra.AlignIns().aggregate(tree, global_model=model).reasons
+
+    assert reasons(*dtypes) == reasons("float64", "float64")
+
+
 def test_align_ins_keeps_nobody_where_both_measures_disagree():
     x = np.array([[1.0, 1.0], [-1.0, -1.0]])
     result = ra.AlignIns().aggregate(x, global_model=np.array([1.0, 0.0]))

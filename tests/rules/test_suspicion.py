@@ -152,6 +152,19 @@ def test_harms_are_what_the_median_without_each_is_better_by():
     assert_array_equal(ra.harms(x[:1], validate), [0])
 
 
+@pytest.mark.parametrize("bad", [np.full(5, 7.0), np.array([1, np.nan, 1, 1]), "none"], ids=["shape", "nan", "text"])
+def test_who_cannot_be_used_does_no_harm_and_is_never_validated(bad):
+    """Of two updates that are left it would be as good as the other."""
+    asked = []
+
+    def validate(update):
+        asked.append(update)
+        return -np.linalg.norm(update - 1)
+
+    assert_allclose(ra.harms({"eve": bad, "ada": np.full(4, 0.9), "bob": np.full(4, 1.2)}, validate), [0, -0.3, -0.1])
+    assert [update.shape for update in asked] == [(4,)] * 3
+
+
 @pytest.mark.parametrize("harm", [None, [0.0] * 6, [0.0, 0, 0, 0, float("nan")], {"a": 1.0}, "harm", 3.0])
 def test_harm_that_is_none_is_refused_and_nothing_changed(harm):
     rule = ra.Suspicion(f=1, validated=True)

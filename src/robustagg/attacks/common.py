@@ -28,9 +28,10 @@ def honest_rows(honest: Any, f: int, at_least: int = 1) -> Floats:
 def sent(malicious: Floats, honest: Any, f: int) -> Matrix:
     """What f attackers send, in the dtype of the honest rows: one row for all of them, or f rows.
 
-    A finite value beyond the dtype's range becomes the largest that it holds.
+    A finite value beyond the dtype's range becomes the largest that it holds. Of integers it is float64.
     """
     dtype = np.asarray(honest).dtype
+    dtype = np.dtype(np.float64) if dtype.kind in "biu" else dtype
     largest = float(np.finfo(dtype).max) if dtype.kind == "f" else np.inf
     bounded = np.where(np.isfinite(malicious), np.clip(malicious, -largest, largest), malicious)
     return np.broadcast_to(bounded, (f, bounded.shape[-1])).astype(dtype)

@@ -73,8 +73,8 @@ class Certificate:
     Notes
     -----
     In exact arithmetic, of the updates in the dtype that is computed in: the result's own rounding to its dtype comes
-    on top, and differences below 1e-149 count as none. The derivation, and what it does not say, stand in
-    ``docs/guarantees.md``.
+    on top, differences below 1e-149 count as none, and distances above 1.8e308 as that. The derivation, and what it
+    does not say, stand in ``docs/guarantees.md``.
 
     Examples
     --------

@@ -63,7 +63,7 @@ class GeometricMedian(DistanceRule):
     max_iter : int
         Iterations at most.
     tol : float
-        Iterations end when one improves the sum of distances by less than this part of it.
+        Iterations end when one improves the mean distance by less than this part of the median distance.
     variant : {"rfa", "byzfl"}
         Where the iteration begins: at the (weighted) mean or the coordinate-wise median, whichever is better; or at
         zero, as in ByzFL, whose result is that of ``nu=0.1, max_iter=3, tol=0``.
@@ -136,7 +136,10 @@ class GeometricMedian(DistanceRule):
         alpha, m, step = self._alpha(round), len(round.kept), evidence.step
         relation = evidence.relation(m)
         distances = relation.distances[:m]
-        if step is None or not (step.number == self.max_iter or self._settled(alpha, step.distances, distances)):
+        before = distances if step is None else step.distances
+        if step is None or not (
+            step.number == self.max_iter or self._settled(alpha, before, before - distances, self.nu)
+        ):
             weights, number = pulls(alpha, distances, self.nu), 1 if step is None else step.number + 1
             scale = None if relation.scale is None else relation.scale[:m]
             return Step(weights, [""] * m, again=True, number=number, distances=distances, scale=scale)
@@ -145,40 +148,57 @@ class GeometricMedian(DistanceRule):
     def judge(self, geometry: Geometry, round: Round) -> Verdict:
         alpha = self._alpha(round)
         nu = self.nu / geometry.unit
-        distances = self._start(geometry, alpha, nu)
+        excess = geometry.excess(self._start(geometry, alpha, nu))
+        distances = geometry.distances_of(excess)
         for _ in range(self.max_iter):
             weights = pulls(alpha, distances, nu)
-            before, distances = distances, geometry.distances_to(geometry.coordinates(weights))
-            if self._settled(alpha, before, distances):
+            before, far = excess, distances
+            excess = geometry.excess(geometry.coordinates(weights))
+            distances = geometry.distances_of(excess)
+            # What far - distances would be, if those of a row very far away were not the same number.
+            nearer = np.divide(before - excess, far + distances, out=np.zeros_like(far), where=far + distances > 0)
+            if self._settled(alpha, far, nearer, nu):
                 break
         return Verdict(weights, told(distances * geometry.unit))
 
     def _alpha(self, round: Round) -> Floats:
         return shares(np.ones(len(round.kept)), round.counts())
 
-    def _settled(self, alpha: Floats, before: Floats, distances: Floats) -> bool:
-        """Whether a step has improved too little for another."""
-        return bool(self.tol) and bool(alpha @ before - alpha @ distances <= self.tol * (alpha @ before))
+    def _settled(self, alpha: Floats, far: Floats, nearer: Floats, nu: float) -> bool:
+        """Whether a step that led nearer to the rows, which were so far away, has improved too little for another.
+
+        Too little for the client in the middle: a minority says how far away it is, and would say when to stop.
+        """
+        return bool(self.tol) and bool(alpha @ nearer <= self.tol * max(middle(far, alpha), nu))
 
     def _start(self, geometry: Geometry, alpha: Floats, nu: float) -> Floats:
-        """Distances of the rows to where the iteration begins."""
-        nowhere = np.zeros(geometry.n)
+        """Coordinates of where the iteration begins."""
+        nowhere, mean = np.zeros(geometry.n), geometry.coordinates(alpha)
         if self.variant == "byzfl":
-            return geometry.distances_to(geometry.coordinates(nowhere))
-        mean = geometry.distances_to(geometry.coordinates(alpha))
-        median = geometry.distances_to(np.append(nowhere, 0.0))
-        # On a row the iteration would stay, even where the others pull harder than it holds and it is no minimum.
-        on = median <= nu
-        pull = np.where(on, 0.0, alpha / np.maximum(median, nu))
-        if on.any() and pull @ times(geometry.products[:-1, :-1], pull) > alpha[on].sum() ** 2:
-            return mean
-        return median if alpha @ median < (1 - 1e-9) * (alpha @ mean) else mean
+            return geometry.coordinates(nowhere)
+        median = np.append(nowhere, 0.0)
+        distances = geometry.distances_to(median)
+        # On a row the iteration would stay, even where the others pull harder than it holds and it is no minimum: then
+        # it begins where they pull it, less what it holds (Vardi and Zhang, PNAS 97, 2000).
+        on = distances <= nu
+        pull = np.where(on, 0.0, alpha / np.maximum(distances, nu))
+        force, hold = float(np.sqrt(pull @ times(geometry.products[:-1, :-1], pull))), float(alpha[on].sum())
+        if on.any() and force > hold:
+            return np.append(pull / pull.sum() * (1 - hold / force), 0.0)
+        return median if alpha @ distances < (1 - 1e-9) * (alpha @ geometry.distances_to(mean)) else mean
 
 
 def pulls(alpha: Floats, distances: Floats, nu: float) -> Floats:
     """The weights of a step from where the rows are so far away."""
     weights = alpha / np.maximum(distances, nu)
     return np.asarray(weights / weights.sum())
+
+
+def middle(values: Floats, alpha: Floats) -> float:
+    """The lower median of values that weigh alpha, which sums to 1."""
+    order = np.argsort(values)
+    below = np.cumsum(alpha[order])
+    return float(values[order[np.searchsorted(below, below[-1] / 2)]])
 
 
 def told(distances: Floats) -> list[str]:

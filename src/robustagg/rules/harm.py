@@ -21,13 +21,13 @@ def harms(updates: Iterable[Any] | Mapping[Client, Any], validate: Callable[[Any
     validate : callable
         From an update, of the kind that came in, to how well the global model with it does on the clean set: the mean
         over the classes of the mean log probability of the true class, say, in any framework. Accuracy is too coarse.
-        Called n + 1 times.
+        Called n + 1 times at most.
 
     Returns
     -------
     (n,) array
         What `validate` says of the coordinate-wise median of the others, less what it says of that of all; in the order
-        of the updates. For ``Suspicion(validated=True).aggregate(updates, harm=...)``.
+        of the updates; 0 for those that cannot be used. For ``Suspicion(validated=True).aggregate(updates, harm=...)``.
 
     Notes
     -----
@@ -41,8 +41,15 @@ def harms(updates: Iterable[Any] | Mapping[Client, Any], validate: Callable[[Any
     array([-4.75, -5.  ,  0.25])
     """
     rows = list(updates.values() if isinstance(updates, Mapping) else updates)
-    rule = Median()
+    found = np.zeros(len(rows))
     if len(rows) < 2:
-        return np.zeros(len(rows))
-    whole = float(validate(rule(rows)))
-    return np.array([float(validate(rule(rows[:i] + rows[i + 1 :]))) - whole for i in range(len(rows))])
+        return found
+    rule = Median()
+    result = rule.aggregate(rows)
+    usable = np.flatnonzero(result.admitted).tolist()
+    if len(usable) < 2:
+        return found
+    whole = float(validate(result.update))
+    for i in usable:
+        found[i] = float(validate(rule([rows[j] for j in usable if j != i]))) - whole
+    return found

@@ -167,8 +167,10 @@ class Medoid(SelectionRule):
     weighs_samples = False
 
     def select(self, geometry: Geometry, round: Round) -> tuple[NDArray[np.integer], Sequence[str]]:
-        sums = np.sqrt(geometry.distances).sum(axis=1)
-        return smallest(sums, 1), [f"distances to all others sum up to {total:.4g}" for total in sums.tolist()]
+        sums = geometry.sums_of_distances()
+        near = int(np.argmin(sums))
+        why = [f"distances to all others sum up to {total:.4g}" for total in sums.tolist()]
+        return smallest(geometry.sums_of_distances(near), 1), why
 
 
 @dataclass(eq=False)

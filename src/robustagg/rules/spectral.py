@@ -191,10 +191,12 @@ class DnC(Withstanding, Rule[Verdict]):
         return Sample([[kernels.active().take(block.rows, place)] for place in places]), None
 
     def decide(self, evidence: Sample, round: Round) -> Verdict:
-        n = len(round.kept)
+        kernel, n = kernels.active(), len(round.kept)
         votes = np.zeros(n, np.int64)
         for pieces in evidence.columns:
-            rows = [kernels.active().join(row) for row in zip(*pieces, strict=True)]
+            rows = [
+                kernel.join([kernel.widen(piece, round.dtype) for piece in row]) for row in zip(*pieces, strict=True)
+            ]
             geometry = Gram.of(rows).geometry()
             votes[smallest(outlying(geometry), n - self.dropped(n))] += 1
         why = [f"kept by {count} of {self.iterations} draws" for count in votes.tolist()]

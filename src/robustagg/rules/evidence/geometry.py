@@ -85,6 +85,19 @@ class Geometry:
             np.maximum(distances[part], 0.0, out=distances[part])
         return distances
 
+    def sums_of_distances(self, less: int | None = None) -> Floats:
+        """(n,) of each row to all others; less those of one row, with digits that a row very far away cannot take.
+
+        A difference of distances is that of their squares over their sum, and squares of the far row cancel.
+        """
+        far = np.sqrt(self.distances)
+        if less is None:
+            return np.asarray(far.sum(axis=1))
+        inner = self.products[:-1, :-1]
+        own = np.diagonal(inner) - inner[less, less]
+        squares, both = own[:, None] - 2 * (inner - inner[less]), far + far[less]
+        return np.asarray(np.divide(squares, both, out=np.zeros_like(both), where=both > 0).sum(axis=1))
+
     @cached_property
     def inner(self) -> Floats:
         """(n, n) inner products of the rows as they are, not centred."""
@@ -102,11 +115,18 @@ class Geometry:
         """(n + 1,) coordinates of weights times rows; the weights may have any sum."""
         return np.append(weights, weights.sum() - 1)
 
+    def excess(self, coordinates: Floats) -> Floats:
+        """(n,) squared distances of the rows to a vector, less those to c."""
+        image = times(self.products, coordinates)
+        return np.asarray(coordinates @ image - 2 * image[:-1])
+
+    def distances_of(self, excess: Floats) -> Floats:
+        """(n,) distances, not squared, in units."""
+        return np.sqrt(np.maximum(np.diagonal(self.products)[:-1] + excess, 0.0))
+
     def distances_to(self, coordinates: Floats) -> Floats:
         """(n,) distances of the rows to a vector, not squared, in units."""
-        image = times(self.products, coordinates)
-        square = np.diagonal(self.products)[:-1] - 2 * image[:-1] + coordinates @ image
-        return np.sqrt(np.maximum(square, 0.0))
+        return self.distances_of(self.excess(coordinates))
 
     def scatter(self, weights: Floats) -> Floats:
         """(n, n) inner products of the rows less their mean under weights that sum to 1."""

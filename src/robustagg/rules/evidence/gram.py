@@ -82,7 +82,8 @@ class Gram(Products):
                 return Geometry(products)
         digits = self.digits()
         levels = np.diagonal(digits.level)
-        unit, cut = shortened(levels[:-1], int(levels[-1]), APART)  # huge rows must not hide the others by rounding
+        ordinary = max(median_level(levels[:-1]), int(levels[-1]))
+        unit, cut = shortened(levels[:-1], ordinary, APART)  # huge rows must not hide the others by rounding
         cut = np.append(cut, 0)
         return Geometry(digits.shifted(-(2 * unit + pairs(cut))).value(), 2.0 ** (BITS * unit), scale_of(cut[:-1]))
 
@@ -115,7 +116,8 @@ class Related(Products):
             return Relation(*self.value().T)
         digits = self.digits()
         levels = digits.level[:, [0, 2]].max(axis=1)
-        unit, cut = shortened(levels, LOWEST if reference is None else int(digits.level[reference, 2]))
+        own = LOWEST if reference is None else int(digits.level[reference, 2])
+        unit, cut = shortened(levels, own if own > LOWEST else median_level(levels))
         less = 2 * unit + np.stack([2 * cut, cut, 2 * cut], axis=1)
         squares, products, lengths = digits.shifted(-less).value().T
         return Relation(squares, products, lengths, 2.0 ** (BITS * unit), scale_of(cut))
@@ -152,14 +154,18 @@ def pairs(levels: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.asarray(levels[:, None] + levels)
 
 
-def shortened(levels: NDArray[np.int64], common: int, most: int | None = None) -> tuple[int, NDArray[np.int64]]:
+def median_level(levels: NDArray[np.int64]) -> int:
+    """The (lower) median level."""
+    return int(np.partition(levels, (len(levels) - 1) // 2)[(len(levels) - 1) // 2])
+
+
+def shortened(levels: NDArray[np.int64], ordinary: int, most: int | None = None) -> tuple[int, NDArray[np.int64]]:
     """How rows of such squares are brought into range: levels of the unit of length, and those that each row loses.
 
-    The unit is that of most rows and of what they have in common, which stay well below what can be counted. What lies
-    `most` levels above them, or cannot be counted, becomes about so long, in its own direction: the others are nothing
-    beside it, either way.
+    The unit is that of rows of the `ordinary` level, which stay well below what can be counted. What lies `most` levels
+    above them, or cannot be counted, becomes about so long, in its own direction: the others are nothing beside it,
+    either way.
     """
-    ordinary = max(int(np.partition(levels, (len(levels) - 1) // 2)[(len(levels) - 1) // 2]), common)
     unit = max(0, -((HIGHEST - APART - ordinary) // 2))
     highest = HIGHEST + 2 * unit if most is None else ordinary + most
     return unit, np.maximum(0, -((highest - levels) // 2))

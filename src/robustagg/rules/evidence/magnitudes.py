@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustagg import kernels
-from robustagg.kernels.interface import SINGLE, Rows
+from robustagg.kernels.interface import SINGLE, Array, Rows
 from robustagg.protocol import Floats
 
 CHUNK = 2**19
@@ -26,16 +26,15 @@ SMALL = (24, 7), (16, 8), (8, 8), (0, 8)
 """One reading more, with an eighth of the counts."""
 
 
-def comparable(rows: Rows, dtype: np.dtype[Any]) -> Iterator[tuple[slice, Rows]]:
-    """The rows where they are, as wide as `dtype`: keys of magnitudes are compared within one dtype only."""
-    kernel, d = kernels.active(), rows[0].size
-    if kernel.widen(rows[0][:0]).dtype.itemsize >= dtype.itemsize:
-        yield slice(d), rows
+def comparable(rows: Rows, signs: Array, dtype: np.dtype[Any]) -> Iterator[tuple[Rows, Array]]:
+    """The rows as wide as `dtype`, and the signs beside them: keys of magnitudes are compared within one dtype only."""
+    if dtype == SINGLE or rows[0].dtype == dtype:
+        yield rows, signs
         return
-    step = max(CHUNK // len(rows), 1)
-    for start in range(0, max(d, 1), step):
-        where = slice(start, start + step)
-        yield where, [kernel.widen(row, dtype) for row in kernel.window(rows, where.start, where.stop)]
+    kernel, step = kernels.active(), max(CHUNK // len(rows), 1)
+    for start in range(0, max(rows[0].size, 1), step):
+        *part, beside = kernel.window([*rows, signs], start, start + step)
+        yield [kernel.widen(row, dtype) for row in part], beside
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ class Search:
     def counts(self, rows: Rows, signs: NDArray[np.int8], dtype: np.dtype[Any] = SINGLE) -> NDArray[np.int64]:
         """What the next reading counts in one block, of a model that `dtype` holds. O(nd)."""
         count, bits = kernels.active().magnitude_counts, self.plan[self.readings]
-        return reduce(add, (count(part, signs[at], *bits, self.prefixes) for at, part in comparable(rows, dtype)))
+        return reduce(add, (count(*part, *bits, self.prefixes) for part in comparable(rows, signs, dtype)))
 
     def refined(self, counts: NDArray[np.int64]) -> Search:
         """The search after a reading has given these counts."""

@@ -284,7 +284,7 @@ class Pipeline(Rule[Chained]):
             rows = share.argmax(axis=0)
             reasons, standing = [f"in row {row}: {own.reasons[row]}" for row in rows], None
         return Chained(
-            weights / weights.sum(),
+            weights / (weights.sum() or 1.0),  # a rule may trust nobody
             reasons,
             standing,
             own.again,
