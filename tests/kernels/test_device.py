@@ -115,6 +115,16 @@ def test_a_state_dict_comes_back_as_it_was(dtype, sent):
     assert update["norm.num_batches_tracked"] == 7
 
 
+@pytest.mark.parametrize("rule", [ra.Suspicion(f=2), ra.AlignIns(), ra.DnC(2), ra.GeometricMedian()], ids=str)
+def test_tensors_of_several_dtypes_are_one_model_there(rule, sent):
+    rows = np.random.default_rng(0).normal(1, 1, (7, 6)).astype(np.float32)
+    trees = [{"a": row[:3], "b": row[3:].astype(np.float64)} for row in rows]
+    extras = {"global_model": trees[0]} if isinstance(rule, ra.AlignIns) else {}
+    expected = copy.deepcopy(rule).aggregate(trees, **extras)
+    found = rule.aggregate([sent(tree) for tree in trees], **{name: sent(tree) for name, tree in extras.items()})
+    assert found.reasons == expected.reasons
+
+
 @pytest.mark.parametrize("reference", [None, np.ones(4, np.float32)], ids=["", "whole models"])
 def test_who_sends_a_nan_costs_itself_alone(reference, sent):
     rows = np.arange(20.0, dtype=np.float32).reshape(5, 4)
