@@ -159,7 +159,7 @@ PREAGGREGATIONS = (
     Entry("nnm", NNM, "Allouah et al., AISTATS 2023", "of the rule", PAIRS),
     Entry("bucketing", Bucketing, "Karimireddy et al., ICLR 2022", "1/s of the rule's", "n d"),
     Entry("norm-clipping", NormClipping, "", "of the rule", "n d"),
-    Entry("synthesis", Synthesis, "Fang et al., NDSS 2025", "of the rule", "n d"),
+    Entry("synthesis", Synthesis, "Fang et al., NDSS 2025", "-", "n d"),
     Entry("arc", ARC, "Allouah et al., ICLR 2025", "of the rule", "n d"),
 )
 

@@ -46,7 +46,8 @@ class Synthesis(PreAggregation):
     Notes
     -----
     O(nd). What FoundationFL puts before the coordinate-wise rules; here it goes before any. The rows that come out are
-    no longer one per client.
+    no longer one per client. No breakdown point is known: where one attacker sends something huge, another that sends
+    less can be the one that is copied, and a rule that looks for updates close together, as Krum, then takes it.
 
     References
     ----------
