@@ -208,6 +208,20 @@ def test_foolsgold_forgets_a_round_that_fails():
     assert after["vectors"] == before["vectors"]
 
 
+@pytest.mark.parametrize("rule", [ra.RepeatedMedian(), ra.ResidualReweighting()], ids=str)
+@pytest.mark.parametrize("f", [1, 2, 3, 4])
+def test_of_two_more_than_twice_f_clients_f_break_no_line(rule, f):
+    """As docs/rules.md says; of one less, where n - 1 is even, half of an honest client's slopes are bad."""
+
+    def far(n: int) -> float:
+        sent = np.concatenate([0.01 * honest(f, n - f, 1), (-1e6) ** np.arange(1, f + 1)[:, None]])
+        return float(np.abs(rule(sent)).max())
+
+    assert far(2 * f + 2) < 1
+    assert far(2 * f + 3) < 1
+    assert f == 1 or far(2 * f + 1) > 100
+
+
 # --- FLTrust --------------------------------------------------------------------------------------------------------
 
 

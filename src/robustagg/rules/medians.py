@@ -69,7 +69,8 @@ class RepeatedMedian(Rule[Verdict]):
 
     Notes
     -----
-    Breakdown point 1/2. At most O(n^2) per coordinate.
+    Breakdown point (n - 2) / 2n: f clients of n >= 2f + 2, as half of the slopes of an honest client, of n - 1 an even
+    count, may not be bad. At most O(n^2) per coordinate.
 
     References
     ----------

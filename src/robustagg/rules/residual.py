@@ -51,10 +51,11 @@ class ResidualReweighting(Rule[Verdict]):
 
     Notes
     -----
-    Breakdown point 1/2 per coordinate. At most O(n^2) per coordinate, two passes. Agrees with the authors' code where
-    no two clients send the same value; equal values are treated equally here, by the order of the clients there. With
-    one or two clients, or where all values lie on their lines, the weights are equal. Multiplied by `sample_counts`
-    where given. The clients' sums are of whole numbers: same bits for any number of threads and any cut into blocks.
+    Breakdown point (n - 2) / 2n per coordinate, that of the lines. At most O(n^2) per coordinate, two passes. Agrees
+    with the authors' code where no two clients send the same value; equal values are treated equally here, by the order
+    of the clients there. With one or two clients, or where all values lie on their lines, the weights are equal.
+    Multiplied by `sample_counts` where given. The clients' sums are of whole numbers: same bits for any number of
+    threads and any cut into blocks.
 
     References
     ----------
