@@ -136,14 +136,13 @@ class GeometricMedian(DistanceRule):
         alpha, m, step = self._alpha(round), len(round.kept), evidence.step
         relation = evidence.relation(m)
         distances = relation.distances[:m]
-        before = distances if step is None else step.distances
-        if step is None or not (
-            step.number == self.max_iter or self._settled(alpha, before, before - distances, self.nu)
+        if step is not None and (
+            step.number == self.max_iter or self._settled(alpha, step.distances, step.distances - distances, self.nu)
         ):
-            weights, number = pulls(alpha, distances, self.nu), 1 if step is None else step.number + 1
-            scale = None if relation.scale is None else relation.scale[:m]
-            return Step(weights, [""] * m, again=True, number=number, distances=distances, scale=scale)
-        return scaled(Verdict(step.weights, told(distances)), step.scale)
+            return scaled(Verdict(step.weights, told(distances)), step.scale)
+        weights, number = pulls(alpha, distances, self.nu), 1 if step is None else step.number + 1
+        scale = None if relation.scale is None else relation.scale[:m]
+        return Step(weights, [""] * m, again=True, number=number, distances=distances, scale=scale)
 
     def judge(self, geometry: Geometry, round: Round) -> Verdict:
         alpha = self._alpha(round)
