@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -29,17 +30,26 @@ def estimator(name: str, malicious: int = 0, seed: int = 0, **parameters: Any) -
     Raises
     ------
     ValueError
-        If it stands for nothing.
+        If it stands for nothing, or a parameter is none of its.
     """
     base, _, defence = name.partition("+")
     if base == "reputation" and not defence:
-        return Reputation(**parameters)
+        return made(Reputation, name, parameters)
     if base not in METHODS or (defence and defence not in DEFENDED):
         raise errors.not_one_of("the method", name, NAMES)
-    method: Method = METHODS[base](**parameters)
+    method: Method = made(METHODS[base], name, parameters)
     if not defence:
         return method
     return MWA(method, GROUPS, seed) if defence == "mwa" else MIE(method, malicious)
+
+
+def made(kind: Callable[..., Any], name: str, parameters: Mapping[str, Any]) -> Any:
+    """The method, of its parameters; raises ValueError where one is none."""
+    known = signature(kind).parameters
+    for parameter in parameters:
+        if parameter not in known:
+            raise errors.no_parameter(name, parameter, known)
+    return kind(**parameters)
 
 
 @dataclass(frozen=True)
@@ -144,7 +154,7 @@ def compare(
     Raises
     ------
     ValueError
-        If a name or a share is none.
+        If a name or a share is none, or there is no seed.
     """
     claims = Claims.of(claims)
     for name in attack_names:
@@ -155,6 +165,8 @@ def compare(
             raise errors.out_of_range("the share of malicious workers", share, "at least 0 and below 1")
     for name in methods:
         estimator(name)
+    if not seeds:
+        raise errors.out_of_range("seeds", seeds, "one at least")
     done = Comparison(claims.items.size, claims.workers.size, claims.size, tuple(seeds))
     for attack in attack_names:
         for name in methods:
