@@ -13,8 +13,10 @@ from robustagg import ledger, truth
 from robustagg.truth import attacks
 from robustagg.truth.attacks import ascent, gradients
 from robustagg.truth.attacks.plan import Scene, plan
-from robustagg.truth.compare import compare
+from robustagg.truth.compare import ATTACKS as COMPARED
+from robustagg.truth.compare import NAMES, Cell, Comparison, compare
 from robustagg.truth.defences import split
+from robustagg.truth.pictures import picture
 
 RANGE = {"low": -100.0, "high": 100.0}
 ATTACKS = {"random": attacks.random, "maximum": attacks.maximum, "optimised": attacks.optimised}
@@ -320,3 +322,23 @@ def test_compare():
     for bad in ({"shares": [1.0]}, {"shares": [0], "methods": ["crh+luck"]}, {"shares": [0], "attack_names": ["luck"]}):
         with pytest.raises(ValueError, match="must be"):
             compare(answers, **RANGE, **bad)
+
+
+@pytest.mark.parametrize("attacked", [1, 2, 5])
+@pytest.mark.parametrize("methods", [("crh",), NAMES])
+def test_title_and_legend_are_within_the_picture(attacked, methods, tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib", reason="the picture needs the sim extra")
+    from matplotlib.figure import Figure
+
+    drawn = []
+    save = Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda figure, path: (drawn.append(figure), save(figure, path)))
+    cells = [Cell(method, attack, 0.1, 1, 1.0, None) for attack in COMPARED[:attacked] for method in methods]
+    picture(Comparison(10**6, 10**5, 10**7, (0,), cells), tmp_path / "truth.png")
+    (figure,) = drawn
+    for part in (figure._suptitle, *figure.legends):
+        box = part.get_window_extent()
+        assert box.x0 >= 0
+        assert box.y0 >= 0
+        assert box.x1 <= figure.bbox.x1
+        assert box.y1 <= figure.bbox.y1
