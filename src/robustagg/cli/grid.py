@@ -12,7 +12,6 @@ from typer.core import TyperGroup
 
 from robustagg import kernels, simulation, studies
 from robustagg.cli import arguments, screen
-from robustagg.rules.table import line
 from robustagg.studies.grid import strays
 from robustagg.studies.recommend import CANDIDATES
 
@@ -69,7 +68,7 @@ Alpha: TypeAlias = Annotated[
 ]
 Rounds: TypeAlias = Annotated[int, typer.Option("--rounds", help="Rounds of training.")]
 Rules: TypeAlias = Annotated[
-    list[str] | None, typer.Option("--rule", "-r", help=f"Repeatable; by default {', '.join(map(line, CANDIDATES))}.")
+    list[str] | None, typer.Option("--rule", "-r", help=f"Repeatable; by default {', '.join(map(str, CANDIDATES))}.")
 ]
 Seeds: TypeAlias = Annotated[int, typer.Option("--seeds", min=1, help="With how many seeds at most.")]
 Minutes: TypeAlias = Annotated[float, typer.Option("--minutes", help="No other seed is begun that would end later.")]

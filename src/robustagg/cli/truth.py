@@ -64,7 +64,9 @@ Workers: TypeAlias = Annotated[int, typer.Option("--malicious", help="How many m
 Knowledge: TypeAlias = Annotated[float, typer.Option("--knowledge", help="Share of honest workers that they know.")]
 Poisoned: TypeAlias = Annotated[Path, typer.Option("--out", "-o", help="All answers, .csv or .parquet.", **TABLE)]
 Shares: TypeAlias = Annotated[str, typer.Option("--malicious", help="Shares of all workers, FIRST:LAST:STEP.")]
-Methods: TypeAlias = Annotated[list[str] | None, typer.Option("--method", "-m", help=f"Repeatable: {', '.join(comparing.NAMES)}.")]
+Methods: TypeAlias = Annotated[
+    list[str] | None, typer.Option("--method", "-m", help=f"Repeatable: {', '.join(comparing.NAMES)}.")
+]
 Attacks: TypeAlias = Annotated[
     list[str] | None, typer.Option("--attack", "-a", help=f"Repeatable: {', '.join(comparing.ATTACKS)}.")
 ]

@@ -25,8 +25,8 @@ SECTIONS = {"title": "a text", "panels": "a list of tables", "reputation": "a ta
 class Client:
     """A client of a scenario: in a round in which it attacks all of its parameters are rejected, else none.
 
-    It attacks in the rounds `at`, in all from round `since` on, and in every k-th where `every` is k. A ValueError if one
-    of these, or the parameters, is no integer of at least 1.
+    It attacks in the rounds `at`, in all from round `since` on, and in every k-th where `every` is k. All of these, and
+    the parameters, are integers of at least 1, or a ValueError.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Client:
 class Scenario:
     """Clients side by side, none of whom knows of the others.
 
-    A ValueError if there is no round or no client, or two of one name.
+    A ValueError if there is no round or no client, or two are of one name.
 
     Examples
     --------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from inspect import signature
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -23,6 +23,8 @@ DEFENDED = ("mwa", "mie")
 NAMES = (*METHODS, "reputation", *(f"{method}+{defence}" for method in ("crh", "gtm") for defence in DEFENDED))
 GROUPS = 5
 
+E = TypeVar("E", bound=Estimator)
+
 
 def estimator(name: str, malicious: int = 0, seed: int = 0, **parameters: Any) -> Estimator:
     """What a name stands for: a method, "reputation", or a method and its defence like "crh+mwa".
@@ -37,13 +39,13 @@ def estimator(name: str, malicious: int = 0, seed: int = 0, **parameters: Any) -
         return made(Reputation, name, parameters)
     if base not in METHODS or (defence and defence not in DEFENDED):
         raise errors.not_one_of("the method", name, NAMES)
-    method: Method = made(METHODS[base], name, parameters)
+    method = made(METHODS[base], name, parameters)
     if not defence:
         return method
     return MWA(method, GROUPS, seed) if defence == "mwa" else MIE(method, malicious)
 
 
-def made(kind: Callable[..., Any], name: str, parameters: Mapping[str, Any]) -> Any:
+def made(kind: type[E], name: str, parameters: Mapping[str, Any]) -> E:
     """The method, of its parameters; raises ValueError where one is none."""
     known = signature(kind).parameters
     for parameter in parameters:

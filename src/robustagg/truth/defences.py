@@ -39,9 +39,9 @@ class MWA(Estimator):
 
     Notes
     -----
-    With K groups of some weight for an item, of which at most (K - 1) / 2 hold malicious workers, its estimate lies within
-    the range of the other groups' means. Weights come from all answers, the malicious ones included. O(A) beyond the
-    method's own cost.
+    With K groups of some weight for an item, of which at most (K - 1) / 2 hold malicious workers, its estimate lies
+    within the range of the other groups' means. Weights come from all answers, the malicious ones included. O(A) beyond
+    the method's own cost.
 
     References
     ----------

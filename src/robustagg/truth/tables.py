@@ -131,9 +131,7 @@ def _narrowed(ids: NDArray[Any]) -> NDArray[Any]:
     return ids.astype(np.int64) if ids.size and ids[-1] <= np.iinfo(np.int64).max else ids
 
 
-def _by_table_of_objects(
-    column: NDArray[Any], what: str, rows: NDArray[np.int64] | None
-) -> tuple[NDArray[Any], Codes]:
+def _by_table_of_objects(column: NDArray[Any], what: str, rows: NDArray[np.int64] | None) -> tuple[NDArray[Any], Codes]:
     seen: dict[Any, int] = {}
     codes = np.array([seen.setdefault(value, len(seen)) for value in column.tolist()], np.int32)
     own = {value: _id(value) for value in seen}
@@ -149,7 +147,7 @@ def _by_table_of_objects(
 
 
 def _id(value: Any) -> int | str | None:
-    """An id as Python's own, None if it is none; 3.0 is the integer 3, as which tables write it beside an empty cell."""
+    """An id as Python's own, None if it is none; 3.0 is 3, which tables write so beside an empty cell."""
     if isinstance(value, str):
         return str(value)
     if isinstance(value, float | np.floating) and value.is_integer() and abs(value) <= _EXACT:
