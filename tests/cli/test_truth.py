@@ -101,7 +101,7 @@ def test_gold(answers, tmp_path):
     gold.write_text("item,truth\nx7,\n0,1\n1,\n")
     assert "gold of 1 items" in robustagg("truth", "fit", answers, *NAMES, "--gold", gold).stdout
     gold.write_text("item,truth\n0,joy\n")
-    assert "answered item 0 with 'joy', which is no number" in words(
+    assert "csv: row 0: worker 'gold' answered item 0 with 'joy', which is no number" in words(
         robustagg("truth", "fit", answers, *NAMES, "--gold", gold, code=1)
     )
 
@@ -160,6 +160,10 @@ def test_compare(answers, gold, tmp_path):
         (("attack", "{answers}", *NAMES, "--attack", "random", "--out", "{answers}"), 2, "be overwritten"),
         (("attack", "{answers}", *NAMES, "--method", "majority", "--out", "{answers}.csv"), 2, "'majority'"),
         (("compare", "{answers}", *NAMES, "--seeds", "0"), 2, "--seeds"),
+        (("fit", "{answers}", *NAMES, "--categorical", "--gold", "{answers}"), 2, "categories have no distance"),
+        (("fit", "{answers}", *NAMES, "--param", "name=3"), 2, "crh has no parameter 'name'"),
+        (("attack", "{answers}", *NAMES, "--param", "seed=3", "--out", "{answers}.csv"), 2, "has no parameter 'seed'"),
+        (("attack", "{answers}", *NAMES, "--param", "malicious=3", "--out", "{answers}.csv"), 2, "'malicious'"),
         (("fit", "{answers}"), 1, "there is no column 'task'; there are 'item', 'who', 'answer'"),
         (("fit", "{answers}", *NAMES, "--method", "luck"), 2, "'luck'"),
         (("fit", "{answers}", *NAMES, "--ledger", "{answers}.sqlite"), 2, "leave out --ledger"),

@@ -97,6 +97,8 @@ def fit(
     """
     with arguments.usage():
         _apart((out, weights, ledger), (answers, gold))
+        if categorical and gold is not None:
+            raise errors.no_distance()
         chosen = _chosen(method, param, ledger)
     with _stages("Reading", "Estimating", "Writing") as stage:
         claims = truth.Claims.of(answers, item=item, worker=worker, value=value, categorical=categorical)
@@ -145,7 +147,7 @@ def attack(
         if attack not in kinds:
             raise errors.not_one_of("the attack", attack, kinds)
         _apart((out,), (answers,))
-        victim = comparing.Fresh(method, malicious, seed, **arguments.assigned(param or ()))
+        victim = comparing.Fresh(method, **{"malicious": malicious, "seed": seed, **_parameters(method, param)})
     claims = truth.Claims.of(answers, item=item, worker=worker, value=value)
     options: dict[str, Any] = {"workers": malicious, "seed": seed, **_span(claims, low, high)}
     with screen.progress() as bars:
@@ -239,10 +241,12 @@ def _publish(tables: Iterable[tuple[Path | None, dict[str, Any]]], saving: Abstr
 
 def _chosen(name: str, param: list[str] | None, ledger: Path | None) -> Any:
     """The method; what the ledger remembers must not differ from the parameters that were asked for."""
-    parameters = arguments.assigned(param or ())
+    parameters = _parameters(name, param)
     if ledger is not None and name != "reputation":
         raise errors.ledger_unused(name)
-    made = _made(name, parameters)
+    if name == "majority":
+        return comparing.made(truth.MajorityVote, name, parameters)
+    made = comparing.estimator(name, **{"malicious": 1, **parameters})
     if ledger is None or not ledger.exists():
         return made
     remembered = truth.Reputation.load(ledger)
@@ -252,13 +256,13 @@ def _chosen(name: str, param: list[str] | None, ledger: Path | None) -> Any:
     return remembered
 
 
-def _made(name: str, parameters: dict[str, Any]) -> truth.Estimator:
-    if name == "majority":
-        return comparing.made(truth.MajorityVote, name, parameters)
+def _parameters(name: str, param: list[str] | None) -> dict[str, Any]:
+    """What was asked for; a defence's own parameters only where it is there."""
+    parameters = arguments.assigned(param or ())
     for parameter, defence in (("malicious", "+mie"), ("seed", "+mwa")):
         if parameter in parameters and not name.endswith(defence):
             raise errors.no_parameter(name, parameter)
-    return comparing.estimator(name, **{"malicious": 1, **parameters})
+    return parameters
 
 
 def _gold(path: Path, item: str, value: str | None) -> dict[Any, float]:
@@ -268,7 +272,10 @@ def _gold(path: Path, item: str, value: str | None) -> dict[Any, float]:
     for name in (item, value):
         if name not in table:
             raise errors.no_column(name, table)
-    known = truth.Claims.of((table[item], ["gold"] * len(table[item]), table[value]))
+    try:
+        known = truth.Claims.of((table[item], ["gold"] * len(table[item]), table[value]))
+    except (TypeError, ValueError) as fault:
+        raise errors.bad_gold(path, fault) from fault
     return dict(zip(known.items.tolist(), known.answers.values.tolist(), strict=True))
 
 

@@ -89,6 +89,10 @@ def no_distance() -> ValueError:
     return ValueError("estimates that are categories have no distance from others, nor from a gold")
 
 
+def bad_gold(path: object, fault: object) -> ValueError:
+    return ValueError(f"the gold {path}: {fault}")
+
+
 def no_parameter(method: str, name: str, known: Iterable[str] = ()) -> ValueError:
     told = ", ".join(known)
     return ValueError(f"the method {method} has no parameter {name!r}{f'; it has {told}' if told else ''}")

@@ -26,7 +26,7 @@ GROUPS = 5
 E = TypeVar("E", bound=Estimator)
 
 
-def estimator(name: str, malicious: int = 0, seed: int = 0, **parameters: Any) -> Estimator:
+def estimator(name: str, /, malicious: int = 0, seed: int = 0, **parameters: Any) -> Estimator:
     """What a name stands for: a method, "reputation", or a method and its defence like "crh+mwa".
 
     Raises
@@ -214,7 +214,7 @@ def _attacked(
 class Fresh(Estimator):
     """An estimator made anew for every fit: what it remembers of one attempt does not judge the next."""
 
-    def __init__(self, name: str, malicious: int, seed: int, **parameters: Any) -> None:
+    def __init__(self, name: str, /, malicious: int, seed: int, **parameters: Any) -> None:
         self.name, self.malicious, self.options = name, malicious, {"seed": seed, **parameters}
         self.made(malicious)
 
