@@ -162,6 +162,9 @@ def test_the_row_of_a_fault_is_the_tables(tmp_path):
         truth.Claims.of(path)
     with pytest.raises(TypeError, match="row 2: the category must be a str or an int, got True"):
         truth.Claims.of((["a"] * 3, ["x", "y", "z"], [None, "yes", True]), categorical=True)
+    path.write_text("task,worker,label\n1,7,\n1,8,1\n2,8,-\n")
+    with pytest.raises(ValueError, match="row 2: worker 8 answered item 2 with '-', which is no number"):
+        truth.Claims.of(path)
     path.write_text("task,worker,label,label\na,x,1,1\n")
     with pytest.raises(ValueError, match="two columns of one name: 'task', 'worker', 'label', 'label'"):
         truth.Claims.of(path)

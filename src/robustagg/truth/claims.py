@@ -297,7 +297,7 @@ class _Reading:
         return numbers, np.abs(numbers) <= LARGEST
 
     def _number(self, row: int, value: Any) -> float:
-        if tables.missing(value):
+        if tables.missing(value) or value == "":
             return math.nan
         try:
             return float(value)
