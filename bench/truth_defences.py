@@ -40,9 +40,9 @@ METHODS: dict[str, Callable[[int], truth.Estimator]] = {
 
 
 def emotion(folder: Path) -> tuple[truth.Claims, dict[Any, float]]:
-    gold = tables.read(folder / "truth.csv")
+    gold = tables.read(folder / "truth.csv", ("question",))
     claims = truth.Claims.of(folder / "answer.csv", item="question", value="answer")
-    return claims, dict(zip(gold["question"].to_pylist(), map(float, gold["truth"].to_pylist()), strict=True))
+    return claims, dict(zip(gold["question"].tolist(), map(float, gold["truth"].to_pylist()), strict=True))
 
 
 def made(seed: int, n: int = 400, k: int = 80, per: int = 8) -> tuple[truth.Claims, dict[Any, float]]:

@@ -171,6 +171,18 @@ def test_descent_under_attack_stays_within_the_bounds(study, default_threads):
         (lambda: theory.median_rate(n=4, f=2, m=9, sigma=1.0, d=1), "n must be at least 5 for f = 2, got 4"),
         (lambda: theory.median_rate(**SIZE, sigma=1.0), "sigma must be a number of at least 0 with d"),
         (lambda: theory.median_rate(**SIZE, sigma=1.0, d=2, failure=1.0), "failure must be above 0 and below 1"),
+        (lambda: theory.median_rate(**SIZE, sigma=[1.0, 2.0], d=3), "sigma must be a number of at least 0 with d"),
+        (lambda: theory.median_rate(**SIZE, sigma=[]), "sigma must be a number of at least 0 with d"),
+        (lambda: theory.median_rate(**SIZE, sigma=1.0, d=2, skewness=-1), "skewness must be a number of at least 0"),
+        (lambda: theory.median_rate(**SIZE, sigma=1.0, d=2, skewness=np.nan), "skewness must be a number"),
+        (lambda: theory.median_rate(**SIZE, sigma=1.0, d=2, skewness=[1, 2, 3]), "skewness must be a number"),
+        (lambda: theory.outside(n=10, f=1, spread=1.0, interval_width=-1), "interval_width must be positive"),
+        (lambda: theory.outside(n=10, f=1, spread=1.0, value_range=-1), "value_range must be positive, or None"),
+        (lambda: theory.outside(n=10, f=1, spread=1.0, confidence_threshold=0), "confidence_threshold must be above"),
+        (lambda: theory.outside(n=10, f=1, spread=1.0, scale_floor=np.nan), "scale_floor must be at least 0"),
+        (lambda: theory.deviation(n=10, f=10, m=9, proxy=1.0, d=1), "n must be at least 22 for f = 10, got 10"),
+        (lambda: theory.deviation(n=10, f=12, m=9, proxy=1.0, d=1), "n must be at least 26 for f = 12, got 10"),
+        (lambda: theory.deviation(**SIZE, proxy=1.0, d=1, value_range=0), "value_range must be positive, or None"),
         (lambda: theory.outside(n=5, f=2, spread=1.0), "n must be at least 6 for f = 2, got 5"),
         (lambda: theory.deviation(**SIZE, proxy=-1.0, d=1), "proxy must be"),
     ],
@@ -178,3 +190,8 @@ def test_descent_under_attack_stays_within_the_bounds(study, default_threads):
 def test_bad_input_is_named(call, text):
     with pytest.raises(ValueError, match=text):
         call()
+
+
+def test_only_parameters_of_the_bound_are_taken():
+    with pytest.raises(TypeError, match="decay"):
+        theory.deviation(**SIZE, proxy=1.0, d=1, decay=0.5)

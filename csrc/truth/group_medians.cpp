@@ -1,5 +1,6 @@
 // The median over groups of workers of the weighted mean within each: the defence MWA (Fang et al., WWW 2021). A
-// group's weights are taken relative to its largest; all zero, its answers count alike. O(A + groups log groups).
+// group's weights are taken relative to its largest. A group without weight is left out; where all of an item are, its
+// answers count alike. O(A + groups log groups).
 #include "truth/answers.hpp"
 
 namespace ra::RA_ISA {
@@ -28,11 +29,16 @@ void group_medians(const Answers& answers, const ItemScale& scale, const double*
         const Units units(end - begin);
         std::fill_n(group, count, Group{0.0, 0, 0});
         const auto of = [&](std::int64_t a) -> Group& { return group[groups[answers.workers[a]]]; };
-        for (std::int64_t a = begin; a < end; ++a) of(a).largest = std::max(of(a).largest, weights[answers.workers[a]]);
+        double heaviest = 0.0;
+        for (std::int64_t a = begin; a < end; ++a) {
+            of(a).largest = std::max(of(a).largest, weights[answers.workers[a]]);
+            heaviest = std::max(heaviest, of(a).largest);
+        }
+        const double without = heaviest > 0.0 ? 0.0 : 1.0;
         for (std::int64_t a = begin; a < end; ++a) {
             Group& own = of(a);
             const double inverse = own.largest > 0.0 ? 1.0 / own.largest : 1.0;
-            const double r = own.largest > 0.0 ? weights[answers.workers[a]] * inverse : 1.0;
+            const double r = own.largest > 0.0 ? weights[answers.workers[a]] * inverse : without;
             own.top += whole(r * ((answers.values[a] - scale.centre[n]) * scale.inverse[n]) * units.weight_z);
             own.bottom += whole(r * units.weight);
         }

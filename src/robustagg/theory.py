@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from robustagg import errors
 from robustagg.rules.checks import number, positive, whole
+from robustagg.rules.reputation import Reputation
 
 __all__ = ["contraction", "deviation", "distance", "median_rate", "outside"]
 
@@ -182,7 +183,7 @@ def median_rate(
     deviations = _per_coordinate("sigma", sigma, d)
     chance = _failure(failure) / (2 * len(deviations) * whole("rounds", rounds, 1))
     off = 0.5 - _likeliest(n - f, (n + 1) // 2 - f, chance)
-    b = off + BERRY_ESSEEN * np.broadcast_to(np.asarray(skewness, np.float64), deviations.shape) / math.sqrt(m)
+    b = off + BERRY_ESSEEN * _per_coordinate("skewness", skewness, len(deviations)) / math.sqrt(m)
     if b.max() >= 0.5:
         return math.inf
     quantiles = np.array([NormalDist().inv_cdf(0.5 + value) for value in b.tolist()])
@@ -236,11 +237,13 @@ def outside(
     """
     n, f = _clients(n, f, 2 * whole("f", f) + 2), whole("f", f)
     r = number("spread", spread, "at least 0", lambda v: v >= 0)
-    left = n // 2 - f
-    line, residual = (n - 1) / left, (n // 2 + f) / left
-    tau = 1.4826 * (1 + 5 / (n - 1)) * (1 + residual) * r + scale_floor
-    room = line * r + interval_width / confidence_threshold * math.sqrt(2 / n * (1 - 1 / n)) * tau
-    return room if value_range is None else min(room, value_range)
+    rule = Reputation(
+        interval_width=interval_width,
+        confidence_threshold=confidence_threshold,
+        scale_floor=scale_floor,
+        value_range=value_range,
+    )
+    return float(_outside(n, f, np.float64(r), rule))
 
 
 def deviation(
@@ -287,13 +290,22 @@ def deviation(
     >>> deviation(n=20, f=1, m=10_000, proxy=0.001, d=100) < deviation(n=20, f=4, m=10_000, proxy=0.001, d=100)
     True
     """
+    outside(n=n, f=f, spread=0.0, **parameters)  # or it says what is out of range
     proxies = _per_coordinate("proxy", proxy, d)
-    honest = n - whole("f", f)
-    chance = _failure(failure) / (2 * honest * len(proxies) * whole("rounds", rounds, 1))
+    chance = _failure(failure) / (2 * (n - f) * len(proxies) * whole("rounds", rounds, 1))
     spreads = 2 * proxies * math.sqrt(-2 * math.log(chance) / whole("m", m, 1))
-    far = {r: r + outside(n=n, f=f, spread=r, **parameters) for r in set(spreads.tolist())}
-    most = parameters.get("value_range", 2.0)
-    return float(np.linalg.norm([far[r] if most is None else min(far[r], most) for r in spreads.tolist()]))
+    rule = Reputation(**parameters)
+    far = spreads + _outside(n, f, spreads, rule)
+    return float(np.linalg.norm(far if rule.value_range is None else np.minimum(far, rule.value_range)))
+
+
+def _outside(n: int, f: int, r: Any, rule: Reputation) -> Any:
+    """The bound of :func:`outside` for a spread or many."""
+    left = n // 2 - f
+    line, residual = (n - 1) / left, (n // 2 + f) / left
+    tau = 1.4826 * (1 + 5 / (n - 1)) * (1 + residual) * r + rule.scale_floor
+    room = line * r + rule.interval_width / rule.confidence_threshold * math.sqrt(2 / n * (1 - 1 / n)) * tau
+    return room if rule.value_range is None else np.minimum(room, rule.value_range)
 
 
 def _likeliest(trials: int, successes: int, chance: float) -> float:
@@ -325,8 +337,9 @@ def _failure(value: float) -> float:
 def _per_coordinate(name: str, value: ArrayLike, d: int | None) -> NDArray[np.float64]:
     """(d,) numbers."""
     numbers = np.asarray(value, np.float64)
-    if d is not None:
-        numbers = np.broadcast_to(numbers, (whole("d", d, 1),))
-    if numbers.ndim != 1 or not (numbers >= 0).all() or not np.isfinite(numbers).all():
+    size = numbers.size if d is None else whole("d", d, 1)
+    if numbers.shape in ((), (1,)) and d is not None:
+        numbers = np.full(size, numbers)
+    if numbers.shape != (max(size, 1),) or not (numbers >= 0).all() or not np.isfinite(numbers).all():
         raise errors.out_of_range(name, value, "a number of at least 0 with d, or d of them")
     return numbers

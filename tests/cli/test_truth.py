@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,10 @@ from crowds import crowd
 from robustagg import ledger, truth
 
 NAMES = ("--item", "item", "--worker", "who", "--value", "answer")
+
+
+def words(done) -> str:
+    return " ".join(done.stderr.replace("│", " ").split())
 
 
 @pytest.fixture
@@ -47,10 +52,10 @@ def test_fit(answers, gold, suffix, tmp_path):
     assert "Beside the gold of 60 items: MAE" in done.stdout
     from robustagg.truth.tables import read
 
-    table = read(out)
-    assert table.column_names == ["item", "estimate"]
+    table = read(out, ["item"])
+    assert list(table) == ["item", "estimate"]
     assert table["estimate"].to_pylist() == expected.estimates.tolist()
-    assert read(weights)["who"].to_pylist() == expected.workers.tolist()
+    assert read(weights, ["who"])["who"].tolist() == expected.workers.tolist()
     said = json.loads(
         robustagg("truth", "fit", answers, *NAMES, "--method", "gtm", "--param", "alpha=5", "--json").stdout
     )
@@ -64,6 +69,41 @@ def test_batches_in_a_ledger(answers, tmp_path):
     assert "answers rejected" in done.stdout
     assert [line["round"] for line in ledger.rounds(book)] == [1, 2]
     assert "truth.Reputation" in robustagg("ledger", "show", book).stdout
+
+
+def test_the_names_are_given_while_the_ledger_is_open(answers, tmp_path, monkeypatch):
+    book, out = tmp_path / "workers.sqlite", tmp_path / "estimates.csv"
+    out.write_text("as it was")
+
+    @contextmanager
+    def full(self, path):
+        assert out.read_text() == "as it was"
+        raise OSError("no space left")
+        yield
+
+    monkeypatch.setattr(truth.Reputation, "saving", full)
+    robustagg("truth", "fit", answers, *NAMES, "--method", "reputation", "--ledger", book, "--out", out, code=1)
+    assert out.read_text() == "as it was"
+    assert {path.name for path in tmp_path.iterdir()} == {"answers.csv", "estimates.csv"}
+
+
+def test_a_ledgers_parameters_are_not_changed(answers, tmp_path):
+    common = ("truth", "fit", answers, *NAMES, "--method", "reputation", "--ledger", tmp_path / "workers.sqlite")
+    robustagg(*common, "--param", "reach=2")
+    robustagg(*common)
+    robustagg(*common, "--param", "reach=2")
+    assert "written with other parameters: reach = 2" in words(robustagg(*common, "--param", "reach=3", code=2))
+    assert "has no parameter 'nonsense'" in words(robustagg(*common, "--param", "nonsense=1", code=2))
+
+
+def test_gold(answers, tmp_path):
+    gold = tmp_path / "gold.csv"
+    gold.write_text("item,truth\nx7,\n0,1\n1,\n")
+    assert "gold of 1 items" in robustagg("truth", "fit", answers, *NAMES, "--gold", gold).stdout
+    gold.write_text("item,truth\n0,joy\n")
+    assert "csv: row 0: worker 'gold' answered item 0 with 'joy', which is no number" in words(
+        robustagg("truth", "fit", answers, *NAMES, "--gold", gold, code=1)
+    )
 
 
 def test_attack(answers, tmp_path):
@@ -109,6 +149,21 @@ def test_compare(answers, gold, tmp_path):
 @pytest.mark.parametrize(
     ("command", "code", "told"),
     [
+        (("fit", "{answers}", *NAMES, "--method", "majority", "--ledger", "{answers}.sqlite"), 2, "leave out --ledger"),
+        (("fit", "{answers}", *NAMES, "--param", "malicious=3"), 2, "crh has no parameter 'malicious'"),
+        (("fit", "{answers}", *NAMES, "--param", "seed=3"), 2, "crh has no parameter 'seed'"),
+        (("fit", "{answers}", *NAMES, "--param", "lost=3"), 2, "crh has no parameter 'lost'; it has loss, categorical"),
+        (("fit", "{answers}", *NAMES, "-m", "crh+mie", "--param", "malicious=1.9"), 2, "malicious must be an integer"),
+        (("fit", "{answers}", *NAMES, "--out", "{answers}"), 2, "would be overwritten"),
+        (("fit", "{answers}", *NAMES, "--out", "{answers}.csv", "--weights", "{answers}.csv"), 2, "be overwritten"),
+        (("fit", "{answers}", *NAMES, "--gold", "{answers}.csv", "--out", "{answers}.csv"), 2, "be overwritten"),
+        (("attack", "{answers}", *NAMES, "--attack", "random", "--out", "{answers}"), 2, "be overwritten"),
+        (("attack", "{answers}", *NAMES, "--method", "majority", "--out", "{answers}.csv"), 2, "'majority'"),
+        (("compare", "{answers}", *NAMES, "--seeds", "0"), 2, "--seeds"),
+        (("fit", "{answers}", *NAMES, "--categorical", "--gold", "{answers}"), 2, "categories have no distance"),
+        (("fit", "{answers}", *NAMES, "--param", "name=3"), 2, "crh has no parameter 'name'"),
+        (("attack", "{answers}", *NAMES, "--param", "seed=3", "--out", "{answers}.csv"), 2, "has no parameter 'seed'"),
+        (("attack", "{answers}", *NAMES, "--param", "malicious=3", "--out", "{answers}.csv"), 2, "'malicious'"),
         (("fit", "{answers}"), 1, "there is no column 'task'; there are 'item', 'who', 'answer'"),
         (("fit", "{answers}", *NAMES, "--method", "luck"), 2, "'luck'"),
         (("fit", "{answers}", *NAMES, "--ledger", "{answers}.sqlite"), 2, "leave out --ledger"),
@@ -119,5 +174,4 @@ def test_compare(answers, gold, tmp_path):
     ],
 )
 def test_what_it_refuses(answers, command, code, told):
-    done = robustagg("truth", *(word.format(answers=answers) for word in command), code=code)
-    assert told in " ".join(done.stderr.replace("│", " ").split())
+    assert told in words(robustagg("truth", *(word.format(answers=answers) for word in command), code=code))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from robustagg import kernels
+from robustagg import kernels, truth
 from robustagg.kernels import interface_truth as interface
 from robustagg.kernels import numpy_truth as specification
 from robustagg.kernels.interface_truth import ABSOLUTE, MEAN, MEDIAN, SHARE, SQUARED, VOTE
@@ -96,10 +96,19 @@ def test_every_backend_gives_the_same_bits(backend, shape, kind):
                 assert_array_equal(again[1], theirs[1])
                 assert again[2] == np.abs(before - theirs[0]).max()
     groups = np.random.default_rng(1).integers(0, 5, shape[1]).astype(np.int32)
-    assert_array_equal(
-        backend.group_medians(expected, scale, weights, groups, 5),
-        specification.group_medians(expected, scale, weights, groups, 5),
-    )
+    for given in (weights, np.where(groups < 3, weights, 0), np.zeros_like(weights)):
+        assert_array_equal(
+            backend.group_medians(expected, scale, given, groups, 5),
+            specification.group_medians(expected, scale, given, groups, 5),
+        )
+
+
+def test_groups_without_weight_have_no_voice(backend):
+    claims = truth.Claims.of((["a"] * 5, list("abcde"), [1.0, 1.0, 1.0, 90.0, 95.0]))
+    scale, groups = claims.scale(), np.array([0, 0, 0, 1, 2], np.int32)
+    for weights, expected in (([1.0, 1.0, 1.0, 0.0, 0.0], 1.0), ([0.0] * 5, 90.0), ([0.0, 0.0, 0.0, 0.0, 2.0], 95.0)):
+        z = backend.group_medians(claims.answers, scale, np.array(weights), groups, 3)
+        assert claims.median + z * claims.spread[1] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("shape", SHAPES[:3])

@@ -23,6 +23,7 @@ from robustagg import studies
 from robustagg.simulation import Settings, simulate
 from robustagg.simulation.results import CLEAN
 from robustagg.studies.grid import planned_jobs
+from robustagg.studies.recommend import CANDIDATES
 from robustagg.studies.regret import Figures, Situation
 from robustagg.studies.study import study
 
@@ -101,6 +102,16 @@ def test_lists_in_a_rule_and_options_in_the_grid():
         ("[grid]\nalpha = [1, -1]", r"cell 2 \(alpha=-1\): alpha must be positive"),
         ("[defaults]\nrules = ['meden']", r"cell 1 \(the defaults\): the rule must be one of"),
         ("[defaults]\nseeds = []", "different seeds, one at least"),
+        ("[defaults]\nseeds = true", "different seeds, one at least"),
+        ("[defaults]\nseeds = 2.5", "different seeds, one at least"),
+        ("defaults = 3", r"defaults must be a table \(line 1\)"),
+        ("grid = 3", "grid must be a table or several"),
+        ("cells = [3]", "cells must be a list of tables"),
+        ("title = 3", "title must be a text"),
+        ("[defaults]\noptions = 3", "options must be a table, got 3"),
+        ("[[cells]]\noptions = 3", "options must be a table, got 3"),
+        ("[defaults]\nrules = [3]", r"cell 1 \(the defaults\): rules must be a list of rules, each a name"),
+        ("[defaults]\nrules = 'mean'", r"cell 1 \(the defaults\): rules must be a list of rules"),
         ("[defaults]\nseeds = [-1]", "seed must be an integer of at least 0"),
         ("[defaults]\nalpha = 'much'", r"cell 1 \(the defaults\)"),
         ("[[cells]]\nalpha = 1\n[[cells]]\nalpha = 1.0", r"cell 2 \(alpha=1.0\) is the same"),
@@ -154,6 +165,16 @@ def test_a_second_run_asks_for_resume_and_does_only_what_is_left(small, tmp_path
     assert seen[0][:2] == (13, 26)
     assert seen[-1][:2] == (26, 26)
     assert len(seen) == 14
+
+
+def test_results_of_an_earlier_form_of_the_study_are_told(tmp_path):
+    text, out = "[defaults]\nrounds = 1\nclients = 5\nattack = 'ipm'\nseeds = 1\nrules = [{}]\n", tmp_path / "out"
+    (tmp_path / "s.toml").write_text(text.format("'median', 'mean'"), "utf-8")
+    assert "warning" not in robustagg("grid", tmp_path / "s.toml", "--out", out, "-j", 1).stderr
+    (tmp_path / "s.toml").write_text(text.format("'median'"), "utf-8")
+    done = robustagg("grid", tmp_path / "s.toml", "--out", out, "-j", 1, "--resume")
+    assert "1 results in" in done.stderr
+    assert "does not have now" in done.stderr
 
 
 def test_what_fails_is_told_and_tried_again(tmp_path):
@@ -266,3 +287,10 @@ def test_recommend_names_the_least_worst_regret(tmp_path):
     assert told["words"][0].startswith("median: in the worst of 8 cells")
     assert len(told["cells"]) == 8
     assert len(studies.Store(tmp_path / "out").rows()) == 8 * 2 + 2  # and nobody attacks, for each target
+    again = " ".join(robustagg(*command, *rules, "--out", tmp_path / "out", code=1).stderr.split())
+    assert "holds results already: name another folder" in again
+
+
+def test_the_rules_that_recommend_tries_are_named():
+    told = robustagg("recommend", "--help", columns=400).stdout
+    assert f"by default {', '.join(map(str, CANDIDATES))}." in told

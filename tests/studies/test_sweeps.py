@@ -81,6 +81,9 @@ clients = [
 """
 
 
+PANEL = "[[panels]]\ntitle = 't'\nrounds = {}\nclients = [{}]\n"
+
+
 def test_reputations_of_a_scenario(tmp_path):
     """The numbers of the paper's definition: .875 for an honest round of 20 parameters, .0625 for a rejected one."""
     (tmp_path / "two.toml").write_text(SCENARIO, "utf-8")
@@ -104,6 +107,22 @@ def test_reputations_of_a_scenario(tmp_path):
         ("[[panels]]\ntitle = 'a'\nrounds = 2\nclients = [{name = 'b', weight = 1}]", "panel 1: .*weight"),
         ("[reputation]\nwindow = 0\n[[panels]]\ntitle = 'a'\nrounds = 2\nclients = []", "panel 1: window must be"),
         ("panel = 3", "there is no 'panel'"),
+        ("panels = 3", r"panels must be a list of tables \(line 1\)"),
+        ("panels = [3]", "panels must be a list of tables"),
+        ("title = 3", "title must be a text"),
+        ("reputation = 3", "reputation must be a table"),
+        (PANEL.format(5, "3"), r"panel 1: a client must be a table of name, parameters, at, since, every"),
+        (PANEL.format(5, "{name = 'a'}"), "panel 1: a client must be"),
+        (PANEL.format(5, ""), "panel 1: clients must be one at least"),
+        (PANEL.format(5, "{name = 'a', parameters = 1}, {name = 'a', parameters = 2}"), "each of another name"),
+        (PANEL.format(5, "{name = 3, parameters = 1}"), "panel 1: name must be a text"),
+        (PANEL.format(5, "{name = 'a', parameters = -3}"), "parameters must be an integer of at least 1"),
+        (PANEL.format(5, "{name = 'a', parameters = 1, at = 3}"), "at must be a list of rounds"),
+        (PANEL.format(5, "{name = 'a', parameters = 1, at = ['1']}"), "at must be an integer of at least 1, got '1'"),
+        (PANEL.format(5, "{name = 'a', parameters = 1, every = 0}"), "every must be an integer of at least 1"),
+        (PANEL.format(5, "{name = 'a', parameters = 1, since = true}"), "since must be an integer of at least 1"),
+        (PANEL.format(0, "{name = 'a', parameters = 1}"), "rounds must be an integer of at least 1"),
+        (PANEL.format(2.9, "{name = 'a', parameters = 1}"), "rounds must be an integer of at least 1"),
     ],
 )
 def test_a_scenario_that_makes_no_sense(text, told, tmp_path):

@@ -13,8 +13,10 @@ from robustagg import ledger, truth
 from robustagg.truth import attacks
 from robustagg.truth.attacks import ascent, gradients
 from robustagg.truth.attacks.plan import Scene, plan
-from robustagg.truth.compare import compare
+from robustagg.truth.compare import ATTACKS as COMPARED
+from robustagg.truth.compare import NAMES, Cell, Comparison, compare
 from robustagg.truth.defences import split
+from robustagg.truth.pictures import picture
 
 RANGE = {"low": -100.0, "high": 100.0}
 ATTACKS = {"random": attacks.random, "maximum": attacks.maximum, "optimised": attacks.optimised}
@@ -75,7 +77,9 @@ def test_gradients_are_those_of_finite_differences(method, items):
     st.integers(0, 4),
     st.floats(-50, 0),
     st.floats(1, 80),
-    st.sampled_from([truth.CRH(), truth.GTM(), truth.Median(), truth.MWA(truth.CRH(), 3)]),
+    st.sampled_from(
+        [truth.CRH(), truth.CRH(normalize="count"), truth.GTM(), truth.Median(), truth.MWA(truth.CRH(), 3)]
+    ),
     st.floats(0.1, 1),
 )
 def test_an_attack_stays_in_range_and_leaves_honest_answers_alone(name, workers, low, width, method, knowledge):
@@ -105,6 +109,24 @@ def test_the_optimised_attack_is_no_weaker_than_the_crude_ones(method):
         moved[name] = truth.estimation_error(before, method.fit(poisoned), range(0, 60, 2))
     assert moved["optimised"] >= max(moved.values()) * (1 - 1e-3)
     assert moved["optimised"] > moved["random"]
+
+
+@pytest.mark.parametrize("knowledge", [0.01, 0.5])
+@pytest.mark.parametrize("method", [truth.CRH(normalize="count"), truth.CRH(normalize="count", variant="max")], ids=str)
+def test_whom_an_attacker_does_not_know_has_not_answered(method, knowledge):
+    items, workers, values = crowd(per=6)
+    answers = truth.Claims.of((items, np.array(["nobody", "nobody-1", *range(10)], object)[workers], values))
+    known = ascent._known(plan(answers, workers=2, items=None, answers=None, seed=0, **RANGE), knowledge, 0).claims
+    assert known.per_worker.min() > 0
+    assert len(set(known.workers.tolist())) == known.workers.size == max(1, round(12 * knowledge)) + (knowledge < 0.5)
+    before, maximum = method.fit(answers), attacks.maximum(answers, method, workers=2, **RANGE)
+    found = attacks.optimised(answers, method, workers=2, knowledge=knowledge, steps=10, **RANGE)
+    assert truth.estimation_error(before, method.fit(found)) > 0.5 * truth.estimation_error(before, method.fit(maximum))
+
+
+def test_an_item_named_twice_is_attacked_once():
+    poisoned = attacks.maximum(crowd(), workers=1, items=[3, 3], **RANGE)
+    assert poisoned.size == 301
 
 
 def test_an_attack_is_repeated_by_its_seed_and_tells_its_progress():
@@ -154,16 +176,26 @@ def test_mwa_stays_in_the_range_of_clean_group_averages(seed, groups, far):
     weights = method.fit(claims).weights
     for n in range(15):
         here = items == n
-        kinds = np.unique(group[workers[here]])
+        heard = here & (weights[workers] > 0) if weights[workers[here]].any() else here
+        kinds = np.unique(group[workers[heard]])
         if np.isin(kinds, bad_groups).sum() > (kinds.size - 1) // 2:
-            continue  # of the groups that the item has answers of, too many are malicious
+            continue  # of the groups whose answers to the item have weight, too many are malicious
         means = []
         for g in np.setdiff1d(kinds, bad_groups):
-            own = here & (group[workers] == g)
+            own = heard & (group[workers] == g)
             w = weights[workers[own]] if weights[workers[own]].any() else np.ones(own.sum())
             means.append(w @ values[own] / w.sum())
         slack = 1e-9 * max(1.0, far)
         assert min(means) - slack <= estimates[n] <= max(means) + slack
+
+
+def test_mwa_gives_no_voice_to_groups_without_weight():
+    class Only(truth.CRH):
+        def weigh(self, losses, counts):
+            return np.r_[1.0, np.zeros(counts.size - 1)]
+
+    answers = (["a"] * 9, list(range(9)), [5.0, *[90.0] * 8])
+    assert truth.MWA(Only(), groups=7).fit(answers)["a"] == pytest.approx(5.0)
 
 
 def test_mwa_does_not_depend_on_who_else_answers():
@@ -250,6 +282,26 @@ def test_a_batch_that_fails_leaves_no_trace():
         assert_array_equal(value, before[name])
 
 
+@pytest.mark.parametrize("attack", [attacks.maximum, attacks.optimised])
+def test_an_attack_leaves_the_memory_of_the_defence_as_it_was(attack):
+    answers = truth.Claims.of(crowd(n=15, per=6))
+    defence = truth.Reputation()
+    defence.fit(answers)
+    before = defence._ledger.state_dict()
+    options = {"steps": 2} if attack is attacks.optimised else {}
+    first, again = (attack(answers, defence, workers=2, **options, **RANGE) for _ in range(2))
+    for name, value in defence._ledger.state_dict().items():
+        assert_array_equal(value, before[name])
+    assert_array_equal(first.answers.values, again.answers.values)
+
+
+@pytest.mark.parametrize(("malicious", "exact"), [(0, False), (1, False), (2, True)])
+def test_mie_of_a_reputation_remembers_a_batch_as_one(malicious, exact):
+    defence = truth.Reputation()
+    truth.MIE(defence, malicious, exact=exact).fit(crowd(n=9, per=6))
+    assert defence.last_batch == 1
+
+
 # --- side by side ---------------------------------------------------------------------------------------------------
 
 
@@ -265,6 +317,28 @@ def test_compare():
         assert own.mae < crh.mae
     header, lines = found.table("mae")
     assert (header, len(lines)) == (["attack", "method", "0%", "20%"], 35)
+    with pytest.raises(ValueError, match="seeds must be one at least"):
+        compare(answers, shares=[0], seeds=(), **RANGE)
     for bad in ({"shares": [1.0]}, {"shares": [0], "methods": ["crh+luck"]}, {"shares": [0], "attack_names": ["luck"]}):
         with pytest.raises(ValueError, match="must be"):
             compare(answers, **RANGE, **bad)
+
+
+@pytest.mark.parametrize("attacked", [1, 2, 5])
+@pytest.mark.parametrize("methods", [("crh",), NAMES])
+def test_title_and_legend_are_within_the_picture(attacked, methods, tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib", reason="the picture needs the sim extra")
+    from matplotlib.figure import Figure
+
+    drawn = []
+    save = Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda figure, path: (drawn.append(figure), save(figure, path)))
+    cells = [Cell(method, attack, 0.1, 1, 1.0, None) for attack in COMPARED[:attacked] for method in methods]
+    picture(Comparison(10**6, 10**5, 10**7, (0,), cells), tmp_path / "truth.png")
+    (figure,) = drawn
+    for part in (figure._suptitle, *figure.legends):
+        box = part.get_window_extent()
+        assert box.x0 >= 0
+        assert box.y0 >= 0
+        assert box.x1 <= figure.bbox.x1
+        assert box.y1 <= figure.bbox.y1

@@ -278,3 +278,29 @@ def test_results_as_text_and_json():
     text = str(result)
     assert text.startswith("CRH(): 60 items, 12 workers, ")
     assert "... 2 more" in text
+
+
+# --- beside others --------------------------------------------------------------------------------------------------
+
+
+def test_errors_are_of_items_that_both_have():
+    result = truth.Mean().fit((["a", "a", "b"], ["x", "y", "x"], [1.0, 2.0, 4.0]))
+    assert truth.gold_error(result, {"a": 1.0, "b": float("nan"), "c": 3.0}) == {"mae": 0.5, "rmse": 0.5, "items": 1.0}
+    for gold in ({"c": 1.0}, {"a": float("nan")}, {}):
+        with pytest.raises(ValueError, match="no item that was answered has a gold"):
+            truth.gold_error(result, gold)
+    other = truth.Mean().fit((["q"], ["x"], [1.0]))
+    for after, items in ((other, None), (result, [])):
+        with pytest.raises(ValueError, match="no item to compare"):
+            truth.estimation_error(result, after, items)
+    with pytest.raises(LookupError, match="no estimate of item 'nope'"):
+        result["nope"]
+
+
+@pytest.mark.parametrize("labels", [["joy", "grief"], [3, 4]])
+def test_categories_have_no_distance(labels):
+    result = truth.MajorityVote().fit((["a", "b"], ["x", "x"], labels), categorical=True)
+    with pytest.raises(ValueError, match="categories have no distance"):
+        truth.gold_error(result, {"a": labels[0]})
+    with pytest.raises(ValueError, match="categories have no distance"):
+        truth.estimation_error(result, result)

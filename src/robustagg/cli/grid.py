@@ -12,6 +12,8 @@ from typer.core import TyperGroup
 
 from robustagg import kernels, simulation, studies
 from robustagg.cli import arguments, screen
+from robustagg.studies.grid import strays
+from robustagg.studies.recommend import CANDIDATES
 
 _DEFAULT = simulation.Settings()
 _PROCESSORS = kernels.num_threads()
@@ -65,7 +67,9 @@ Alpha: TypeAlias = Annotated[
     float, typer.Option("--alpha", help="How alike the clients' data are: 0.1 very skewed, 100 nearly even.")
 ]
 Rounds: TypeAlias = Annotated[int, typer.Option("--rounds", help="Rounds of training.")]
-Rules: TypeAlias = Annotated[list[str] | None, typer.Option("--rule", "-r", help="Repeatable; by default eight rules.")]
+Rules: TypeAlias = Annotated[
+    list[str] | None, typer.Option("--rule", "-r", help=f"Repeatable; by default {', '.join(map(str, CANDIDATES))}.")
+]
 Seeds: TypeAlias = Annotated[int, typer.Option("--seeds", min=1, help="With how many seeds at most.")]
 Minutes: TypeAlias = Annotated[float, typer.Option("--minutes", help="No other seed is begun that would end later.")]
 Kept: TypeAlias = Annotated[Path | None, typer.Option("--out", "-o", help="A folder for all results.")]
@@ -86,6 +90,8 @@ def run(
     arguments.needed("sklearn", "scikit-learn")
     with _told("Training") as progress:
         store = studies.run_grid(planned, out, jobs=jobs, resume=resume, progress=progress)
+    if others := len(strays(store, planned)):
+        screen.warn(f"{others} results in {out} are of cells, rules or seeds that {study} does not have now")
     _regrets(store, as_json, pictures=[])
 
 

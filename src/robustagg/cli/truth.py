@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
@@ -12,6 +12,7 @@ import typer
 
 from robustagg import errors, truth
 from robustagg.cli import arguments, screen
+from robustagg.files.output import overwritten
 from robustagg.truth import compare as comparing
 from robustagg.truth import pictures, tables, writing
 
@@ -36,7 +37,10 @@ Item: TypeAlias = Annotated[str, typer.Option("--item", help="The column of the 
 Worker: TypeAlias = Annotated[str, typer.Option("--worker", help="The column of the workers.")]
 Value: TypeAlias = Annotated[str, typer.Option("--value", help="The column of the answers.")]
 Categorical: TypeAlias = Annotated[bool, typer.Option("--categorical", help="Answers are categories, not numbers.")]
-MethodName: TypeAlias = Annotated[str, typer.Option("--method", "-m", help=f"{', '.join(comparing.NAMES)}, majority.")]
+MethodName: TypeAlias = Annotated[
+    str, typer.Option("--method", "-m", help=f"{', '.join(comparing.NAMES)}, and majority of categories.")
+]
+Attacked: TypeAlias = Annotated[str, typer.Option("--method", "-m", help=f"{', '.join(comparing.NAMES)}.")]
 Params: TypeAlias = Annotated[
     list[str] | None, typer.Option("--param", metavar="NAME=VALUE", help="A parameter of the method; repeatable.")
 ]
@@ -60,12 +64,14 @@ Workers: TypeAlias = Annotated[int, typer.Option("--malicious", help="How many m
 Knowledge: TypeAlias = Annotated[float, typer.Option("--knowledge", help="Share of honest workers that they know.")]
 Poisoned: TypeAlias = Annotated[Path, typer.Option("--out", "-o", help="All answers, .csv or .parquet.", **TABLE)]
 Shares: TypeAlias = Annotated[str, typer.Option("--malicious", help="Shares of all workers, FIRST:LAST:STEP.")]
-Methods: TypeAlias = Annotated[list[str] | None, typer.Option("--method", "-m", help="Repeatable; see fit.")]
+Methods: TypeAlias = Annotated[
+    list[str] | None, typer.Option("--method", "-m", help=f"Repeatable: {', '.join(comparing.NAMES)}.")
+]
 Attacks: TypeAlias = Annotated[
     list[str] | None, typer.Option("--attack", "-a", help=f"Repeatable: {', '.join(comparing.ATTACKS)}.")
 ]
-Seeds: TypeAlias = Annotated[int, typer.Option("--seeds", help="Over how many seeds cells are averaged.")]
-Steps: TypeAlias = Annotated[int, typer.Option("--steps", help="Of the attacks that search.")]
+Seeds: TypeAlias = Annotated[int, typer.Option("--seeds", min=1, help="Over how many seeds cells are averaged.")]
+Steps: TypeAlias = Annotated[int, typer.Option("--steps", min=1, help="Of the attacks that search.")]
 Picture: TypeAlias = Annotated[Path, typer.Option("--out", "-o", **arguments.DRAWN)]
 
 
@@ -85,8 +91,14 @@ def fit(
     weights: Weights = None,
     as_json: screen.Json = False,
 ) -> None:
-    """Estimate every item and weigh every worker."""
+    """Estimate every item and weigh every worker.
+
+    Estimates, weights and the ledger's new batch appear together, or all stay as they were.
+    """
     with arguments.usage():
+        _apart((out, weights, ledger), (answers, gold))
+        if categorical and gold is not None:
+            raise errors.no_distance()
         chosen = _chosen(method, param, ledger)
     with _stages("Reading", "Estimating", "Writing") as stage:
         claims = truth.Claims.of(answers, item=item, worker=worker, value=value, categorical=categorical)
@@ -94,14 +106,9 @@ def fit(
         result = chosen.fit(claims)
         known = None if gold is None else truth.gold_error(result, _gold(gold, item, gold_value))
         stage()
-        if out is not None:
-            writing.write_columns(out, {item: result.items, "estimate": result.estimates})
-        if weights is not None:
-            writing.write_columns(
-                weights, {worker: result.workers, "weight": result.weights, "answers": result.answers}
-            )
-        if ledger is not None:
-            chosen.save(ledger)  # type: ignore[attr-defined]
+        estimated = {item: result.items, "estimate": result.estimates}
+        weighed = {worker: result.workers, "weight": result.weights, "answers": result.answers}
+        _publish(((out, estimated), (weights, weighed)), nullcontext() if ledger is None else chosen.saving(ledger))
         stage()
     if as_json:
         screen.say_json({**result.to_dict(), "gold": known})
@@ -119,7 +126,7 @@ def attack(
     out: Poisoned,
     attack: AttackName = "optimised",
     malicious: Workers = 1,
-    method: MethodName = "crh",
+    method: Attacked = "crh",
     param: Params = None,
     low: Low = None,
     high: High = None,
@@ -139,7 +146,8 @@ def attack(
     with arguments.usage():
         if attack not in kinds:
             raise errors.not_one_of("the attack", attack, kinds)
-        victim = comparing.Fresh(method, malicious, seed, **arguments.assigned(param or ()))
+        _apart((out,), (answers,))
+        victim = comparing.Fresh(method, **{"malicious": malicious, "seed": seed, **_parameters(method, param)})
     claims = truth.Claims.of(answers, item=item, worker=worker, value=value)
     options: dict[str, Any] = {"workers": malicious, "seed": seed, **_span(claims, low, high)}
     with screen.progress() as bars:
@@ -212,26 +220,63 @@ def compare(
     screen.say("", f"Picture: {out}")
 
 
-def _chosen(name: str, param: list[str] | None, ledger: Path | None) -> truth.Estimator:
-    parameters = arguments.assigned(param or ())
-    if name == "majority":
-        return truth.MajorityVote(**parameters)
+def _apart(written: Iterable[Path | None], read: Iterable[Path | None]) -> None:
+    """Whether nothing that is written is read too, or written twice; raises if it is."""
+    others = [str(path) for path in read if path is not None]
+    for path in written:
+        if path is not None:
+            if overwritten(path, others):
+                raise errors.written_twice(path)
+            others.append(str(path))
+
+
+def _publish(tables: Iterable[tuple[Path | None, dict[str, Any]]], saving: AbstractContextManager[None]) -> None:
+    """Tables get their names while the ledger's save is open: what fails leaves all as they were."""
+    with ExitStack() as drafts:
+        made = [drafts.enter_context(writing.drafted(path, table)) for path, table in tables if path is not None]
+        with saving:
+            for draft in made:
+                draft.publish()
+
+
+def _chosen(name: str, param: list[str] | None, ledger: Path | None) -> Any:
+    """The method; what the ledger remembers must not differ from the parameters that were asked for."""
+    parameters = _parameters(name, param)
     if ledger is not None and name != "reputation":
         raise errors.ledger_unused(name)
-    if ledger is not None and ledger.exists():
-        return truth.Reputation.load(ledger)
-    malicious = int(parameters.pop("malicious", 1))
-    return comparing.estimator(name, malicious, **parameters)
+    if name == "majority":
+        return comparing.made(truth.MajorityVote, name, parameters)
+    made = comparing.estimator(name, **{"malicious": 1, **parameters})
+    if ledger is None or not ledger.exists():
+        return made
+    remembered = truth.Reputation.load(ledger)
+    differences = [(k, getattr(remembered, k), v) for k, v in parameters.items() if getattr(remembered, k) != v]
+    if differences:
+        raise errors.other_parameters(differences)
+    return remembered
+
+
+def _parameters(name: str, param: list[str] | None) -> dict[str, Any]:
+    """What was asked for; a defence's own parameters only where it is there."""
+    parameters = arguments.assigned(param or ())
+    for parameter, defence in (("malicious", "+mie"), ("seed", "+mwa")):
+        if parameter in parameters and not name.endswith(defence):
+            raise errors.no_parameter(name, parameter)
+    return parameters
 
 
 def _gold(path: Path, item: str, value: str | None) -> dict[Any, float]:
     """True values by item; where no column is named, that of the first besides the items."""
-    table = tables.read(path)
-    value = value or next((name for name in table.column_names if name != item), item)
+    table = tables.read(path, (item,))
+    value = value or next((name for name in table if name != item), item)
     for name in (item, value):
-        if name not in table.column_names:
-            raise errors.no_column(name, table.column_names)
-    return dict(zip(table[item].to_pylist(), map(float, table[value].to_pylist()), strict=True))
+        if name not in table:
+            raise errors.no_column(name, table)
+    try:
+        known = truth.Claims.of((table[item], ["gold"] * len(table[item]), table[value]))
+    except (TypeError, ValueError) as fault:
+        raise errors.bad_gold(path, fault) from fault
+    return dict(zip(known.items.tolist(), known.answers.values.tolist(), strict=True))
 
 
 def _span(claims: truth.Claims, low: float | None, high: float | None) -> dict[str, Any]:

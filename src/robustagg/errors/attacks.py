@@ -87,6 +87,10 @@ def study_exists(path: object) -> FileExistsError:
     return FileExistsError(f"{path} holds results already: go on with --resume (resume=True), or name another folder")
 
 
+def results_exist(path: object) -> FileExistsError:
+    return FileExistsError(f"{path} holds results already: name another folder")
+
+
 def no_study(folder: object) -> ValueError:
     return ValueError(f"there are no results of a study in {folder}")
 

@@ -34,6 +34,10 @@ def ledger_is_another_file(path: object) -> ValueError:
     return ValueError(f"--ledger {path} is the update's file or one of the clients', and would be overwritten")
 
 
+def written_twice(path: object) -> ValueError:
+    return ValueError(f"{path} is also one of the other files of this command, and would be overwritten")
+
+
 def no_folder(path: object) -> ValueError:
     return ValueError(f"there is no folder {path}")
 

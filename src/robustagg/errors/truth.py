@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 def no_answers(dropped: int) -> ValueError:
@@ -22,6 +22,14 @@ def no_column(name: str, known: Iterable[object]) -> ValueError:
 
 def uneven_columns(items: int, workers: int, values: int) -> ValueError:
     return ValueError(f"columns of different lengths: {items} items, {workers} workers, {values} values")
+
+
+def column_twice(source: object, known: Iterable[object]) -> ValueError:
+    return ValueError(f"{source} has two columns of one name: {', '.join(repr(column) for column in known)}")
+
+
+def missing_id(what: str, row: int) -> ValueError:
+    return ValueError(f"row {row}: the {what} is missing")
 
 
 def bad_answer_id(what: str, row: int, got: object) -> TypeError:
@@ -64,5 +72,27 @@ def worker_exists(worker: object) -> ValueError:
     return ValueError(f"worker {worker!r} has answered already")
 
 
-def different_items() -> ValueError:
-    return ValueError("two results of the same items are needed, or the items to compare")
+def no_estimate(item: object) -> LookupError:
+    return LookupError(f"there is no estimate of item {item!r}")
+
+
+def no_items() -> ValueError:
+    return ValueError("there is no item to compare: two results of the same items are needed")
+
+
+def no_gold(gold: Sequence[object], items: Sequence[object]) -> ValueError:
+    first = f"; the gold begins with item {gold[0]!r}, the answers with {items[0]!r}" if gold else ""
+    return ValueError(f"no item that was answered has a gold{first}")
+
+
+def no_distance() -> ValueError:
+    return ValueError("estimates that are categories have no distance from others, nor from a gold")
+
+
+def bad_gold(path: object, fault: object) -> ValueError:
+    return ValueError(f"the gold {path}: {fault}")
+
+
+def no_parameter(method: str, name: str, known: Iterable[str] = ()) -> ValueError:
+    told = ", ".join(known)
+    return ValueError(f"the method {method} has no parameter {name!r}{f'; it has {told}' if told else ''}")

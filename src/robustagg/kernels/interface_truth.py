@@ -111,4 +111,7 @@ class TruthKernels(Protocol):
         """
 
     def group_medians(self, answers: Answers, scale: Scale, weights: Reals, groups: Codes, count: int) -> Reals:
-        """(N,): in z, median over the groups of workers of the weighted mean within each; empty ones left out. O(A)."""
+        """(N,): in z, median over the groups of workers of the weighted mean within each. O(A).
+
+        A group without weight is left out; where all weights of an item are zero, all count alike.
+        """

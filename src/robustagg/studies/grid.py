@@ -109,6 +109,12 @@ def planned_jobs(study: Study) -> list[Job]:
     return list(found.values())
 
 
+def strays(store: Store, study: Study) -> list[Place]:
+    """What the store holds of an earlier form of the study."""
+    planned = {job.place for job in planned_jobs(study)}
+    return [place for row in store.rows() if (place := (row.cell, row.rule, row.seed)) not in planned]
+
+
 def clean_settings(settings: Settings) -> Settings | None:
     """The situation whose run without attackers is that of these settings too; None without a target.
 

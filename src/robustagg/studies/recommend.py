@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from robustagg import errors
 from robustagg.rules.table import Spec
 from robustagg.simulation.results import percent
 from robustagg.studies.grid import Progress, run_grid
@@ -107,7 +108,7 @@ def recommend(
     jobs : int
         Trainings at a time, see :func:`run_grid`.
     out : str or Path, optional
-        A folder for all results.
+        A folder for all results, which has none yet.
     progress : callable, optional
         As of :func:`run_grid`, for each seed.
     **settings
@@ -116,6 +117,11 @@ def recommend(
     Returns
     -------
     Recommendation
+
+    Raises
+    ------
+    FileExistsError
+        If there are results in the folder already.
 
     Examples
     --------
@@ -127,6 +133,8 @@ def recommend(
     planned = study({"rounds": ROUNDS, "seeds": seeds, "rules": list(rules), **settings}, cells=ATTACKS)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(out or scratch)
+        if Store(folder).path.exists():
+            raise errors.results_exist(folder)
         store, run = _seed_by_seed(planned, folder, minutes, jobs, progress)
         found = situations(store)
     return Recommendation(tuple(regrets(found)), tuple(found), run)

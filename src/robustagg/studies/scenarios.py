@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +12,21 @@ import numpy as np
 from robustagg import errors, kernels
 from robustagg.ledger import Ledger
 from robustagg.protocol import Floats
+from robustagg.rules.checks import whole
 from robustagg.rules.reputation import Reputation
 from robustagg.simulation.pictures import INK, dress, styles
 from robustagg.studies.pictures import blank
 from robustagg.studies.study import read_toml
 
-SECTIONS = ("title", "panels", "reputation")
+SECTIONS = {"title": "a text", "panels": "a list of tables", "reputation": "a table"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Client:
     """A client of a scenario: in a round in which it attacks all of its parameters are rejected, else none.
 
-    It attacks in the rounds `at`, in all from round `since` on, and in every k-th where `every` is k.
+    It attacks in the rounds `at`, in all from round `since` on, and in every k-th where `every` is k. All of these, and
+    the parameters, are integers of at least 1, or a ValueError.
     """
 
     name: str
@@ -32,6 +34,16 @@ class Client:
     at: Sequence[int] = ()
     since: int | None = None
     every: int | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str):
+            raise errors.out_of_range("name", self.name, "a text")
+        if not isinstance(self.at, list | tuple | range):
+            raise errors.out_of_range("at", self.at, "a list of rounds")
+        numbers = [("parameters", self.parameters), *(("at", round) for round in self.at)]
+        numbers += [(name, value) for name in ("since", "every") if (value := getattr(self, name)) is not None]
+        for name, value in numbers:
+            whole(name, value, 1)
 
     def attacks(self, round: int) -> bool:
         """Whether it attacks in a round, counted from 1."""
@@ -43,6 +55,8 @@ class Client:
 @dataclass(frozen=True)
 class Scenario:
     """Clients side by side, none of whom knows of the others.
+
+    A ValueError if there is no round or no client, or two are of one name.
 
     Examples
     --------
@@ -57,6 +71,12 @@ class Scenario:
     rounds: int
     clients: tuple[Client, ...]
     rule: Reputation
+
+    def __post_init__(self) -> None:
+        whole("rounds", self.rounds, 1)
+        names = [client.name for client in self.clients]
+        if not names or len(set(names)) < len(names):
+            raise errors.out_of_range("clients", names, "one at least, each of another name")
 
     def reputations(self) -> Floats:
         """(rounds, clients) float64, from the counts of accepted and rejected parameters and the ledger alone."""
@@ -98,13 +118,23 @@ def load_scenarios(path: str | Path) -> tuple[Scenario, ...]:
 
 def _scenario(path: Path, number: int, panel: Mapping[str, Any], told: Mapping[str, Any]) -> Scenario:
     try:
-        clients = tuple(Client(**client) for client in panel["clients"])
+        clients = _clients(panel["clients"])
         rule = Reputation.as_published(**told.get("reputation", {}))
-        return Scenario(str(panel["title"]), int(panel["rounds"]), clients, rule)
+        return Scenario(str(panel["title"]), panel["rounds"], clients, rule)
     except KeyError as fault:
         raise errors.bad_study(path, f"panel {number}: {fault} is missing") from fault
     except (TypeError, ValueError) as fault:
         raise errors.bad_study(path, f"panel {number}: {fault}") from fault
+
+
+def _clients(told: Any) -> tuple[Client, ...]:
+    if not isinstance(told, list):
+        raise errors.out_of_range("clients", told, "a list of tables")
+    known = [field.name for field in fields(Client)]
+    for client in told:
+        if not isinstance(client, Mapping) or not {"name", "parameters"} <= set(client) <= set(known):
+            raise errors.out_of_range("a client", client, f"a table of {', '.join(known)}, the first two at least")
+    return tuple(Client(**client) for client in told)
 
 
 def draw_scenarios(scenarios: Sequence[Scenario], out: str | Path) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from importlib import import_module
 from itertools import product
@@ -16,7 +16,7 @@ from robustagg import errors
 from robustagg.rules.table import Spec, line
 from robustagg.simulation import Settings
 
-SECTIONS = ("title", "defaults", "grid", "cells")
+SECTIONS = {"title": "a text", "defaults": "a table", "grid": "a table or several", "cells": "a list of tables"}
 SEEDS = (0, 1, 2)
 NAMES = tuple(field.name for field in fields(Settings) if field.name != "seed")
 KEYS = (*NAMES, "seeds")
@@ -100,16 +100,35 @@ def load_study(path: str | Path, changes: Mapping[str, Any] | None = None) -> St
     )
 
 
-def read_toml(path: Path, sections: Sequence[str]) -> tuple[str, dict[str, Any]]:
-    """A file, word by word, and what it says; raises where it is no TOML or has a section that is not known."""
+def read_toml(path: Path, sections: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
+    """A file, word by word, and what it says; raises where it is no TOML, or a section is not known or not as told."""
     text = path.read_text("utf-8")
     try:
         told: dict[str, Any] = _toml().loads(text)
     except ValueError as fault:
         raise errors.bad_study(path, str(fault)) from fault
     for section in told.keys() - set(sections):
-        raise errors.bad_study(path, _unknown(text, section, sections))
+        raise errors.bad_study(path, _unknown(text, section, list(sections)))
+    for section, value in told.items():
+        if not _KINDS[sections[section]](value):
+            raise errors.bad_study(path, f"{section} must be {sections[section]}{_at(text, section)}")
     return text, told
+
+
+def _is_table(value: object) -> bool:
+    return isinstance(value, Mapping)
+
+
+def _are_tables(value: object) -> bool:
+    return isinstance(value, list) and all(map(_is_table, value))
+
+
+_KINDS: Mapping[str, Callable[[object], bool]] = {
+    "a text": lambda value: isinstance(value, str),
+    "a table": _is_table,
+    "a list of tables": _are_tables,
+    "a table or several": lambda value: _is_table(value) or _are_tables(value),
+}
 
 
 def study(
@@ -131,14 +150,15 @@ def study(
     (4, 24, 'attack=none, alpha=0.5')
     """
     grids = [grid] if isinstance(grid, Mapping) else grid
-    overlays = [overlay for one in grids if one for overlay in _combinations(_flat(one), text, source)]
-    overlays += map(_flat, cells)
+    usual = _flat(defaults, source)
+    overlays = [overlay for one in grids if one for overlay in _combinations(_flat(one, source), text, source)]
+    overlays += [_flat(cell, source) for cell in cells]
     overlays = overlays or [{}]
-    for overlay in (_flat(defaults), *overlays):
+    for overlay in (usual, *overlays):
         for name in overlay:
             if name.partition(".")[0] not in KEYS or ("." in name and not name.startswith("options.")):
                 raise errors.bad_study(source, _unknown(text, name, KEYS))
-    made = [_cell(source, number, _flat(defaults), overlay) for number, overlay in enumerate(overlays, 1)]
+    made = [_cell(source, number, usual, overlay) for number, overlay in enumerate(overlays, 1)]
     for number, (cell, overlay) in enumerate(zip(made, overlays, strict=True), 1):
         if cell.key in {other.key for other in made[: number - 1]}:
             raise errors.bad_study(source, f"cell {number} ({_label(overlay)}) is the same as one before it")
@@ -156,21 +176,31 @@ def _combinations(axes: Mapping[str, Any], text: str, source: str) -> list[dict[
 def _cell(source: str, number: int, defaults: Mapping[str, Any], overlay: Mapping[str, Any]) -> Cell:
     told = {**defaults, **overlay}
     options = {name.partition(".")[2]: told.pop(name) for name in list(told) if name.startswith("options.")}
-    seeds = told.pop("seeds", list(SEEDS))
     try:
+        seeds = _seeds(told.pop("seeds", SEEDS))
         if "rules" in told:
-            told["rules"] = tuple(rule for spec in told["rules"] for rule in _expanded(spec))
+            told["rules"] = _rules(told["rules"])
         if options:
             told["options"] = options
         settings = Settings(**told)
-        seeds = tuple(range(seeds) if isinstance(seeds, int) else seeds)
-        for seed in seeds:
-            Settings(seed=seed)
-        if not seeds or len(set(seeds)) < len(seeds):
-            raise errors.out_of_range("seeds", seeds, "different seeds, one at least, or how many")
     except (TypeError, ValueError) as fault:
         raise errors.bad_study(source, f"cell {number} ({_label(overlay) or 'the defaults'}): {fault}") from fault
     return Cell(settings, seeds, _label(overlay))
+
+
+def _seeds(told: Any) -> tuple[int, ...]:
+    seeds = tuple(range(told)) if type(told) is int else tuple(told) if isinstance(told, list | tuple | range) else ()
+    for seed in seeds:
+        Settings(seed=seed)
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise errors.out_of_range("seeds", told, "different seeds, one at least, or how many")
+    return seeds
+
+
+def _rules(told: Any) -> tuple[Spec, ...]:
+    if not isinstance(told, list | tuple) or not all(isinstance(spec, str | Mapping | list | tuple) for spec in told):
+        raise errors.out_of_range("rules", told, "a list of rules, each a name, a table or a pipeline of these")
+    return tuple(rule for spec in told for rule in _expanded(spec))
 
 
 def _expanded(spec: Spec) -> Iterator[Spec]:
@@ -183,8 +213,10 @@ def _expanded(spec: Spec) -> Iterator[Spec]:
         yield dict(zip(spec, combination, strict=True))
 
 
-def _flat(table: Mapping[str, Any]) -> dict[str, Any]:
+def _flat(table: Mapping[str, Any], source: str) -> dict[str, Any]:
     """The options of an attack as keys of their own, ``options.size``."""
+    if not _is_table(table.get("options", {})):
+        raise errors.bad_study(source, f"options must be a table, got {table['options']!r}")
     flat = {name: value for name, value in table.items() if name != "options"}
     return flat | {f"options.{name}": value for name, value in table.get("options", {}).items()}
 

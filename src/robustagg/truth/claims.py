@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -77,7 +78,8 @@ class Claims:
         ----------
         data : table, mapping, three arrays, or path
             A pandas, polars or Arrow table, a mapping of columns, ``(items, workers, values)``, or the path of a CSV or
-            Parquet file; A rows, one an answer.
+            Parquet file; A rows, one an answer. Ids are int or str; of a file each cell for itself, whatever the others
+            are: 6 is an integer, x7 and 06 are text.
         item, worker, value : str
             The names of the columns; those of crowd-kit by default.
         categorical : bool
@@ -85,7 +87,8 @@ class Claims:
         duplicates : {"raise", "mean"}
             A second answer of a worker to an item: an error, or all its answers to the item count as their mean.
         nonfinite : {"drop", "raise"}
-            An answer that is NaN, infinite or beyond 3e150: left out with a reason, or an error.
+            An answer that is missing (None, NaN, NaT, masked, an empty cell of a file), infinite or beyond 3e150: left
+            out with a reason, or an error.
 
         Returns
         -------
@@ -94,8 +97,8 @@ class Claims:
         Raises
         ------
         ValueError, TypeError
-            If a column is missing or of another length, an id is no int or str, a value is no number, or no answer is
-            left; with both rows named where a worker answered twice.
+            If a column is missing or of another length, an id is missing or no int or str, a value is no number, or no
+            answer is left; with both rows named where a worker answered twice.
         ImportError
             If a file is to be read and pyarrow is not installed.
         """
@@ -107,7 +110,7 @@ class Claims:
                 raise errors.not_one_of(name, got, options)
         if isinstance(data, Claims):
             return data
-        columns = tables.columns(data, (item, worker, value))
+        columns = tables.columns(data, (item, worker, value), categorical=categorical)
         return _Reading(*columns, categorical=categorical, nonfinite=nonfinite, duplicates=duplicates).claims()
 
     def __repr__(self) -> str:
@@ -272,8 +275,8 @@ class _Reading:
             raise errors.no_answers(len(dropped))
         columns = (self.items, self.workers, numbers)
         what, who, values = columns if rows is None else (column[rows] for column in columns)
-        items, item_codes = tables.numbered(what, "item")
-        workers, worker_codes = tables.numbered(who, "worker")
+        items, item_codes = tables.numbered(what, "item", rows)
+        workers, worker_codes = tables.numbered(who, "worker", rows)
         found = item_codes, worker_codes, values + 0.0  # no negative zeros: they would be neighbours of the others
         if second := first_duplicate(item_codes, worker_codes, workers.size):
             found = self._merged(found, second, rows)
@@ -285,24 +288,29 @@ class _Reading:
         return worker, item, value
 
     def _numbers(self) -> tuple[Reals, NDArray[np.bool_]]:
+        if self.values.dtype.kind in "cmM" and self.values.size:  # NumPy would make numbers of days
+            raise errors.not_a_number(0, *self._line(0)[:2], str(self.values[0]))
         try:
             numbers = np.asarray(self.values, np.float64)
         except (TypeError, ValueError):
-            for row, value in enumerate(self.values.tolist()):
-                try:
-                    float(value) if value is not None else None
-                except (TypeError, ValueError) as fault:
-                    raise errors.not_a_number(row, *self._line(row)) from fault
-            raise
+            numbers = np.array([self._number(row, value) for row, value in enumerate(self.values.tolist())])
         return numbers, np.abs(numbers) <= LARGEST
+
+    def _number(self, row: int, value: Any) -> float:
+        if tables.missing(value) or value == "":
+            return math.nan
+        try:
+            return float(value)
+        except (TypeError, ValueError) as fault:
+            raise errors.not_a_number(row, *self._line(row)) from fault
 
     def _categories(self) -> tuple[Reals, NDArray[np.bool_]]:
         if self.values.dtype.kind == "O":
-            good = np.array([value is not None and value == value for value in self.values.tolist()], np.bool_)
+            good = np.array([not tables.missing(value) for value in self.values.tolist()], np.bool_)
         else:
             good = self.values == self.values
         codes = np.zeros(good.size, np.float64)
-        self._names, codes[good] = tables.numbered(self.values[good], "category")
+        self._names, codes[good] = tables.numbered(self.values[good], "category", np.flatnonzero(good))
         return codes, good
 
     def _dropped(self, good: NDArray[np.bool_]) -> tuple[Dropped, ...]:

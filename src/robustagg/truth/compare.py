@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from inspect import signature
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -22,24 +23,35 @@ DEFENDED = ("mwa", "mie")
 NAMES = (*METHODS, "reputation", *(f"{method}+{defence}" for method in ("crh", "gtm") for defence in DEFENDED))
 GROUPS = 5
 
+E = TypeVar("E", bound=Estimator)
 
-def estimator(name: str, malicious: int = 0, seed: int = 0, **parameters: Any) -> Estimator:
+
+def estimator(name: str, /, malicious: int = 0, seed: int = 0, **parameters: Any) -> Estimator:
     """What a name stands for: a method, "reputation", or a method and its defence like "crh+mwa".
 
     Raises
     ------
     ValueError
-        If it stands for nothing.
+        If it stands for nothing, or a parameter is none of its.
     """
     base, _, defence = name.partition("+")
     if base == "reputation" and not defence:
-        return Reputation(**parameters)
+        return made(Reputation, name, parameters)
     if base not in METHODS or (defence and defence not in DEFENDED):
         raise errors.not_one_of("the method", name, NAMES)
-    method: Method = METHODS[base](**parameters)
+    method = made(METHODS[base], name, parameters)
     if not defence:
         return method
     return MWA(method, GROUPS, seed) if defence == "mwa" else MIE(method, malicious)
+
+
+def made(kind: type[E], name: str, parameters: Mapping[str, Any]) -> E:
+    """The method, of its parameters; raises ValueError where one is none."""
+    known = signature(kind).parameters
+    for parameter in parameters:
+        if parameter not in known:
+            raise errors.no_parameter(name, parameter, known)
+    return kind(**parameters)
 
 
 @dataclass(frozen=True)
@@ -144,7 +156,7 @@ def compare(
     Raises
     ------
     ValueError
-        If a name or a share is none.
+        If a name or a share is none, or there is no seed.
     """
     claims = Claims.of(claims)
     for name in attack_names:
@@ -155,6 +167,8 @@ def compare(
             raise errors.out_of_range("the share of malicious workers", share, "at least 0 and below 1")
     for name in methods:
         estimator(name)
+    if not seeds:
+        raise errors.out_of_range("seeds", seeds, "one at least")
     done = Comparison(claims.items.size, claims.workers.size, claims.size, tuple(seeds))
     for attack in attack_names:
         for name in methods:
@@ -200,7 +214,7 @@ def _attacked(
 class Fresh(Estimator):
     """An estimator made anew for every fit: what it remembers of one attempt does not judge the next."""
 
-    def __init__(self, name: str, malicious: int, seed: int, **parameters: Any) -> None:
+    def __init__(self, name: str, /, malicious: int, seed: int, **parameters: Any) -> None:
         self.name, self.malicious, self.options = name, malicious, {"seed": seed, **parameters}
         self.made(malicious)
 

@@ -14,7 +14,7 @@ from robustagg import errors
 from robustagg.kernels import truth as kernels
 from robustagg.truth.claims import Claims
 from robustagg.truth.estimators import Estimator, Method
-from robustagg.truth.estimators.base import positions
+from robustagg.truth.estimators.base import positions, tried
 from robustagg.truth.results import Result
 
 
@@ -27,8 +27,8 @@ class MWA(Estimator):
     method : Method
         Whose weights.
     groups : int
-        K, drawn for each worker by its id; the same for all items. Groups that an item has no answers
-        of are skipped.
+        K, drawn for each worker by its id; the same for all items. Groups whose answers to an item have no weight are
+        skipped.
     seed : int
         Of the grouping.
 
@@ -39,9 +39,9 @@ class MWA(Estimator):
 
     Notes
     -----
-    With K non-empty groups for an item, of which at most (K - 1) / 2 hold malicious workers, its estimate lies within
-    the range of the other groups' means. Weights come from all answers, the malicious ones included. O(A) beyond the
-    method's own cost.
+    With K groups of some weight for an item, of which at most (K - 1) / 2 hold malicious workers, its estimate lies
+    within the range of the other groups' means. Weights come from all answers, the malicious ones included. O(A) beyond
+    the method's own cost.
 
     References
     ----------
@@ -139,9 +139,9 @@ class MIE(Estimator):
             raise errors.out_of_range("malicious", self.malicious, f"less than the {claims.workers.size} workers")
         targets = np.zeros(claims.items.size, np.bool_)
         targets[claims.positions(self.items)] = True
-        whole = self.method.fit(claims)
         if not self.malicious:
-            return replace(whole, method=str(self))
+            return replace(self.method.fit(claims), method=str(self))
+        whole = tried(self.method, claims)
         removed = self._exactly(claims, whole, targets) if self.exact else self._frozen(claims, whole, targets)
         inner = self.method.fit(claims.only(~np.isin(claims.answers.workers, removed)))
         return without(claims, whole, inner, str(self), removed)
@@ -175,7 +175,7 @@ class MIE(Estimator):
             best, found, without_best = -1.0, -1, now
             for k in np.setdiff1d(np.arange(claims.workers.size), removed).tolist():
                 kept = ~np.isin(claims.answers.workers, [*removed, k])
-                after = without(claims, now, self.method.fit(claims.only(kept)), "", [*removed, k])
+                after = without(claims, now, tried(self.method, claims.only(kept)), "", [*removed, k])
                 change = float(np.abs(after.estimates - now.estimates)[targets].sum())
                 if change > best:
                     best, found, without_best = change, k, after

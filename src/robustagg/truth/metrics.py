@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from robustagg import errors
 from robustagg.truth.results import Result
@@ -29,7 +29,7 @@ def estimation_error(before: Result, after: Result, items: Any = None) -> float:
     Raises
     ------
     ValueError
-        If there is no such item.
+        If there is no such item, or estimates are categories.
 
     References
     ----------
@@ -40,6 +40,8 @@ def estimation_error(before: Result, after: Result, items: Any = None) -> float:
     for item in wanted:
         if item not in first or item not in second:
             raise errors.unknown_item(item)
+    if not wanted:
+        raise errors.no_items()
     return float(np.mean([abs(second[item] - first[item]) for item in wanted]))
 
 
@@ -50,6 +52,7 @@ def gold_error(result: Result, gold: Mapping[Any, float]) -> dict[str, float]:
     ----------
     result : Result
     gold : mapping from item to true value
+        NaN where it is not known.
 
     Returns
     -------
@@ -59,15 +62,16 @@ def gold_error(result: Result, gold: Mapping[Any, float]) -> dict[str, float]:
     Raises
     ------
     ValueError
-        If no item has a gold.
+        If no item has a gold, or estimates are categories.
     """
     found = _by_item(result)
-    off = np.array([found[item] - value for item, value in gold.items() if item in found])
+    off = np.array([found[item] - value for item, value in gold.items() if item in found and not math.isnan(value)])
     if not off.size:
-        raise errors.different_items()
+        raise errors.no_gold(list(gold), list(found))
     return {"mae": float(np.abs(off).mean()), "rmse": float(np.sqrt((off**2).mean())), "items": float(off.size)}
 
 
 def _by_item(result: Result) -> dict[Any, Any]:
-    estimates: NDArray[Any] = result.estimates
-    return dict(zip(result.items.tolist(), estimates.tolist(), strict=True))
+    if result.estimates.dtype.kind != "f":
+        raise errors.no_distance()
+    return dict(zip(result.items.tolist(), result.estimates.tolist(), strict=True))

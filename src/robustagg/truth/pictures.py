@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ COLOURS = {
 }  # fmt: skip
 DEFENDED = {"": ("-", "o"), "mwa": ("--", "s"), "mie": (":", "^")}
 INK = "#333333"
+LEAST_WIDTH = 7.6  # inches, which the title of millions takes
+ENTRY = 1.4  # of the legend, inches
 
 
 def picture(comparison: Comparison, path: str | Path) -> None:
@@ -35,15 +38,17 @@ def picture(comparison: Comparison, path: str | Path) -> None:
         from matplotlib.figure import Figure  # not pyplot: no window, and no global state
     except ImportError as cause:
         raise errors.optional_package("matplotlib", "sim") from cause
-    attacks = comparison.names("attack")
-    figure = Figure(figsize=(1.0 + 3.4 * len(attacks), 4.6), dpi=150, layout="constrained")
+    attacks, methods = comparison.names("attack"), comparison.names("method")
+    width = max(1.0 + 3.4 * len(attacks), LEAST_WIDTH)
+    columns = int(width / ENTRY)
+    figure = Figure(figsize=(width, 4.4 + 0.2 * ceil(len(methods) / columns)), dpi=150, layout="constrained")
     figure.suptitle(
         f"What malicious workers do to {comparison.items} items, {comparison.workers} honest workers",
         fontsize=13, fontweight="bold", color=INK, x=0.01, ha="left",
     )  # fmt: skip
     panels = figure.subplots(1, len(attacks), squeeze=False, sharey=True)[0]
     for axes, attack in zip(panels, attacks, strict=True):
-        for method in comparison.names("method"):
+        for method in methods:
             cells = comparison.of(attack=attack, method=method)
             axes.plot(
                 [100 * cell.share for cell in cells], [cell.error for cell in cells], label=method, **_style(method)
@@ -52,7 +57,7 @@ def picture(comparison: Comparison, path: str | Path) -> None:
     panels[0].set_ylim(bottom=0)  # of all panels, once all lines are there
     panels[0].set_ylabel("estimation error [units of the answers]", color=INK)
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower left", ncols=len(labels), frameon=False, labelcolor=INK)
+    figure.legend(handles, labels, loc="outside lower left", ncols=columns, frameon=False, labelcolor=INK)
     figure.savefig(path)
 
 

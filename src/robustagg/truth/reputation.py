@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -226,10 +228,16 @@ class Reputation(Estimator):
         InvalidLedger, OSError
             As :meth:`robustagg.Rule.saving`.
         """
+        with self.saving(path):
+            pass
+
+    @contextmanager
+    def saving(self, path: str | Path) -> Iterator[None]:
+        """Save around publishing the estimates, as :meth:`robustagg.Rule.saving`: what fails in the block undoes it."""
         parameters = {f.name: getattr(self, f.name) for f in fields(self)}
         state = ledger.State(LABEL, parameters, self._ledger.round, reputation=self._ledger)
         with ledger.saving(path, state, self._past):
-            pass
+            yield
 
     @classmethod
     def load(cls, path: str | Path) -> Reputation:

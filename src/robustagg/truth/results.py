@@ -52,9 +52,11 @@ class Result:
     categorical: Result | None = None
 
     def __getitem__(self, item: Any) -> Any:
-        """The estimate of one item."""
-        place = int(np.flatnonzero(self.items == item)[0])
-        return self.estimates[place : place + 1].tolist()[0]
+        """The estimate of one item; LookupError if it has none."""
+        place = np.flatnonzero(self.items == item)[:1]
+        if not place.size:
+            raise errors.no_estimate(item)
+        return self.estimates[place].tolist()[0]
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, ready for :func:`json.dumps`; estimates and weights by id, as lists of pairs."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
-import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustagg import errors
+from robustagg.memory.publish import Draft
 from robustagg.truth.claims import Claims
 
 
@@ -23,17 +24,18 @@ def write_columns(path: str | Path, columns: Mapping[str, NDArray[Any]]) -> None
     ValueError
         If its suffix is neither.
     """
-    path = Path(path)
+    with drafted(Path(path), columns) as draft:
+        draft.publish()
+
+
+@contextmanager
+def drafted(path: Path, columns: Mapping[str, NDArray[Any]]) -> Iterator[Draft]:
+    """The same, written aside, to be published."""
     check_suffix(path)
-    partial = path.with_name(f"{path.name}.partial")
-    try:
-        if path.suffix.lower() == ".parquet":
-            _write_parquet(partial, columns)
-        else:
-            _write_csv(partial, columns)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with Draft(path) as draft:
+        write = _write_parquet if path.suffix.lower() == ".parquet" else _write_csv
+        write(draft.path, columns)
+        yield draft
 
 
 def check_suffix(path: Path) -> None:

@@ -246,9 +246,10 @@ def _group_medians(
         for a in range(begin, end):
             g = groups[workers[a]]
             largest[g] = max(largest[g], weights[workers[a]])
+        without = 0.0 if largest.max() > 0 else 1.0
         for a in range(begin, end):
             g = groups[workers[a]]
-            r = weights[workers[a]] * (1.0 / largest[g]) if largest[g] > 0 else 1.0
+            r = weights[workers[a]] * (1.0 / largest[g]) if largest[g] > 0 else without
             top[g] += _whole(r * ((values[a] - centre[n]) * inverse[n]) * unit_z)
             bottom[g] += _whole(r * unit)
         present = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,8 @@ from robustagg.truth.attacks.gradients import Local, gradient, has_gradient
 from robustagg.truth.attacks.plan import Plan, Scene, plan
 from robustagg.truth.claims import Claims, build
 from robustagg.truth.estimators import CRH, GTM, Estimator, Method
-from robustagg.truth.estimators.base import positions
+from robustagg.truth.estimators.base import positions, tried
+from robustagg.truth.tables import as_objects
 
 Progress = Callable[[int, float], None]
 
@@ -49,7 +51,8 @@ def optimised(
     claims, workers, low, high, items, answers, seed
         As for :func:`random`.
     method : Estimator
-        What is attacked, a defence too: then the attack is adaptive.
+        What is attacked, a defence too: then the attack is adaptive. One with a memory judges every try by what it
+        remembers now, and remembers none.
     knowledge : float
         The share of the honest workers whose answers the attacker knows, above 0 and at most 1.
     steps : int
@@ -103,23 +106,25 @@ def _known(placed: Plan, knowledge: float, seed: int) -> Plan:
     claims = placed.claims
     if knowledge == 1:
         return placed
-    count = max(1, round(knowledge * claims.workers.size))
-    chosen = np.random.default_rng([seed, 2]).permutation(claims.workers.size)[:count]
-    # of an item that nobody known has answered, the attacker knows that it exists: one answer in the middle
+    known = max(1, round(knowledge * claims.workers.size))
+    chosen = np.random.default_rng([seed, 2]).permutation(claims.workers.size)[:known]
     seen = np.isin(claims.answers.workers, chosen)
     missing = np.flatnonzero(np.bincount(claims.item_of[seen], minlength=claims.items.size) == 0).astype(np.int32)
     shown = claims.only(seen)
+    if not missing.size:
+        return replace(placed, claims=shown)
+    # of an item that nobody known has answered, the attacker knows that it exists: one answer in the middle
+    nobody = next(name for name in map("nobody-{}".format, count(1)) if name not in claims.workers.tolist())
     place = positions(claims.items, shown.items).astype(np.int32)
     middle = np.full(missing.size, (placed.low + placed.high) / 2)
-    names = np.append(shown.workers.astype(object), "nobody")
     merged = build(
         claims.items,
-        names,
+        as_objects([*shown.workers.tolist(), nobody]),
         np.concatenate([place[shown.item_of], missing]),
         np.concatenate([shown.answers.workers, np.full(missing.size, shown.workers.size, np.int32)]),
         np.concatenate([shown.answers.values, middle]),
     )
-    return Plan(merged, placed.targets, placed.items, placed.workers, placed.names, placed.low, placed.high)
+    return replace(placed, claims=merged)
 
 
 class _Search:
@@ -127,7 +132,7 @@ class _Search:
 
     def __init__(self, plan: Plan, method: Any) -> None:
         self.plan, self.method = plan, method
-        self.before = method.fit(plan.claims).estimates
+        self.before = tried(method, plan.claims).estimates
         self.target = np.zeros(plan.claims.items.size)
         self.target[plan.targets] = 1.0
         self.middle, self.extreme = self.before[plan.items], extreme_values(plan, self.before)
@@ -138,7 +143,7 @@ class _Search:
 
     def error(self, values: Reals) -> float:
         """The estimation error over all attacked items, by truth discovery with all answers."""
-        after = self.method.fit(self.plan.poisoned(values)).estimates
+        after = tried(self.method, self.plan.poisoned(values)).estimates
         return float((self.target * np.abs(after - self.before)).sum() / self.plan.targets.size)
 
     def best_of(self, candidates: list[Reals]) -> tuple[float, Reals]:

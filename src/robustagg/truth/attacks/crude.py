@@ -12,6 +12,7 @@ from robustagg.kernels.interface_truth import Reals
 from robustagg.truth.attacks.plan import Plan, plan
 from robustagg.truth.claims import Claims
 from robustagg.truth.estimators import Estimator, Mean
+from robustagg.truth.estimators.base import tried
 
 EXTREMES = ("far", "max")
 
@@ -107,7 +108,7 @@ def maximum(
     if extreme not in EXTREMES:
         raise errors.not_one_of("extreme", extreme, EXTREMES)
     placed = plan(claims, workers=workers, items=items, answers=answers, low=low, high=high, seed=seed)
-    return placed.poisoned(extreme_values(placed, (method or Mean()).fit(placed.claims).estimates, extreme))
+    return placed.poisoned(extreme_values(placed, tried(method or Mean(), placed.claims).estimates, extreme))
 
 
 def random_values(placed: Plan, seed: int) -> Reals:

@@ -47,7 +47,7 @@ def plan(
         raise errors.out_of_range("workers", workers, "an integer of at least 0")
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise errors.out_of_range("low and high", (low, high), "finite, the first below the second")
-    targets = claims.positions(items)
+    targets = claims.positions(None if items is None else list(dict.fromkeys(items)))
     each = round(claims.size / claims.workers.size) if answers is None else answers
     if each < 1:
         raise errors.out_of_range("answers", answers, "at least 1")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import fields
 from typing import Any, ClassVar, NamedTuple
 
@@ -154,6 +155,11 @@ class Method(Estimator):
             str(self), claims.items, claims.workers, estimates, found.weights, found.iterations, found.converged,
             claims.per_worker, remarks=tuple(remarks),
         )  # fmt: skip
+
+
+def tried(method: Estimator, claims: Claims) -> Result:
+    """A fit that a method with a memory does not remember."""
+    return deepcopy(method).fit(claims)
 
 
 def check_iteration(max_iter: int, tol: float) -> None:
