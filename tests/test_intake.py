@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import os
+import signal
+import sqlite3
 import threading
+from contextlib import suppress
 from functools import partial
 
 import numpy as np
@@ -307,6 +311,83 @@ def test_what_fails_while_closing_undoes_the_round(tmp_path, ledger):
             assert not ledger or number == 1 or ra.load(path).last_round == 1
         assert_same(result, unbroken.close())
     assert not ledger or ra.load(path).last_round == 2
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_ctrl_c_while_the_ledger_is_written_leaves_it_the_rule_and_the_replies_at_one_round(
+    tmp_path, monkeypatch, begun
+):
+    left, connect, synchronise = [-1], sqlite3.connect, os.fsync
+
+    def one_more():
+        left[0] -= 1
+        if left[0] == 0:
+            signal.raise_signal(signal.SIGINT)
+
+    class Interrupted(sqlite3.Connection):
+        def execute(self, *statement):
+            done = super().execute(*statement)
+            one_more()
+            return done
+
+    monkeypatch.setattr(os, "fsync", lambda file: (synchronise(file), one_more()))
+    monkeypatch.setattr(sqlite3, "connect", partial(connect, factory=Interrupted))
+    done = set()
+    for moment in itertools.count(1):
+        path = tmp_path / str(moment)
+        intake = ra.Intake("reputation", LIKE, ledger=path, reference=True)
+        if begun:
+            honest(intake)
+            intake.close()
+        honest(intake)
+        left[0] = moment
+        with suppress(KeyboardInterrupt):
+            intake.close()
+            break
+        told = intake.rule.last_round or 0, len(intake._taken)
+        assert told in ((begun, 5), (begun + 1, 0))
+        assert (ra.load(path).last_round if path.exists() else 0) == told[0]
+        done.add(told)
+        if told[1] == 0:
+            honest(intake)
+        assert intake.close().round == told[0] + 1 == ra.load(path).last_round
+    assert len(done) == 2
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_who_first_replies_while_the_round_is_closed_is_of_the_next():
+    intake = ra.Intake("mean", LIKE)
+    honest(intake)
+    intake.refuse("eve", "a liar")
+    with intake.closing() as result:
+        assert intake.add("late", update(7)) is None
+        assert intake.add("lima", update(7)) == "more than one reply in this round"
+    assert set(result.clients) == {*HONEST, "eve"}
+    assert intake.close().clients == ("late",)
+    assert intake.close() is None
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_child_forked_while_the_round_is_closed_can_add_replies():
+    intake, inside, go_on = ra.Intake("mean", LIKE), threading.Event(), threading.Event()
+    honest(intake)
+
+    def close():
+        with intake.closing():
+            inside.set()
+            go_on.wait(30)
+
+    closer = threading.Thread(target=close)
+    closer.start()
+    inside.wait(30)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        os._exit(0 if intake.add("late", update(7)) is None else 1)
+    go_on.set()
+    closer.join()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def test_a_ledger_that_cannot_be_saved_leaves_the_round_to_be_closed_again(tmp_path):

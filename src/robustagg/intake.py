@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from robustagg import errors, inputs
+from robustagg import engine, errors, inputs
 from robustagg.engine.counts import checked_counts
 from robustagg.inputs import survey
 from robustagg.inputs.among import Among
@@ -113,12 +112,12 @@ class Intake:
         self._seen = survey.look("the model", like, self._policy)
         ties = self._seen.ties if self._policy.ties == "once" else self._policy.ties
         self._gathering = replace(self._policy, ties=ties)  # replies have lost what the model's storage tells
-        self._lock = threading.RLock()
         self._set_out(like, reference)
         self._count_cap = None if count_cap is None else positive("count_cap", count_cap)
         self._weigh = weigh and self.rule.weighs_samples
         self.why: str | None = None
-        self._begin()
+        self.refused: dict[Client, str] = {}
+        self._taken: dict[Client, tuple[Any, float | None]] = {}
 
     def _set_out(self, like: Any, reference: Any) -> None:
         if reference is None and self.rule.differences:
@@ -134,12 +133,8 @@ class Intake:
 
     @reference.setter
     def reference(self, model: Any) -> None:
-        with self._lock:
+        with engine.turn(self):
             self._reference = None if model is None else inputs.copied(model, self._policy)
-
-    def _begin(self) -> None:
-        self.refused: dict[Client, str] = {}
-        self._taken: dict[Client, tuple[Any, float | None]] = {}
 
     def add(self, client: Client, update: Any, count: float | None = None) -> str | None:
         """Take a client's reply, or leave it out.
@@ -165,7 +160,7 @@ class Intake:
         """
         (client,) = inputs.client_ids([client], 1)
         reply, fault = self._read(client, update, count)
-        with self._lock:
+        with engine.turn(self):
             if client in self._taken or client in self.refused:
                 fault = "more than one reply in this round"
             if fault is None:
@@ -192,7 +187,7 @@ class Intake:
         has sent nothing need not be refused: it takes no part.
         """
         (client,) = inputs.client_ids([client], 1)
-        with self._lock:
+        with engine.turn(self):
             self._taken.pop(client, None)
             self.refused.setdefault(client, reason)
 
@@ -223,7 +218,9 @@ class Intake:
         """Close around a block: the round is in the ledger once the block is done; what fails in it undoes the round.
 
         For what has to happen together with it, as storing the model: killed in between, the round is not in the
-        ledger, and after a fault the replies are still there. Arguments and errors as for :meth:`close`.
+        ledger, and after a fault the replies are still there. Ctrl-C undoes the round, or, once the ledger is written,
+        waits until the round is over. A client that first replies within the block is one of the next round's.
+        Arguments and errors as for :meth:`close`.
 
         Examples
         --------
@@ -236,17 +233,21 @@ class Intake:
         >>> ra.load(folder / "ledger.sqlite").last_round
         1
         """
-        with self._lock, self.rule.tentative():
-            result = self._held(extras)
+        with engine.turn(self), ExitStack() as last, self.rule.tentative():
+            senders = {**self._taken, **self.refused}
+            result = self._held(sorted(senders, key=lambda client: (isinstance(client, str), client)), extras)
             with nullcontext() if result is None or self._ledger is None else self.rule.saving(self._ledger):
                 yield result
-            if result is not None and self._reference is not None:
-                self.reference = result.update
-            self._begin()
+                following = self._reference
+                if result is not None and following is not None:
+                    following = inputs.copied(result.update, self._policy)
+                last.enter_context(engine.uninterrupted())  # from here on all of it is done, or nothing
+            self._reference = following
+            self._taken = {client: reply for client, reply in self._taken.items() if client not in senders}
+            self.refused = {client: reason for client, reason in self.refused.items() if client not in senders}
 
-    def _held(self, extras: Mapping[str, Any]) -> Result | None:
+    def _held(self, clients: Sequence[Client], extras: Mapping[str, Any]) -> Result | None:
         """The round, not yet saved; None where none can be held."""
-        clients = sorted({**self._taken, **self.refused}, key=lambda client: (isinstance(client, str), client))
         counts, remarks = self._counts(clients)
         self.why = None
         try:

@@ -206,9 +206,12 @@ class Rule(Saved, Generic[V]):
         """One round over any source, under a policy, which the ledger of a rule keeps."""
         with engine.turn(self):
             self.check_policy(policy)
-            result = engine.run(self, source, sample_counts, number, extras, remarks, executor)
-            self._policy = policy.told()
-        return result
+            before = self.last_round
+            try:
+                return engine.run(self, source, sample_counts, number, extras, remarks, executor)
+            finally:
+                if self.last_round != before:  # also where Ctrl-C has waited for the round to be done
+                    self._policy = policy.told()
 
     def check_policy(self, policy: inputs.Policy) -> None:
         """Whether a ledger's rounds may go on under this policy; raises InvalidLedger if not."""
