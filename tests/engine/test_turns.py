@@ -115,6 +115,12 @@ def test_ctrl_c_that_has_waited_leaves_the_round_its_policy():
     assert rule.state_dict()["policy"] == ra.Policy().told()
 
 
+def signalled(numbers, came):
+    for number in numbers:
+        signal.raise_signal(number)
+    assert not came
+
+
 def test_of_two_signals_that_have_waited_neither_is_lost():
     came = []
 
@@ -125,9 +131,7 @@ def test_of_two_signals_that_have_waited_neither_is_lost():
     before = {number: signal.signal(number, told) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         with pytest.raises(InterruptedError), engine.uninterrupted():
-            for number in before:
-                signal.raise_signal(number)
-            assert not came
+            signalled(before, came)
         assert came == list(before)
         assert all(signal.getsignal(number) is told for number in before)
     finally:
