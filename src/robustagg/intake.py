@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from robustagg import engine, errors, inputs
-from robustagg.engine.counts import checked_counts
+from robustagg.engine.counts import checked_count
 from robustagg.inputs import survey
 from robustagg.inputs.among import Among
 from robustagg.inputs.claims import COUNT_CAP, capped_counts
+from robustagg.inputs.gather import rebuilder
+from robustagg.ledger.reading import begun
 from robustagg.protocol import Client, Result, Source
 from robustagg.rules.base import Rule
 from robustagg.rules.checks import positive
@@ -40,7 +42,7 @@ class Intake:
         where it lies on a GPU, replies that do, too, are aggregated there.
     ledger : path, optional
         Where the rule's memory is kept, with the parameters it was made with; continued if it is there, and saved after
-        every round.
+        every round. An empty file is a new one.
     count_cap : float or None
         Sample counts are claims: a client counts for at most this times the (lower) median of the round's positive
         counts, and for less where f of the clients (the rule's f; any minority, where it has none; nobody for the mean)
@@ -104,14 +106,14 @@ class Intake:
     ) -> None:
         self.rule = rule if isinstance(rule, Rule) else rule_of(rule)
         self._ledger = None if ledger is None else Path(ledger)
-        if self._ledger is not None and self._ledger.exists():
+        if self._ledger is not None and begun(self._ledger):
             self.rule = _continued(self.rule, self._ledger)
         self._policy = inputs.Policy() if policy is None and buffers is None else inputs.Policy.of(buffers, policy)
         self.rule.check_policy(self._policy)
         self._model = inputs.gather([like], strict=True, policy=self._policy)
+        like = self._model.rebuild(survey.apart(like, self._policy).leaves)  # nodes that are nobody else's
+        self._model = replace(self._model, rebuild=rebuilder(like, self._policy))
         self._seen = survey.look("the model", like, self._policy)
-        ties = self._seen.ties if self._policy.ties == "once" else self._policy.ties
-        self._gathering = replace(self._policy, ties=ties)  # replies have lost what the model's storage tells
         self._set_out(like, reference)
         self._count_cap = None if count_cap is None else positive("count_cap", count_cap)
         self._weigh = weigh and self.rule.weighs_samples
@@ -145,6 +147,8 @@ class Intake:
             Who sent it, as the server knows it.
         update : tree of tensors, or function
             A tree like the model, or a function without arguments that reads it: what it raises is the client's fault.
+            The tree is read now; its tensors are not copied. Whole numbers, as JSON writes some floats, are float64
+            where the model has that.
         count : float, optional
             The training samples that the client says it has. Who says none counts like the median client.
 
@@ -155,8 +159,8 @@ class Intake:
 
         Raises
         ------
-        TypeError
-            If `client` is no id.
+        TypeError, ValueError
+            If `client` is no id, or one of more than 1,024 characters.
         """
         (client,) = inputs.client_ids([client], 1)
         reply, fault = self._read(client, update, count)
@@ -173,7 +177,8 @@ class Intake:
         """A reply, its sample count, and what is wrong with it; other threads may add theirs meanwhile."""
         try:
             tree = update() if callable(update) else update
-            seen = survey.look(client, tree, self._policy)
+            tree = survey.apart(tree, self._policy)  # read once; its owner may do with it whatever he likes
+            seen = survey.look(client, tree, self._policy, self._seen)
             if seen.structure != self._seen.structure:
                 raise survey.difference(client, seen, None, self._seen)
             return (tree, self._claim(client, count)), None
@@ -268,7 +273,7 @@ class Intake:
         trees = [self._taken[client][0] for client in clients]
         turned = self.rule.isometric and self._reference is None
         stay = not self.rule.unguarded
-        found = inputs.gather(trees, clients, policy=self._gathering, isometric=turned, resident=stay)
+        found = inputs.gather(trees, clients, policy=self._policy, isometric=turned, resident=stay, like=self._seen)
         leaves = [leaf.of_model(own) for leaf, own in zip(found.leaves, self._model.leaves, strict=True)]
         return replace(found, leaves=leaves, rebuild=self._model.rebuild)
 
@@ -282,10 +287,7 @@ class Intake:
 
     def _claim(self, client: Client, count: Any) -> float | None:
         """A sample count that can be weighed; raises if it is none."""
-        if count is None or not self._weigh:
-            return None
-        checked = checked_counts([count], [client])
-        return None if checked is None else float(checked[0])
+        return None if count is None or not self._weigh else checked_count(client, count)
 
     def _counts(self, clients: Sequence[Client]) -> tuple[list[float] | None, dict[int, str]]:
         """What each client counts for, and what is to be said of it; None where nobody says."""

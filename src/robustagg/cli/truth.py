@@ -12,6 +12,7 @@ import typer
 
 from robustagg import errors, truth
 from robustagg.cli import arguments, screen
+from robustagg.ledger.reading import begun
 from robustagg.truth import compare as comparing
 from robustagg.truth import pictures, tables, writing
 
@@ -218,7 +219,7 @@ def _chosen(name: str, param: list[str] | None, ledger: Path | None) -> truth.Es
         return truth.MajorityVote(**parameters)
     if ledger is not None and name != "reputation":
         raise errors.ledger_unused(name)
-    if ledger is not None and ledger.exists():
+    if ledger is not None and begun(ledger):
         return truth.Reputation.load(ledger)
     malicious = int(parameters.pop("malicious", 1))
     return comparing.estimator(name, malicious, **parameters)
