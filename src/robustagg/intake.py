@@ -111,9 +111,10 @@ class Intake:
         self._policy = inputs.Policy() if policy is None and buffers is None else inputs.Policy.of(buffers, policy)
         self.rule.check_policy(self._policy)
         self._model = inputs.gather([like], strict=True, policy=self._policy)
-        like = self._model.rebuild(survey.apart(like, self._policy).leaves)  # nodes that are nobody else's
+        own = survey.apart(like, self._policy)
+        like = self._model.rebuild(own.leaves)  # nodes that are nobody else's
         self._model = replace(self._model, rebuild=rebuilder(like, self._policy))
-        self._seen = survey.look("the model", like, self._policy)
+        self._nodes, self._seen = own.nodes, survey.look("the model", own, self._policy)
         self._set_out(like, reference)
         self._count_cap = None if count_cap is None else positive("count_cap", count_cap)
         self._weigh = weigh and self.rule.weighs_samples
@@ -181,7 +182,7 @@ class Intake:
             seen = survey.look(client, tree, self._policy, self._seen)
             if seen.structure != self._seen.structure:
                 raise survey.difference(client, seen, None, self._seen)
-            return (tree, self._claim(client, count)), None
+            return (tree._replace(nodes=self._nodes), self._claim(client, count)), None
         except Exception as fault:  # whatever reading a stranger's reply trips over
             return None, (str(fault) or type(fault).__name__)[:LONGEST]
 

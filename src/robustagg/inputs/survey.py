@@ -22,6 +22,7 @@ from robustagg.inputs.ties import place_of, twins_of
 from robustagg.protocol import Client
 
 CONSTANT = "no tensor"
+COMPARED = 2**18  # coordinates at a time
 DICTS = (dict, OrderedDict)  # that have their values at hand
 Entry = tuple[Path, str, tuple[int, ...] | None]
 """A leaf's path, dtype (or CONSTANT) and shape; a node's path, kind and None."""
@@ -195,11 +196,7 @@ def apart(tree: Any, policy: Policy) -> Apart:
 
 
 def look(client: Client, tree: Any, policy: Policy, like: Seen | None = None) -> Seen:
-    """Take one client's tree apart; raises where something in it is no tensor that could be aggregated.
-
-    Whole numbers are floats, as which JSON may have written them, where the server's model has float64.
-    """
-    floats = {path for path, dtype, _ in like.leaves if dtype == "float64"} if like else set()
+    """Take one client's tree apart; raises where something in it is no tensor that could be aggregated."""
     structure: list[Entry] = []
     rows: list[Any] = []
     wraps: list[Wrap] = []
@@ -213,7 +210,7 @@ def look(client: Client, tree: Any, policy: Policy, like: Seen | None = None) ->
             structure.append((path, kind, None))
             continue
         value = next(following)
-        host = _host(client, path, float_of(value) if path in floats else value, policy)
+        host = _host(client, path, value if like is None else _as_in(like, len(structure), value), policy)
         if host is None:
             if not path:
                 raise errors.not_a_tensor(client, path, value)
@@ -234,11 +231,12 @@ def itself(value: Any) -> Any:
     return value
 
 
-def float_of(value: Any) -> Any:
-    """A whole number, or a list of such, as floats."""
-    if type(value) is int:
-        return float(value)
-    return type(value)(map(float, value)) if type(value) in (list, tuple) and is_numbers(value) else value
+def _as_in(like: Seen, k: int, value: Any) -> Any:
+    """Whole numbers as floats, which JSON may have written so, where the server's model has float64 in k-th place."""
+    kind = type(value)
+    if kind not in (int, list, tuple) or k >= len(like.structure) or like.structure[k][1] != "float64":
+        return value
+    return float(value) if kind is int else kind(map(float, value))
 
 
 def _host(client: Client, path: Path, value: Any, policy: Policy) -> Host | None:
@@ -259,10 +257,16 @@ def _tensors(seen: Seen) -> dict[int, Entry]:
 
 def _mostly_one(k: int, first: int, usable: Sequence[Seen]) -> bool:
     """Whether most hold the same values at two leaves."""
-    pairs = ((one.rows[k][:], one.rows[first][:]) for one in usable)
-    ones = (True for a, b in pairs if ((a == b) | (a != a) & (b != b)).all())
+    ones = (True for one in usable if _are_one(one.rows[k], one.rows[first]))
     most = len(usable) // 2 + 1
     return len(list(islice(ones, most))) == most
+
+
+def _are_one(row: Any, other: Any) -> bool:
+    """Whether two rows, wherever they are, hold the same values, piece by piece."""
+    pieces = (slice(start, start + COMPARED) for start in range(0, row.size, COMPARED))
+    pairs = ((row[piece], other[piece]) for piece in pieces)
+    return all(bool((a == b).all()) or bool(((a == b) | (a != a) & (b != b)).all()) for a, b in pairs)
 
 
 def _repeated(first: Any, seen: Seen, policy: Policy) -> Callable[[Any], Seen | None]:
