@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import os
+import signal
+import sqlite3
 import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from enum import Enum
 from functools import partial
 
 import numpy as np
@@ -309,6 +315,83 @@ def test_what_fails_while_closing_undoes_the_round(tmp_path, ledger):
     assert not ledger or ra.load(path).last_round == 2
 
 
+@pytest.mark.parametrize("begun", [True, False])
+def test_ctrl_c_while_the_ledger_is_written_leaves_it_the_rule_and_the_replies_at_one_round(
+    tmp_path, monkeypatch, begun
+):
+    left, connect, synchronise = [-1], sqlite3.connect, os.fsync
+
+    def one_more():
+        left[0] -= 1
+        if left[0] == 0:
+            signal.raise_signal(signal.SIGINT)
+
+    class Interrupted(sqlite3.Connection):
+        def execute(self, *statement):
+            done = super().execute(*statement)
+            one_more()
+            return done
+
+    monkeypatch.setattr(os, "fsync", lambda file: (synchronise(file), one_more()))
+    monkeypatch.setattr(sqlite3, "connect", partial(connect, factory=Interrupted))
+    done = set()
+    for moment in itertools.count(1):
+        path = tmp_path / str(moment)
+        intake = ra.Intake("reputation", LIKE, ledger=path, reference=True)
+        if begun:
+            honest(intake)
+            intake.close()
+        honest(intake)
+        left[0] = moment
+        with suppress(KeyboardInterrupt):
+            intake.close()
+            break
+        told = intake.rule.last_round or 0, len(intake._taken)
+        assert told in ((begun, 5), (begun + 1, 0))
+        assert (ra.load(path).last_round if path.exists() else 0) == told[0]
+        done.add(told)
+        if told[1] == 0:
+            honest(intake)
+        assert intake.close().round == told[0] + 1 == ra.load(path).last_round
+    assert len(done) == 2
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_who_first_replies_while_the_round_is_closed_is_of_the_next():
+    intake = ra.Intake("mean", LIKE)
+    honest(intake)
+    intake.refuse("eve", "a liar")
+    with intake.closing() as result:
+        assert intake.add("late", update(7)) is None
+        assert intake.add("lima", update(7)) == "more than one reply in this round"
+    assert set(result.clients) == {*HONEST, "eve"}
+    assert intake.close().clients == ("late",)
+    assert intake.close() is None
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_child_forked_while_the_round_is_closed_can_add_replies():
+    intake, inside, go_on = ra.Intake("mean", LIKE), threading.Event(), threading.Event()
+    honest(intake)
+
+    def close():
+        with intake.closing():
+            inside.set()
+            go_on.wait(30)
+
+    closer = threading.Thread(target=close)
+    closer.start()
+    inside.wait(30)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        os._exit(0 if intake.add("late", update(7)) is None else 1)
+    go_on.set()
+    closer.join()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
 def test_a_ledger_that_cannot_be_saved_leaves_the_round_to_be_closed_again(tmp_path):
     intake = ra.Intake("median", LIKE, ledger=tmp_path / "gone" / "ledger")
     honest(intake)
@@ -415,3 +498,152 @@ def test_metrics_are_flat_numbers():
     everyone = result.metrics(per_client=True)
     assert everyone["weight/lima"] == result.weights[2]
     assert everyone["reputation/eve"] == result.reputation[1]
+
+
+def test_tensors_that_the_model_alone_shares_are_not_tied():
+    zeros = np.zeros(3)
+    like = {"a": zeros, "b": zeros, "on": np.True_, "frozen": np.True_}
+    sent = {"a": np.ones(3), "b": np.full(3, 5.0), "on": np.False_, "frozen": np.True_}
+    intake = ra.Intake("mean", like)
+    for client in HONEST:
+        assert intake.add(client, sent) is None
+    update = intake.close().update
+    assert {name: np.asarray(value).tolist() for name, value in update.items()} == {
+        name: np.asarray(value).tolist() for name, value in sent.items()
+    }
+
+
+def test_a_minority_cannot_untie_what_the_model_shares():
+    shared = np.zeros(3)
+    intake = ra.Intake("median", {"a": shared, "b": shared})
+    for i, client in enumerate(HONEST):
+        intake.add(client, {"a": np.full(3, float(i)), "b": np.full(3, 9.0 if i < 2 else float(i))})
+    update = intake.close().update
+    assert update["b"] is update["a"]
+    assert update["a"].tolist() == [2, 2, 2]
+
+
+class OneShot(Mapping):
+    """Gives each of its values once."""
+
+    def __init__(self, values):
+        self.values_left = dict(values)
+
+    def __getitem__(self, name):
+        return self.values_left.pop(name)
+
+    def __iter__(self):
+        return iter(list(self.values_left))
+
+    def __len__(self):
+        return len(self.values_left)
+
+
+def test_a_reply_is_read_once(tmp_path):
+    intake, expected = ra.Intake("mean", LIKE), ra.Intake("mean", LIKE)
+    for client, tree in UPDATES.items():
+        np.savez(tmp_path / client, **tree)
+        expected.add(client, tree)
+        with np.load(tmp_path / f"{client}.npz") as sent:
+            assert intake.add(client, sent if client < "lima" else OneShot(tree)) is None
+    assert_same(intake.close(), expected.close())
+
+
+def test_the_model_is_read_once(tmp_path):
+    np.savez(tmp_path / "model", **LIKE)
+    with np.load(tmp_path / "model.npz") as model:
+        intake = ra.Intake("mean", model)
+    honest(intake)
+    assert intake.close().update.keys() == LIKE.keys()
+
+
+def test_what_a_clients_tree_becomes_after_it_is_added_does_not_matter():
+    intake, expected = ra.Intake("mean", LIKE), ra.Intake("mean", LIKE)
+    trees = {client: dict(tree) for client, tree in UPDATES.items()}
+    for client, tree in trees.items():
+        intake.add(client, tree)
+        expected.add(client, UPDATES[client])
+        tree["b"] = np.ones(4, np.float32)
+        tree["more"] = np.ones(1)
+    assert_same(intake.close(), expected.close())
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_lists_that_most_have_lengthened_leave_the_model_as_it_is(count):
+    intake, sent = ra.Intake("mean", {"w": [0.0, 0.0]}), [[1.0, float(i)] for i in range(5)]
+    for client, values in zip(HONEST, sent, strict=True):
+        intake.add(client, {"w": values})
+    for values in sent[:count]:
+        values.append(9.0)
+    result = intake.close()
+    if count == 5:
+        assert result is None
+        assert "no client's update can be used" in intake.why
+        honest_again = [intake.add(client, {"w": [1.0, 2.0]}) for client in HONEST]
+        assert honest_again == [None] * 5
+        result = intake.close()
+    assert len(result.update["w"]) == 2
+
+
+def test_whole_numbers_are_floats_where_the_model_has_floats():
+    intake = ra.Intake("mean", {"w": [0.5, 0.5], "scale": 0.5, "index": [0, 1]})
+    assert intake.add("python", {"w": [1.0, 2.5], "scale": 2.5, "index": [0, 1]}) is None
+    assert intake.add("javascript", {"w": [0, 0], "scale": 0, "index": [0, 1]}) is None
+    assert intake.add("eve", {"w": [0, 0], "scale": 0, "index": [0.0, 1.0]}) is not None
+    result = intake.close()
+    assert result.update == {"w": [0.5, 1.25], "scale": 1.25, "index": [0, 1]}
+
+
+def test_replies_that_agree_on_nothing_are_no_round():
+    intake = ra.Intake("mean", {"w": np.zeros(2), "kind": "a"})
+    for kind in ("a", "b"):
+        assert intake.add(kind, {"w": np.ones(2), "kind": kind}) is None
+    assert intake.close() is None
+    assert "do not agree" in intake.why
+
+
+def test_huge_counts_are_scaled_together():
+    claims = {"a": 1e269, "b": 1e270}
+    intake = ra.Intake("mean", np.zeros(1), count_cap=None)
+    for client, count in claims.items():
+        intake.add(client, np.ones(1), count)
+    np.testing.assert_allclose(intake.close().weights, [1 / 11, 10 / 11])
+    intake = ra.Intake("mean", np.zeros(1))
+    for client, count in {**claims, "eve": 1e308}.items():
+        intake.add(client, np.ones(1), count)
+    assert "says 1e+308 samples" in intake.close().reasons[2]
+
+
+def test_an_empty_file_becomes_a_ledger(tmp_path):
+    path = tmp_path / "ledger"
+    path.touch()
+    for number in (1, 2):
+        intake = ra.Intake("reputation", LIKE, ledger=path)
+        honest(intake)
+        assert intake.close().round == number
+
+
+class Site(str, Enum):
+    LIMA, OSLO, ROME = "lima", "oslo", "rome"
+
+
+def test_ids_of_an_enum_are_their_values_also_after_a_restart(tmp_path):
+    for number in (1, 2):
+        intake = ra.Intake("reputation", {"w": np.zeros(2)}, ledger=tmp_path / "ledger")
+        for site in Site:
+            intake.add(site, {"w": np.ones(2)})
+        result = intake.close()
+        assert result.round == number
+        assert [type(client) for client in result.clients] == [str] * 3
+        assert result.clients == ("lima", "oslo", "rome")
+    assert len(ra.load(tmp_path / "ledger")._ledger._rows) == 3
+    assert len(list(ra.ledger.history(tmp_path / "ledger", client=Site.LIMA))) == 2
+
+
+@pytest.mark.parametrize("client", ["x" * 1025, 16**1024, -(16**1024)], ids=["text", "number", "negative"])
+def test_an_id_that_no_ledger_could_hold_is_none(client):
+    intake = ra.Intake("mean", LIKE)
+    with pytest.raises(ValueError, match="at most 1024 characters"):
+        intake.add(client, update(0))
+    assert intake.add("x" * 1024, update(0)) is None
+    assert intake.add(16**1023, update(0)) is None

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
-import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from robustagg import errors, inputs
-from robustagg.engine.counts import checked_counts
+from robustagg import engine, errors, inputs
+from robustagg.engine.counts import checked_count
 from robustagg.inputs import survey
 from robustagg.inputs.among import Among
 from robustagg.inputs.claims import COUNT_CAP, capped_counts
+from robustagg.inputs.gather import rebuilder
+from robustagg.ledger.reading import begun
 from robustagg.protocol import Client, Result, Source
 from robustagg.rules.base import Rule
 from robustagg.rules.checks import positive
@@ -41,7 +42,7 @@ class Intake:
         where it lies on a GPU, replies that do, too, are aggregated there.
     ledger : path, optional
         Where the rule's memory is kept, with the parameters it was made with; continued if it is there, and saved after
-        every round.
+        every round. An empty file is a new one.
     count_cap : float or None
         Sample counts are claims: a client counts for at most this times the (lower) median of the round's positive
         counts, and for less where f of the clients (the rule's f; any minority, where it has none; nobody for the mean)
@@ -105,20 +106,21 @@ class Intake:
     ) -> None:
         self.rule = rule if isinstance(rule, Rule) else rule_of(rule)
         self._ledger = None if ledger is None else Path(ledger)
-        if self._ledger is not None and self._ledger.exists():
+        if self._ledger is not None and begun(self._ledger):
             self.rule = _continued(self.rule, self._ledger)
         self._policy = inputs.Policy() if policy is None and buffers is None else inputs.Policy.of(buffers, policy)
         self.rule.check_policy(self._policy)
         self._model = inputs.gather([like], strict=True, policy=self._policy)
-        self._seen = survey.look("the model", like, self._policy)
-        ties = self._seen.ties if self._policy.ties == "once" else self._policy.ties
-        self._gathering = replace(self._policy, ties=ties)  # replies have lost what the model's storage tells
-        self._lock = threading.RLock()
+        own = survey.apart(like, self._policy)
+        like = self._model.rebuild(own.leaves)  # nodes that are nobody else's
+        self._model = replace(self._model, rebuild=rebuilder(like, self._policy))
+        self._nodes, self._seen = own.nodes, survey.look("the model", own, self._policy)
         self._set_out(like, reference)
         self._count_cap = None if count_cap is None else positive("count_cap", count_cap)
         self._weigh = weigh and self.rule.weighs_samples
         self.why: str | None = None
-        self._begin()
+        self.refused: dict[Client, str] = {}
+        self._taken: dict[Client, tuple[Any, float | None]] = {}
 
     def _set_out(self, like: Any, reference: Any) -> None:
         if reference is None and self.rule.differences:
@@ -134,12 +136,8 @@ class Intake:
 
     @reference.setter
     def reference(self, model: Any) -> None:
-        with self._lock:
+        with engine.turn(self):
             self._reference = None if model is None else inputs.copied(model, self._policy)
-
-    def _begin(self) -> None:
-        self.refused: dict[Client, str] = {}
-        self._taken: dict[Client, tuple[Any, float | None]] = {}
 
     def add(self, client: Client, update: Any, count: float | None = None) -> str | None:
         """Take a client's reply, or leave it out.
@@ -150,6 +148,8 @@ class Intake:
             Who sent it, as the server knows it.
         update : tree of tensors, or function
             A tree like the model, or a function without arguments that reads it: what it raises is the client's fault.
+            The tree is read now; its tensors are not copied. Whole numbers, as JSON writes some floats, are float64
+            where the model has that.
         count : float, optional
             The training samples that the client says it has. Who says none counts like the median client.
 
@@ -160,12 +160,12 @@ class Intake:
 
         Raises
         ------
-        TypeError
-            If `client` is no id.
+        TypeError, ValueError
+            If `client` is no id, or one of more than 1,024 characters.
         """
         (client,) = inputs.client_ids([client], 1)
         reply, fault = self._read(client, update, count)
-        with self._lock:
+        with engine.turn(self):
             if client in self._taken or client in self.refused:
                 fault = "more than one reply in this round"
             if fault is None:
@@ -178,10 +178,11 @@ class Intake:
         """A reply, its sample count, and what is wrong with it; other threads may add theirs meanwhile."""
         try:
             tree = update() if callable(update) else update
-            seen = survey.look(client, tree, self._policy)
+            tree = survey.apart(tree, self._policy)  # read once; its owner may do with it whatever he likes
+            seen = survey.look(client, tree, self._policy, self._seen)
             if seen.structure != self._seen.structure:
                 raise survey.difference(client, seen, None, self._seen)
-            return (tree, self._claim(client, count)), None
+            return (tree._replace(nodes=self._nodes), self._claim(client, count)), None
         except Exception as fault:  # whatever reading a stranger's reply trips over
             return None, (str(fault) or type(fault).__name__)[:LONGEST]
 
@@ -192,7 +193,7 @@ class Intake:
         has sent nothing need not be refused: it takes no part.
         """
         (client,) = inputs.client_ids([client], 1)
-        with self._lock:
+        with engine.turn(self):
             self._taken.pop(client, None)
             self.refused.setdefault(client, reason)
 
@@ -223,7 +224,9 @@ class Intake:
         """Close around a block: the round is in the ledger once the block is done; what fails in it undoes the round.
 
         For what has to happen together with it, as storing the model: killed in between, the round is not in the
-        ledger, and after a fault the replies are still there. Arguments and errors as for :meth:`close`.
+        ledger, and after a fault the replies are still there. Ctrl-C undoes the round, or, once the ledger is written,
+        waits until the round is over. A client that first replies within the block is one of the next round's.
+        Arguments and errors as for :meth:`close`.
 
         Examples
         --------
@@ -236,17 +239,21 @@ class Intake:
         >>> ra.load(folder / "ledger.sqlite").last_round
         1
         """
-        with self._lock, self.rule.tentative():
-            result = self._held(extras)
+        with engine.turn(self), ExitStack() as last, self.rule.tentative():
+            senders = {**self._taken, **self.refused}
+            result = self._held(sorted(senders, key=lambda client: (isinstance(client, str), client)), extras)
             with nullcontext() if result is None or self._ledger is None else self.rule.saving(self._ledger):
                 yield result
-            if result is not None and self._reference is not None:
-                self.reference = result.update
-            self._begin()
+                following = self._reference
+                if result is not None and following is not None:
+                    following = inputs.copied(result.update, self._policy)
+                last.enter_context(engine.uninterrupted())  # from here on all of it is done, or nothing
+            self._reference = following
+            self._taken = {client: reply for client, reply in self._taken.items() if client not in senders}
+            self.refused = {client: reason for client, reason in self.refused.items() if client not in senders}
 
-    def _held(self, extras: Mapping[str, Any]) -> Result | None:
+    def _held(self, clients: Sequence[Client], extras: Mapping[str, Any]) -> Result | None:
         """The round, not yet saved; None where none can be held."""
-        clients = sorted({**self._taken, **self.refused}, key=lambda client: (isinstance(client, str), client))
         counts, remarks = self._counts(clients)
         self.why = None
         try:
@@ -267,7 +274,7 @@ class Intake:
         trees = [self._taken[client][0] for client in clients]
         turned = self.rule.isometric and self._reference is None
         stay = not self.rule.unguarded
-        found = inputs.gather(trees, clients, policy=self._gathering, isometric=turned, resident=stay)
+        found = inputs.gather(trees, clients, policy=self._policy, isometric=turned, resident=stay, like=self._seen)
         leaves = [leaf.of_model(own) for leaf, own in zip(found.leaves, self._model.leaves, strict=True)]
         return replace(found, leaves=leaves, rebuild=self._model.rebuild)
 
@@ -281,10 +288,7 @@ class Intake:
 
     def _claim(self, client: Client, count: Any) -> float | None:
         """A sample count that can be weighed; raises if it is none."""
-        if count is None or not self._weigh:
-            return None
-        checked = checked_counts([count], [client])
-        return None if checked is None else float(checked[0])
+        return None if count is None or not self._weigh else checked_count(client, count)
 
     def _counts(self, clients: Sequence[Client]) -> tuple[list[float] | None, dict[int, str]]:
         """What each client counts for, and what is to be said of it; None where nobody says."""

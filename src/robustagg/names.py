@@ -1,14 +1,21 @@
-"""Names of types that every layer uses, and how names that strangers chose are shown."""
+"""Names of types that every layer uses, what may be a name, and how those that strangers chose are shown."""
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from collections.abc import Mapping
+from typing import Any, TypeAlias, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
 Client: TypeAlias = int | str
 Floats: TypeAlias = NDArray[np.float64]
+LONGEST_ID = 1024  # characters of a client's id, or hexadecimal digits
+
+
+def labelled(values: Any) -> TypeGuard[Mapping[Any, Any]]:
+    """Whether values have names of their own, by which they are to be taken: pandas' Series and DataFrames."""
+    return hasattr(values, "items") and not callable(getattr(values, "index", callable))
 
 
 def printable(text: str) -> str:

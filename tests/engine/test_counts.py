@@ -6,6 +6,7 @@ from fractions import Fraction
 from itertools import repeat
 
 import numpy as np
+import pandas
 import pytest
 
 import robustagg as ra
@@ -28,6 +29,7 @@ def mean(counts):
         [np.int64(1), np.float16(1), np.array(2)],
         iter([1, 1, 2]),
         {"ada": 1, "bob": 1, "cem": 2, "dan": 1e300},
+        pandas.Series({"cem": 2, "bob": 1, "ada": 1}),
         {"x": 1, "y": 1, "z": 2}.values(),
         [10**300, 10**300, 2 * 10**300],
         [8e307, 8e307, 16e307],

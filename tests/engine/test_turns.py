@@ -108,6 +108,37 @@ def test_ctrl_c_while_the_result_gets_its_name_waits_for_the_memory():
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+def test_ctrl_c_that_has_waited_leaves_the_round_its_policy():
+    rule = ra.Reputation()
+    with pytest.raises(KeyboardInterrupt):
+        rule.hold(source(lambda: os.kill(os.getpid(), signal.SIGINT)), ra.Policy())
+    assert rule.state_dict()["policy"] == ra.Policy().told()
+
+
+def signalled(numbers, came):
+    for number in numbers:
+        signal.raise_signal(number)
+    assert not came
+
+
+def test_of_two_signals_that_have_waited_neither_is_lost():
+    came = []
+
+    def told(number, frame):
+        came.append(number)
+        raise InterruptedError
+
+    before = {number: signal.signal(number, told) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with pytest.raises(InterruptedError), engine.uninterrupted():
+            signalled(before, came)
+        assert came == list(before)
+        assert all(signal.getsignal(number) is told for number in before)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def test_a_result_that_gets_no_name_is_no_round():
     rule = ra.Reputation()
 

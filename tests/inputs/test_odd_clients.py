@@ -39,6 +39,10 @@ ODD = {
     "nested too deeply": (lambda: _deep(), "cannot be taken apart"),
     "masked": (lambda: {**good(1), "head": np.ma.array(np.ones(2, np.float32), mask=[1, 0])}, "'head': a masked array"),
     "frame": (lambda: pandas.DataFrame(np.ones((8, 2))), "a DataFrame"),
+    "labels": (
+        lambda: {**good(1), "embed": pandas.Series(np.ones(8), list("abcdefgh"))},
+        "'embed': a Series has names",
+    ),
     "frame within": (lambda: {**good(1), "embed": pandas.DataFrame(np.ones((8, 2)))}, "'embed': a DataFrame"),
     "complex": (lambda: {**good(1), "head": np.ones(2, complex)}, "'head': dtype complex128"),
     "torch complex": (lambda: {**good(1), "head": torch.ones(2, dtype=torch.complex64)}, "'head': dtype complex64"),
@@ -118,5 +122,12 @@ def test_integers_are_compared_as_numbers_and_keep_their_dtype():
         (ml_dtypes.int4, [3, -8, 1], 1),
     ):
         got = ra.Mean()([{"w": np.ones(2), "h": np.array([value], dtype)} for value in values])["h"]
-        assert got.dtype == np.dtype(dtype)
+        assert got.dtype == np.dtype(dtype).newbyteorder("=")
         assert got[0] == expected
+
+
+def test_lists_of_integers_are_told_as_such():
+    sent = [{"w": [0.5, 1.0]}, {"w": [0.5, 1.5]}, {"w": [0, 0]}]
+    assert "'w': a list of integers, which is no tensor" in ra.Mean().aggregate(sent).reasons[2]
+    with pytest.raises(ValueError, match="a list of integers is none, numbers to aggregate are floats"):
+        ra.Mean()([[[1, 2], [3, 4]], [[1, 2], [3, 5]]])

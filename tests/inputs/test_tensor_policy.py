@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import json
 import re
+from collections.abc import Mapping
 
+import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import given
@@ -126,6 +128,36 @@ def test_one_clients_ties_are_nobodys():
     got = ra.Mean().aggregate({**plain, "s1": SITES["s1"]}, policy=ra.Policy())
     assert got.update["3.head.weight"] is not got.update["3.embed.weight"]
     assert torch.equal(got.update["3.head.weight"], expected.update["3.head.weight"])
+
+
+def test_tensors_made_on_the_fly_are_not_tied_by_an_address_that_comes_again():
+    class Lazy(Mapping):
+        def __init__(self, *, made):
+            self.made = made
+
+        def __getitem__(self, key):
+            return self.made(key)
+
+        def __iter__(self):
+            return iter("abc")
+
+        def __len__(self):
+            return 3
+
+    def of_client(i):
+        return Lazy(made=lambda name: Lazy(made=lambda _: np.full(3, "abc".index(name) * 4.0 + i, float8)))
+
+    float8 = ml_dtypes.float8_e4m3fn
+    trees = [of_client(i) for i in range(3)]
+    update = ra.Median().aggregate(trees, policy=ra.Policy()).update
+    assert [float(update[name]["a"][0]) for name in "abc"] == [1, 5, 9]
+
+
+@pytest.mark.parametrize("policy", [ra.Policy(), ra.Policy(exclude=["*"]), ra.Policy(buffers={"*": "max"})])
+def test_a_model_of_one_tensor_that_does_not_vote(policy):
+    trees = [{"bn.running_mean": np.full(3, float(i))} for i in range(3)]
+    expected = 2 if policy.buffers == {"*": "max"} else 1
+    assert ra.Mean().aggregate(trees, policy=policy).update["bn.running_mean"].tolist() == [expected] * 3
 
 
 def test_ties_by_name():

@@ -179,8 +179,8 @@ def test_clients_by_a_name_of_their_own(tmp_path):
         replies = [reply(7 + i, me=ConfigRecord({"site": name})) for i, name in enumerate(names)]
         if record_kind is MetricRecord:
             replies = [reply(7 + i, metrics={"num-examples": 10, "loss": 1.0, "site": n}) for i, n in enumerate(names)]
-        strategy.aggregate_train(1, [*replies, reply(3)])
-        assert set(strategy.result.clients) == {*names, 3}
+        strategy.aggregate_train(1, [*replies, reply(3), reply(4, me=ConfigRecord({"site": "x" * (2**25 + 1)}))])
+        assert set(strategy.result.clients) == {*names, 3, 4}
         assert "no 'site' in the reply" in strategy.result.reasons[strategy.result.clients.index(3)]
 
 
@@ -312,6 +312,7 @@ def test_legacy_evaluation_survives_a_liar():
     strategy = begun(legacy.RobustStrategy("mean", evaluate_metrics_aggregation_fn=lambda told: {"clients": len(told)}))
     sound = [evaluated(str(i), float(i)) for i in range(1, 6)]
     bad = [evaluated("6", float("nan")), evaluated("7", 1.0, -3), evaluated("8", 1.0, 10, odd=1)]
+    bad += [evaluated("9", loss, 10, **{"": 10, " loss": 1.0}) for loss in (float("nan"), "none", None)]
     assert strategy.aggregate_evaluate(1, [*bad, *sound], []) == (3.0, {"clients": 5})
     assert strategy.aggregate_evaluate(1, bad[:1], []) == (None, {})
     loss, _ = strategy.aggregate_evaluate(1, [*sound, evaluated("9", 30.0, 10**6)], [])
@@ -332,3 +333,5 @@ def test_legacy_names_and_other_strategies():
     assert strategy.result.clients == ("6", "s1", "s2", "s3", "s4", "s5")
     assert "no 'site'" in strategy.result.reasons[0]
     assert [array.dtype for array in parameters_to_ndarrays(update)] == [np.float32, np.float64]
+    strategy.aggregate_fit(2, [*replies, fit("6", layers(6)[:2], site="x" * 2**25)], [])
+    assert strategy.result.clients[0] == "6"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import pandas
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -136,8 +137,9 @@ def test_harm_tells_what_updates_alone_do_not():
     assert result.weights[3] == 0
     assert "harm 45.0" in result.reasons[3]  # of a tenth of a nat, shared by nine
     by_client = dict(zip("abcdefghi", told, strict=True))
-    named = ra.Suspicion(f=1, validated=True).aggregate(x, clients=list("abcdefghi"), harm=by_client)
-    assert_array_equal(named.weights, result.weights)
+    for named in (by_client, pandas.Series(by_client)[::-1]):
+        again = ra.Suspicion(f=1, validated=True).aggregate(x, clients=list("abcdefghi"), harm=named)
+        assert_array_equal(again.weights, result.weights)
 
 
 def test_harms_are_what_the_median_without_each_is_better_by():

@@ -13,6 +13,7 @@ from robustagg.cli import arguments, screen
 from robustagg.engine.ray import Ray
 from robustagg.files.output import check as check_output
 from robustagg.files.output import overwritten
+from robustagg.ledger.reading import begun
 from robustagg.memory.publish import Draft
 
 _FILES = (
@@ -89,7 +90,7 @@ def aggregate(
         "sample_counts": None if sample_counts is None else arguments.sample_counts(sample_counts),
         **({"certify": True} if certify else {}),
     }
-    is_new = ledger is not None and not ledger.exists()
+    is_new = ledger is not None and not begun(ledger)
     if ledger is not None and not is_new:
         made = _continued(made, ledger, asked)
         if getattr(made, "rescale", None) == "paper" and "rescale" not in asked[-1]:

@@ -13,6 +13,7 @@ import typer
 from robustagg import errors, truth
 from robustagg.cli import arguments, screen
 from robustagg.files.output import overwritten
+from robustagg.ledger.reading import begun
 from robustagg.truth import compare as comparing
 from robustagg.truth import pictures, tables, writing
 
@@ -247,7 +248,7 @@ def _chosen(name: str, param: list[str] | None, ledger: Path | None) -> Any:
     if name == "majority":
         return comparing.made(truth.MajorityVote, name, parameters)
     made = comparing.estimator(name, **{"malicious": 1, **parameters})
-    if ledger is None or not ledger.exists():
+    if ledger is None or not begun(ledger):
         return made
     remembered = truth.Reputation.load(ledger)
     differences = [(k, getattr(remembered, k), v) for k, v in parameters.items() if getattr(remembered, k) != v]

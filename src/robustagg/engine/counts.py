@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from robustagg import errors
-from robustagg.names import Client, Floats
+from robustagg.names import Client, Floats, labelled
 
 _HUGE = 2.0**896
 
@@ -20,14 +20,14 @@ def checked_counts(counts: Iterable[float] | Mapping[Client, float] | None, clie
     """(n,) what `aggregate` was given as sample counts, each of which is finite and not negative."""
     if counts is None:
         return None
-    if isinstance(counts, Mapping):
+    if isinstance(counts, Mapping) or labelled(counts):
         for client in clients:
             if client not in counts:
                 raise errors.sample_count_missing(client)
         given = [counts[client] for client in clients]
     else:
         given = _listed(counts, len(clients))
-    values = np.array([_number(client, count) for client, count in zip(clients, given, strict=True)])
+    values = np.array([checked_count(client, count) for client, count in zip(clients, given, strict=True)])
     # Only ratios matter: huge counts are scaled, exactly, so that sums of them stay finite.
     return values if values.max() < _HUGE else np.ldexp(values, -128)
 
@@ -47,7 +47,8 @@ def _listed(counts: Any, n: int) -> list[Any]:
     return given
 
 
-def _number(client: Client, count: Any) -> float:
+def checked_count(client: Client, count: Any) -> float:
+    """One client's count as a finite number that is not negative."""
     if getattr(count, "ndim", None) == 0:  # an array's or a tensor's number
         count = count.item()
     if isinstance(count, bool) or not isinstance(count, Real):

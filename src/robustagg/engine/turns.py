@@ -1,4 +1,4 @@
-"""One round of a rule at a time, and its last step in one go."""
+"""One round of a rule, or of an intake, at a time, and its last step in one go."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)
 
 
-def turn(rule: Any) -> threading.RLock:
-    """The lock that whoever changes or reads a rule's state holds; a copy of the rule has one of its own."""
-    lock = _locks.get(rule)
+def turn(owner: Any) -> threading.RLock:
+    """The lock that whoever changes or reads the state of a rule or an intake holds; a copy has one of its own."""
+    lock = _locks.get(owner)
     if lock is None:
         with _making:
-            lock = _locks.setdefault(rule, threading.RLock())
+            lock = _locks.setdefault(owner, threading.RLock())
     return lock
 
 
@@ -45,22 +45,32 @@ class uninterrupted:
 
     def __enter__(self) -> None:
         self._came: list[int] = []
-        before: list[tuple[int, Any]] = []
-        self._before = before
-        for number in SIGNALS:
-            if callable(handler := _signal.getsignal(number)):
-                before.append((number, handler))
-                try:
+        self._before: list[tuple[int, Any]] = []
+        try:
+            for number in SIGNALS:
+                if callable(handler := _signal.getsignal(number)):
+                    self._before.append((number, handler))
                     _signal.signal(number, self._wait)
-                except ValueError:  # not the main thread
-                    before.clear()
-                    return
+        except ValueError:  # not the main thread
+            self._before.clear()
+        except BaseException:  # one signal's handler, before the other waits
+            self._release()
+            raise
 
     def _wait(self, number: int, frame: FrameType | None) -> None:
         self._came.append(number)
 
     def __exit__(self, *_: object) -> None:
-        for number, handler in self._before:
-            _signal.signal(number, handler)
-        for number in self._came:
-            signal.raise_signal(number)
+        self._release()
+
+    def _release(self) -> None:
+        """Handlers in their places again, then what has come; an exception of one keeps none of the others back."""
+        try:
+            while self._before:
+                _signal.signal(*self._before[-1])
+                self._before.pop()
+            while self._came:
+                signal.raise_signal(self._came.pop(0))
+        except BaseException:
+            self._release()
+            raise

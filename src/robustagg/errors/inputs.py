@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from robustagg.errors.kinds import InvalidLedger, Unreadable
+from robustagg.errors.kinds import InvalidLedger, NoRound, Unreadable
 from robustagg.errors.words import shown
+from robustagg.names import LONGEST_ID
 
 
 def wrong_dimensions(shape: tuple[int, ...]) -> ValueError:
@@ -30,6 +31,12 @@ def client_count(clients: int, updates: int) -> ValueError:
 
 def bad_client_id(client: object) -> TypeError:
     return TypeError(f"a client id must be a str or an int, got {client!r} ({type(client).__name__})")
+
+
+def long_client_id(client: object) -> ValueError:
+    return ValueError(
+        f"a client id must have at most {LONGEST_ID} characters or hexadecimal digits, got {shown(client)}"
+    )
 
 
 def duplicate_client(client: object, first: int, second: int) -> ValueError:
@@ -64,7 +71,7 @@ def masked(values: int) -> Unreadable:
 
 
 def is_frame(value: object) -> Unreadable:
-    return Unreadable(f"a {type(value).__name__} has names for its rows and columns; send its to_numpy()")
+    return Unreadable(f"a {type(value).__name__} has names for its values; send its to_numpy()")
 
 
 def frame_of_updates(value: object) -> TypeError:
@@ -159,9 +166,10 @@ def may_be_weights(client: object, path: Sequence[object], dtype: str, shape: tu
     )
 
 
-def no_agreement(path: Sequence[object], sent: Sequence[tuple[object, object]]) -> ValueError:
+def no_agreement(path: Sequence[object], sent: Sequence[tuple[object, object]]) -> NoRound:
     told = ", ".join(f"client {client!r} sent {shown(value)}" for client, value in sent[:5])
-    return ValueError(f"at {'.'.join(map(str, path))!r}: the clients do not agree on what is no tensor: {told}")
+    hint = "; a list of integers is none, numbers to aggregate are floats" if isinstance(sent[0][1], list) else ""
+    return NoRound(f"at {'.'.join(map(str, path))!r}: the clients do not agree on what is no tensor: {told}{hint}")
 
 
 def other_value(

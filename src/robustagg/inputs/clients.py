@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from robustagg import errors
+from robustagg.names import LONGEST_ID
 from robustagg.protocol import Client
 
 
@@ -30,14 +31,23 @@ def client_ids(clients: Iterable[Client] | None, n: int) -> tuple[Client, ...]:
         return tuple(range(n))
     if isinstance(clients, (str, bytes)) or not isinstance(clients, Iterable):
         raise errors.not_client_ids(clients)
-    names = tuple(int(c) if isinstance(c, np.integer) else str(c) if isinstance(c, np.str_) else c for c in clients)
+    names = tuple(c if type(c) is str or type(c) is int else _plain(c) for c in clients)
     if len(names) != n:
         raise errors.client_count(len(names), n)
     seen: dict[tuple[type, Client], int] = {}
     for i, name in enumerate(names):
-        if not isinstance(name, (str, int)) or isinstance(name, bool):
-            raise errors.bad_client_id(name)
-        first = seen.setdefault((str if isinstance(name, str) else int, name), i)
+        if (len(name) if isinstance(name, str) else -(-name.bit_length() // 4)) > LONGEST_ID:
+            raise errors.long_client_id(name)
+        first = seen.setdefault((type(name), name), i)
         if first != i:
             raise errors.duplicate_client(name, first, i)
     return names
+
+
+def _plain(client: Any) -> Client:
+    """An id of a kind of one's own, an Enum's say, as the text or the number that it is."""
+    if isinstance(client, str):
+        return str.__str__(client)  # where str() may say something else
+    if isinstance(client, (int, np.integer)) and not isinstance(client, bool):
+        return int(client)
+    raise errors.bad_client_id(client)

@@ -31,6 +31,7 @@ def gather(
     policy: Policy = PLAIN,
     isometric: bool = False,
     resident: bool = True,
+    like: survey.Seen | None = None,
 ) -> Updates:
     """Check what the caller sent and view it as rows.
 
@@ -48,6 +49,8 @@ def gather(
         Whether whoever asks sees lengths and angles alone, so that products of LoRA's factors can be turned.
     resident : bool
         Whether tensors on a device may stay there, see :func:`robustagg.kernels.stay`.
+    like : Seen, optional
+        The server's model, which every update is compared with in place of the most common structure.
     """
     if type(updates) is list:
         sent = updates.copy()
@@ -59,9 +62,9 @@ def gather(
     if not sent:
         raise errors.no_clients()
     names = client_ids(clients, len(sent))
-    if _are_alike(sent):
+    if like is None and _are_alike(sent):
         return Updates(names, [_alike(sent)], _alone)
-    seen = survey.Entrants(names, sent, policy, strict).survey()
+    seen = survey.Entrants(names, sent, policy, strict, like).survey()
     rebuild = rebuilder(sent[seen.model], policy)
     whole = Updates(names, leaves_of(seen, names), rebuild, seen.excluded, policy)
     if policy.lora == "product":

@@ -58,9 +58,9 @@ class Policy:
         BatchNorm's: the median of running means and variances, which a minority cannot make negative, and the greatest
         count of batches.
     ties : "once", "each", or sequence of sequences of names
-        Tensors that share their storage, in the model that an :class:`Intake` has or else in every client's, count once
-        and are tied again in the result; "each": they count as often as they are listed. By their names where replies
-        have lost the storage: the first of them counts.
+        Tensors that share their storage, in the model that an :class:`Intake` has (unless most replies hold other
+        values in them) or else in every client's, count once and are tied again in the result; "each": they count as
+        often as they are listed. By their names where replies have lost the storage: the first of them counts.
     strip : sequence of str
         Prefixes, of wrappers around the model, that names may have or lack; the result's are the model's.
     lora : "factors" or "product"

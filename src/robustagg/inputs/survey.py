@@ -6,6 +6,7 @@ import pickle
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,14 +17,28 @@ from robustagg.inputs.alike import alike
 from robustagg.inputs.devices import at_home
 from robustagg.inputs.policy import Described, Policy
 from robustagg.inputs.rows import Strided, flattened, order_of
-from robustagg.inputs.tensors import Host, Path, Wrap, holds_numbers, host_of
+from robustagg.inputs.tensors import Host, Path, Wrap, holds_numbers, host_of, is_numbers
 from robustagg.inputs.ties import place_of, twins_of
 from robustagg.protocol import Client
 
 CONSTANT = "no tensor"
+COMPARED = 2**18  # coordinates at a time
 DICTS = (dict, OrderedDict)  # that have their values at hand
 Entry = tuple[Path, str, tuple[int, ...] | None]
 """A leaf's path, dtype (or CONSTANT) and shape; a node's path, kind and None."""
+
+
+class Apart(NamedTuple):
+    """A tree as its nodes and its leaves, which stay whatever becomes of the tree."""
+
+    nodes: list[tuple[Path, str]]
+    """Path and kind of each, leaves included, which have no kind."""
+    values: list[Any]
+    """Of the leaves, in their order."""
+
+    @property
+    def leaves(self) -> dict[Path, Any]:
+        return dict(zip((path for path, kind in self.nodes if not kind), self.values, strict=True))
 
 
 class Seen(NamedTuple):
@@ -64,30 +79,41 @@ class Entrants:
     trees: Sequence[Any]
     policy: Policy
     strict: bool
+    like: Seen | None = None
+    """The server's model, where it has one: then what most have sent is not asked for."""
 
     def survey(self) -> Survey:
-        """Look at every tree, and compare it with the most common structure; of several, the first."""
+        """Look at every tree, and compare it with the model: the most common structure, of several the first."""
         seen, faults = self._looked()
-        if not seen:
+        if not seen and self.like is None:
             raise errors.nobody_usable(list(faults.values()))
-        common = Counter(id(one.structure) for one in seen.values()).most_common(1)[0][0]
-        model = next(i for i, one in seen.items() if id(one.structure) == common)
+        whose, model = self._model(seen)
         for i, one in seen.items():
-            if id(one.structure) != common:
-                faults[i] = self._refused(difference(self.clients[i], one, self.clients[model], seen[model]))
+            if one.structure is not model.structure:
+                faults[i] = self._refused(difference(self.clients[i], one, whose, model))
         usable = {i: one for i, one in seen.items() if i not in faults}
-        actions, twins = self.actions(seen[model]), self._twins(seen[model], list(usable.values()))
+        if not usable:
+            raise errors.nobody_admitted((self.clients[i], str(fault)) for i, fault in faults.items())
+        actions, twins = self.actions(model), self._twins(model, list(usable.values()))
         for k, action in enumerate(actions):
             if action == "equal" and k not in twins:
-                faults |= self._disagreeing(k, usable, seen[model].leaves[k])
+                faults |= self._disagreeing(k, usable, model.leaves[k])
                 usable = {i: one for i, one in usable.items() if i not in faults}
         excluded = {i: f"not admitted: {fault}" for i, fault in sorted(faults.items())}
-        return Survey(model if model in usable else min(usable), usable, excluded, actions, twins)
+        return Survey(min(usable), usable, excluded, actions, twins)
+
+    def _model(self, seen: Mapping[int, Seen]) -> tuple[Client | None, Seen]:
+        """The model, and who sent it; None: the server."""
+        if self.like is not None:
+            return None, self.like
+        common = Counter(id(one.structure) for one in seen.values()).most_common(1)[0][0]
+        first = next(i for i, one in seen.items() if id(one.structure) == common)
+        return self.clients[first], seen[first]
 
     def _looked(self) -> tuple[dict[int, Seen], dict[int, Exception]]:
         """Each tree taken apart, equal structures being one object, and what is wrong with the others."""
         seen: dict[int, Seen] = {}
-        structures: dict[tuple[Entry, ...], tuple[Entry, ...]] = {}
+        structures = {} if self.like is None else {self.like.structure: self.like.structure}
         faults: dict[int, Exception] = {}
         again: Callable[[Any], Seen | None] = lambda tree: None  # noqa: E731
         for i, (client, tree) in enumerate(zip(self.clients, self.trees, strict=True)):
@@ -109,7 +135,7 @@ class Entrants:
         return seen, faults
 
     def _look(self, client: Client, tree: Any) -> Seen:
-        return look(client, tree, self.policy)
+        return look(client, tree, self.policy, self.like)
 
     def _refused(self, fault: Exception) -> Exception:
         if self.strict:
@@ -129,13 +155,19 @@ class Entrants:
         return actions
 
     def _twins(self, model: Seen, usable: Sequence[Seen]) -> dict[int, int]:
-        """Which leaves are tied to which: by their names, or because every client's are."""
+        """Which leaves are tied to which: by their names, or because every client's are, or as the server's.
+
+        A server's model may share one tensor where clients' do not, so that the values of most must be one's, too.
+        """
         if self.policy.ties == "each":
             return {}
+        tensors = _tensors(model)
         if self.policy.ties != "once":
-            return twins_of(self.policy, self.policy.ties, _tensors(model))
-        ties = model.ties if all(one.ties == model.ties for one in usable) else ()
-        return twins_of(self.policy, ties, _tensors(model))
+            return twins_of(self.policy, self.policy.ties, tensors)
+        if self.like is None:
+            return twins_of(self.policy, model.ties if all(one.ties == model.ties for one in usable) else (), tensors)
+        twins = twins_of(self.policy, model.ties, tensors)
+        return {k: first for k, first in twins.items() if _mostly_one(k, first, usable)}
 
     def _disagreeing(self, k: int, usable: Mapping[int, Seen], leaf: Entry) -> dict[int, Exception]:
         """Who holds another value at leaf k than most; an error where there is no most."""
@@ -155,7 +187,15 @@ class Entrants:
         return {i: self._refused(errors.other_value(self.clients[i], path, held[i], reference, usual)) for i in odd}
 
 
-def look(client: Client, tree: Any, policy: Policy) -> Seen:
+def apart(tree: Any, policy: Policy) -> Apart:
+    """A tree under its bare names."""
+    if isinstance(tree, Apart):
+        return tree
+    parts = list(trees.walk(policy.stripped(tree)))
+    return Apart([(path, kind) for path, kind, _ in parts], [value for _, kind, value in parts if not kind])
+
+
+def look(client: Client, tree: Any, policy: Policy, like: Seen | None = None) -> Seen:
     """Take one client's tree apart; raises where something in it is no tensor that could be aggregated."""
     structure: list[Entry] = []
     rows: list[Any] = []
@@ -163,11 +203,14 @@ def look(client: Client, tree: Any, policy: Policy) -> Seen:
     floating: list[bool] = []
     orders: list[tuple[int, ...] | None] = []
     places: dict[Any, list[str]] = {}
-    for path, kind, value in trees.walk(policy.stripped(tree)):
+    nodes, values = apart(tree, policy)  # all at once: what is freed would give its place to another
+    following = iter(values)
+    for path, kind in nodes:
         if kind:
             structure.append((path, kind, None))
             continue
-        host = _host(client, path, value, policy)
+        value = next(following)
+        host = _host(client, path, value if like is None else _as_in(like, len(structure), value), policy)
         if host is None:
             if not path:
                 raise errors.not_a_tensor(client, path, value)
@@ -188,10 +231,18 @@ def itself(value: Any) -> Any:
     return value
 
 
+def _as_in(like: Seen, k: int, value: Any) -> Any:
+    """Whole numbers as floats, which JSON may have written so, where the server's model has float64 in k-th place."""
+    kind = type(value)
+    if kind not in (int, list, tuple) or k >= len(like.structure) or like.structure[k][1] != "float64":
+        return value
+    return float(value) if kind is int else kind(map(float, value))
+
+
 def _host(client: Client, path: Path, value: Any, policy: Policy) -> Host | None:
     if holds_numbers(value):
         if isinstance(value, (list, tuple)) and path and all(type(number) is int for number in value):
-            return None  # indices of something
+            return None  # indices of something, unless the model says otherwise
         host = host_of(client, path, value)
         kind = type(value)
         return host._replace(wrap=lambda row: kind(row.tolist())) if path and kind in (list, tuple) else host
@@ -202,6 +253,20 @@ def _host(client: Client, path: Path, value: Any, policy: Policy) -> Host | None
 
 def _tensors(seen: Seen) -> dict[int, Entry]:
     return {k: entry for k, entry in enumerate(seen.leaves) if entry[1] != CONSTANT}
+
+
+def _mostly_one(k: int, first: int, usable: Sequence[Seen]) -> bool:
+    """Whether most hold the same values at two leaves."""
+    ones = (True for one in usable if _are_one(one.rows[k], one.rows[first]))
+    most = len(usable) // 2 + 1
+    return len(list(islice(ones, most))) == most
+
+
+def _are_one(row: Any, other: Any) -> bool:
+    """Whether two rows, wherever they are, hold the same values, piece by piece."""
+    pieces = (slice(start, start + COMPARED) for start in range(0, row.size, COMPARED))
+    pairs = ((row[piece], other[piece]) for piece in pieces)
+    return all(bool((a == b).all()) or bool(((a == b) | (a != a) & (b != b)).all()) for a, b in pairs)
 
 
 def _repeated(first: Any, seen: Seen, policy: Policy) -> Callable[[Any], Seen | None]:
@@ -222,6 +287,8 @@ def _repeated(first: Any, seen: Seen, policy: Policy) -> Callable[[Any], Seen | 
 
 def _values(first: Any, policy: Policy) -> Callable[[Any], list[Any] | None]:
     """What gives the branches of a dict with the keys of the first, in their order, or of as long a list, or a leaf."""
+    if type(first) is Apart:
+        return lambda tree: tree.values if type(tree) is Apart and tree.nodes == first.nodes else None
     kind, length = type(first), len(first) if type(first) in (list, tuple) else 0
     if length:
         return lambda tree: list(tree) if type(tree) is kind and len(tree) == length else None
@@ -240,7 +307,7 @@ def difference(client: Client, one: Seen, reference: Client | None, model: Seen)
         return errors.other_structure(client, missing, extra, reference)
     for path, dtype, shape in model.leaves:
         if CONSTANT in (dtype, theirs[path][1]) and theirs[path][1] != dtype:
-            return errors.other_kind(client, path, _kind(theirs[path][1]), reference, _kind(dtype))
+            return errors.other_kind(client, path, _kind(one, path), reference, _kind(model, path))
         if theirs[path][2] != shape:
             return errors.ragged(client, path, theirs[path][2] or (), reference, shape or ())
         if theirs[path][1] != dtype:
@@ -252,8 +319,11 @@ def difference(client: Client, one: Seen, reference: Client | None, model: Seen)
     return errors.other_structure(client, [], [], reference)
 
 
-def _kind(dtype: str) -> str:
-    return dtype if dtype == CONSTANT else f"a tensor of {dtype}"
+def _kind(seen: Seen, path: Path) -> str:
+    dtype, value = next((entry[1], row) for entry, row in zip(seen.leaves, seen.rows, strict=True) if entry[0] == path)
+    if dtype != CONSTANT:
+        return f"a tensor of {dtype}"
+    return f"a {type(value).__name__} of integers, which is {CONSTANT}" if is_numbers(value) else CONSTANT
 
 
 def odd_ones(held: Mapping[int, Any]) -> tuple[list[int], int | None]:

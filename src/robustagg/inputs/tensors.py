@@ -12,6 +12,7 @@ import numpy as np
 from robustagg import errors
 from robustagg.inputs.devices import check_memory, on_device, other_adapted, torch_adapted, torch_kinds
 from robustagg.kernels.interface import Array
+from robustagg.names import labelled
 from robustagg.protocol import Client
 
 Path: TypeAlias = tuple[Any, ...]
@@ -115,7 +116,7 @@ def _adapt(tensor: Any) -> tuple[Array, Wrap, str]:
         return np.asarray(tensor, np.float64), _number(tensor), ""
     if is_numbers(tensor):
         return np.asarray(tensor, np.float64), lambda values: values, ""
-    if hasattr(tensor, "columns"):
+    if hasattr(tensor, "columns") or labelled(tensor):
         raise errors.is_frame(tensor)
     if "sparse" in type(tensor).__module__:
         raise errors.has_no_values("a sparse array", "its toarray()")
@@ -148,7 +149,7 @@ def _itself(values: Array) -> Array:
 
 
 def _sent(values: Array, dtype: np.dtype[Any]) -> Array:
-    """Values of a dtype of rows in that which they were sent in."""
+    """Values of a dtype of rows in that which they were sent in, in native byte order."""
     if dtype.name == "bfloat16":
         return values.view(dtype)
     if dtype.name.startswith(NARROW):
@@ -157,7 +158,7 @@ def _sent(values: Array, dtype: np.dtype[Any]) -> Array:
         limits: Any = ml_dtypes.finfo
         greatest = float(limits(dtype).max)
         values = np.where(np.isinf(values), values, np.clip(values, -greatest, greatest))
-    return values.astype(dtype, copy=False)
+    return values.astype(dtype.newbyteorder("="), copy=False)
 
 
 # --- torch ----------------------------------------------------------------------------------------------------------

@@ -156,7 +156,7 @@ class Assembly:
 
     def result(self) -> Any:
         leaves, pieces = self.updates.leaves, self.pieces
-        if len(pieces) == 1 and len(leaves) == 1:
+        if len(pieces) == 1 and len(leaves) == 1 and leaves[0].votes:
             (leaf,), (piece,) = leaves, pieces
             return self.updates.rebuild({leaf.path: leaf.tensor(piece)})
         voted = self._voted()

@@ -227,7 +227,7 @@ def stored(client: Client) -> int | str | bytes:
         client.encode()
     except UnicodeEncodeError:
         return b"s" + client.encode("utf-8", "surrogatepass")
-    return str(client)
+    return str.__str__(client)  # an Enum's str() is not what it holds
 
 
 def client_of(value: Any) -> Client:

@@ -72,6 +72,11 @@ def load(path: AnyPath) -> tuple[State, Past]:
     return state, Past({stamp})
 
 
+def begun(path: AnyPath) -> bool:
+    """Whether there is something to continue: an empty file is none yet."""
+    return os.path.exists(path) and (not os.path.isfile(path) or os.path.getsize(path) > 0)
+
+
 def summary(path: AnyPath) -> dict[str, Any]:
     """What a ledger is of: rule, parameters, last round, and how many clients it knows."""
     with database.reading(path) as table:

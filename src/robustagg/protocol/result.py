@@ -17,7 +17,7 @@ SHOWN = 40  # clients that print(result) lists
 LONGEST = 40  # characters of an id
 
 
-@dataclass(init=False)
+@dataclass(init=False, eq=False)
 class Result:
     """One update, and what became of each client. It is its receiver's, made of the outcome where it is first read.
 

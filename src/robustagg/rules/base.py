@@ -140,11 +140,12 @@ class Rule(Saved, Generic[V]):
             shapes, dtypes), of several the first; a client that sent something else is left out, and the result
             says why. What is no tensor (None, flags, words) must be the same for most clients, and passes through.
             Nothing is written to the tensors. What lies on a device is aggregated there, with the backend for it, else
-            copied to the host; large contiguous host tensors are not copied, others a slice at a time.
+            copied to the host; large contiguous host tensors are not copied, others a slice at a time. The result has
+            the machine's own byte order.
         clients : iterable of n str or int, optional
-            Who sent what; defaults to 0 ... n - 1, or to the keys of the mapping.
+            Who sent what, in at most 1,024 characters each; defaults to 0 ... n - 1, or to the keys of the mapping.
         sample_counts : sequence of n numbers, or mapping from client to number, optional
-            Training samples of each client, for rules that weigh by them.
+            Training samples of each client, for rules that weigh by them. A pandas Series is a mapping from its index.
         round : int, optional
             Number of the round; defaults to the previous one plus 1.
         strict : bool
@@ -206,9 +207,12 @@ class Rule(Saved, Generic[V]):
         """One round over any source, under a policy, which the ledger of a rule keeps."""
         with engine.turn(self):
             self.check_policy(policy)
-            result = engine.run(self, source, sample_counts, number, extras, remarks, executor)
-            self._policy = policy.told()
-        return result
+            before = self.last_round
+            try:
+                return engine.run(self, source, sample_counts, number, extras, remarks, executor)
+            finally:
+                if self.last_round != before:  # also where Ctrl-C has waited for the round to be done
+                    self._policy = policy.told()
 
     def check_policy(self, policy: inputs.Policy) -> None:
         """Whether a ledger's rounds may go on under this policy; raises InvalidLedger if not."""

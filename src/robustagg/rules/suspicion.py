@@ -12,6 +12,7 @@ from robustagg import errors
 from robustagg.kernels.interface import Array
 from robustagg.memory.means import Means
 from robustagg.memory.vectors import Vector
+from robustagg.names import labelled
 from robustagg.protocol import Block, Client, Floats, Round, Verdict
 from robustagg.rules.base import Rule
 from robustagg.rules.checks import number, yes_or_no
@@ -241,7 +242,7 @@ def harm_of(round: Round) -> Floats:
         raise errors.missing_argument("Suspicion", HARM)
     given = round.extras[HARM]
     try:
-        told = [given[client] for client in round.clients] if isinstance(given, Mapping) else given
+        told = [given[client] for client in round.clients] if isinstance(given, Mapping) or labelled(given) else given
         harm = np.array(told, np.float64)
     except (KeyError, TypeError, ValueError) as fault:
         raise errors.out_of_range(HARM, given, "a finite number for each client") from fault

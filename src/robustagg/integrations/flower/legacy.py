@@ -12,7 +12,7 @@ from flwr.server.strategy import FedAvg
 
 from robustagg.integrations.flower.arrays import in_place
 from robustagg.integrations.flower.metrics import sound
-from robustagg.integrations.flower.shared import Around
+from robustagg.integrations.flower.shared import Around, named
 
 
 class Robust(Around):
@@ -40,7 +40,7 @@ class Robust(Around):
         if result is None:
             return None, {}
         heard = {client: answer for client, _, answer in answers if client in there}
-        records = {client: {"": answer.num_examples, **answer.metrics} for client, answer in heard.items()}
+        records = {client: {**answer.metrics, "": answer.num_examples} for client, answer in heard.items()}
         told = [(record.pop(""), record) for record in sound(records, "", self._cap).values()]
         average = self.fit_metrics_aggregation_fn
         metrics = dict(average(told)) if average and told else {}
@@ -50,7 +50,7 @@ class Robust(Around):
         return self._gone_on(server_round, update, (answers[0][1], only)), metrics
 
     def aggregate_evaluate(self, server_round: int, results: Any, failures: Any) -> Any:
-        records = [{"": answer.num_examples, " loss": answer.loss, **answer.metrics} for _, answer in results]
+        records = [{**answer.metrics, "": answer.num_examples, " loss": answer.loss} for _, answer in results]
         kept = sound(dict(enumerate(records)), "", self._cap)
         heard = [(results[i][0], replace(results[i][1], num_examples=record[""])) for i, record in kept.items()]
         return super().aggregate_evaluate(server_round, heard, failures)  # type: ignore[misc]
@@ -58,8 +58,7 @@ class Robust(Around):
     def _client(self, proxy: Any, answer: Any) -> Any:
         if self._identity is None:
             return proxy.cid
-        name = answer.metrics.get(self._identity)
-        return name if type(name) in (str, int) else None
+        return named(answer.metrics.get(self._identity))
 
     def _gone_on(self, server_round: int, update: Parameters, reply: Any) -> Parameters | None:
         """What the strategy behind makes of the robust aggregate, in the model's dtypes."""

@@ -14,7 +14,7 @@ from flwr.serverapp.strategy import FedAvg
 
 from robustagg.integrations.flower.arrays import in_place
 from robustagg.integrations.flower.metrics import sound
-from robustagg.integrations.flower.shared import Around
+from robustagg.integrations.flower.shared import Around, named
 
 
 class Robust(Around):
@@ -80,7 +80,7 @@ class Robust(Around):
             return reply.metadata.src_node_id
         records = [*reply.content.config_records.values(), *reply.content.metric_records.values()]
         names = [record[self._identity] for record in records if self._identity in record]
-        return names[0] if len(names) == 1 and type(names[0]) in (str, int) else None
+        return named(names[0]) if len(names) == 1 else None
 
     def _sound(self, replies: Mapping[Any, Message]) -> list[RecordDict]:
         """The replies' contents, without those whose metrics would spoil the others'."""

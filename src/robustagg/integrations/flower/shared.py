@@ -9,9 +9,15 @@ from typing import Any
 
 import robustagg as ra
 from robustagg.integrations.rounds import Rounds
+from robustagg.names import LONGEST_ID
 
 log = logging.getLogger("flwr")
 INTAKE = inspect.signature(ra.Intake).parameters.keys() - {"rule", "like"}
+
+
+def named(said: Any) -> Any:
+    """What a reply calls its client; None where that is no id."""
+    return said if type(said) is int or (type(said) is str and len(said) <= LONGEST_ID) else None
 
 
 class Around:
