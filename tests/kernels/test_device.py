@@ -314,6 +314,19 @@ def test_an_intake_computes_where_the_servers_model_is(place, sent):
         ra.Median()(sent(whole))  # the model was at home, and nothing computed elsewhere
 
 
+@pytest.mark.parametrize("other", [0, 1], ids=["tied", "not tied"])
+def test_what_an_intakes_model_ties_is_compared_there(other, sent):
+    shared = np.zeros(GRAM_TILE, np.float32)
+    intake = ra.Intake("median", like=dict.fromkeys("ab", sent(shared)))
+    for i in range(3):
+        assert intake.add(i, {"a": sent(shared + i), "b": sent(shared + i + other)}) is None
+    update = intake.close().update
+    assert update["a"].is_cuda
+    assert (update["a"] == 1).all()
+    assert (update["b"] == 1 + other).all()
+    assert (update["a"].data_ptr() == update["b"].data_ptr()) == (other == 0)
+
+
 @needs_device
 def test_a_round_waits_for_what_torch_has_queued_and_torch_for_the_result(sent):
     rows = sent(list(np.zeros((3, 4096), np.float32)))
