@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from errno import EMFILE, ENFILE, ENOMEM
+
 from robustagg.errors.kinds import Unreadable
 from robustagg.errors.words import shown
 
 
-def cannot_open(fault: Exception) -> Unreadable:
+def cannot_open(fault: Exception) -> Exception:
+    """Of a stranger's file, unless it is this machine that has nothing left to read it with."""
+    if getattr(fault, "errno", None) in (EMFILE, ENFILE, ENOMEM):
+        return fault
     return Unreadable(f"cannot be read: {getattr(fault, 'strerror', None) or fault}")
 
 

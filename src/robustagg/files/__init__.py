@@ -100,7 +100,8 @@ def aggregate_files(
         If something of this does not hold, if nobody's file or not the reference can be used, or, with `strict`, if
         somebody's cannot; the text names the client. The rule is then as it was before, and so is `out`.
     OSError
-        If `out` cannot be written.
+        If `out` cannot be written, or the server cannot read: no room for private copies, no memory, descriptors or
+        process left. That is nobody's fault, and everything is as it was before.
     ImportError
         If what reads somebody's file is not installed.
 
@@ -166,7 +167,8 @@ def preaggregate_files(
         If something of this does not hold, if nobody's file can be used, or, with `strict`, if somebody's cannot; the
         text names the client. Nothing is left then.
     OSError
-        If `out` cannot be written.
+        If `out` cannot be written, or the server cannot read: no room for private copies, no memory, descriptors or
+        process left. That is nobody's fault, and everything is as it was before.
 
     Notes
     -----

@@ -28,8 +28,11 @@ ENTRIES = 10_000  # of a folder, at most
 
 def model_in(folder: str, suffixes: Callable[[str], bool]) -> str:
     """The one index in a folder, or the one file that can be a model."""
-    with os.scandir(folder) as entries:
-        names = sorted(entry.name for entry in islice(entries, ENTRIES))
+    try:
+        with os.scandir(folder) as entries:
+            names = sorted(entry.name for entry in islice(entries, ENTRIES))
+    except OSError as fault:
+        raise errors.cannot_open(fault) from None
     kinds = [[name for name in names if name.endswith(index)] for index in INDEXES]
     kinds += [[name] for name in MODELS if name in names]
     models = next(filter(None, kinds), None) or [name for name in names if suffixes(name)]

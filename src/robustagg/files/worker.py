@@ -56,10 +56,11 @@ def main() -> None:
             message, descriptors, _, _ = socket.recv_fds(connection, 4096, 2)
             if not message:
                 return
+            source, sink = descriptors
             child = os.fork()
             if not child:
                 connection.close()
-                _work(json.loads(message), *descriptors)
+                _work(json.loads(message), source, sink)
             for descriptor in descriptors:
                 os.close(descriptor)
             status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
