@@ -16,7 +16,7 @@ import pytest
 
 pytest.importorskip("typer", reason="the command line needs the cli extra")
 
-from commandline import MAIN, NAMES, files, ledger, robustagg, updates
+from commandline import MAIN, NAMES, files, ledger, python, robustagg, updates
 
 import robustagg as ra
 
@@ -239,6 +239,43 @@ def test_a_round_that_the_ledger_refuses_leaves_no_update(
     monkeypatch.setattr(ra.Reputation, "saving", overtaken)
     robustagg("aggregate", *files(tmp_path), "--ledger", book, "--out", folder / "g.npz", code=1)
     assert list(folder.iterdir()) == []
+
+
+UNPRINTABLE = {"a full disk": "exec >/dev/full;", "a closed pipe": "exec > >(:); wait $!;", "no stream": "exec >&-;"}
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a disk that is full, as Linux has it")
+@pytest.mark.parametrize("options", [[], ["--json"]])
+@pytest.mark.parametrize("case", UNPRINTABLE)
+def test_a_round_that_is_done_but_cannot_be_printed_is_done(
+    case: str, options: list[str], tmp_path: Path, folder: Path
+) -> None:
+    book, call = tmp_path / "ledger.sqlite", UNPRINTABLE[case] + ' exec "$0" -c "$@"'
+    command = ["aggregate", *files(tmp_path), "--ledger", str(book), "--out", str(folder / "g.npz"), *options]
+    done = subprocess.run(
+        ["bash", "-c", call, sys.executable, MAIN, *command], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0
+    warned = "robustagg: warning: all is done and in its place, but cannot be printed: "
+    assert done.stderr.count("\n") == (case != "no stream")
+    assert done.stderr.startswith(warned if case != "no stream" else "")
+    assert (folder / "g.npz").exists()
+    assert ra.Reputation.load(book).last_round == 1
+
+
+def test_what_cannot_be_printed_fails_where_nothing_else_is_done(book: Path) -> None:
+    command = [sys.executable, MAIN, "ledger", "show", str(book)]
+    call = 'exec >/dev/full; exec "$0" -c "$@"'
+    done = subprocess.run(["bash", "-c", call, *command], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 1
+    assert "No space left on device" in done.stderr
+
+
+def test_names_in_letters_that_the_terminal_has_not(tmp_path: Path, folder: Path) -> None:
+    np.save(tmp_path / "ü.npy", np.ones(3))
+    done = python(MAIN, "aggregate", tmp_path / "ü.npy", "-r", "mean", "-o", folder / "g.npy", PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\\xfc" in done.stdout
 
 
 STOPPED = {"SIGINT": 130, "SIGTERM": 143, "SIGKILL": -9}

@@ -1,4 +1,4 @@
-"""What goes wrong on the server's side fails the round, and costs no client its vote; what a file does costs its own."""
+"""What goes wrong at the server fails the round, and costs no client its vote; what a file does costs its own."""
 
 from __future__ import annotations
 

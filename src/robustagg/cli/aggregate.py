@@ -96,11 +96,12 @@ def aggregate(
             screen.warn(f"{ledger} was made with rescale = 'paper', which one client can steer; a new ledger is not")
     with nullcontext() if ray is None else Ray(ray) as cluster:
         result = _aggregated(made, files, out, ledger, {**options, "executor": cluster})
-    if as_json:
-        screen.say_json({**result.to_dict(), "out": str(out), "ledger": None if ledger is None else str(ledger)})
-        return
-    _show(result)
-    screen.say(f"Update: {out}", *([] if ledger is None else [f"Ledger: {ledger}{' (new)' if is_new else ''}"]))
+    with screen.afterwards():
+        if as_json:
+            screen.say_json({**result.to_dict(), "out": str(out), "ledger": None if ledger is None else str(ledger)})
+            return
+        _show(result)
+        screen.say(f"Update: {out}", *([] if ledger is None else [f"Ledger: {ledger}{' (new)' if is_new else ''}"]))
 
 
 def _continued(made: Rule[Any], ledger: Path, asked: list[dict[str, Any]]) -> Rule[Any]:

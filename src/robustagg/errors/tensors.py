@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-
 from errno import EMFILE, ENFILE, ENOMEM
 
 from robustagg.errors.kinds import Unreadable
