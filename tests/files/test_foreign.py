@@ -167,6 +167,80 @@ def test_torch_and_what_is_dressed_up_as_it(tmp_path, monkeypatch):
         ra.aggregate_files(ra.Median(), [tmp_path / "c0.safetensors"], tmp_path / "out.npz")
 
 
+def damaged(paths, **damages):
+    """What is said of a file after each damage, which changes its bytes."""
+    sound, told = paths[-1].read_bytes(), {}
+    for name, damage in damages.items():
+        paths[-1].write_bytes(damage(sound))
+        result = ra.aggregate_files(ra.Mean(), paths, paths[0].with_name("out.npz"))
+        assert result.admitted.tolist() == [True] * (len(paths) - 1) + [False]
+        told[name] = result.reasons[-1].removeprefix("not admitted: ")
+    return told
+
+
+def test_torch_damaged(tmp_path):
+    torch = pytest.importorskip("torch", reason="its files are read by torch")
+    paths = [tmp_path / f"c{i}.pt" for i in range(3)]
+    for path in paths:
+        torch.save({"w": torch.arange(20_000.0)}, path)
+
+    def saved(value):
+        torch.save(value, tmp_path / "other.pt")
+        return (tmp_path / "other.pt").read_bytes()
+
+    told = damaged(
+        paths,
+        short=lambda data: data[: len(data) // 2],
+        zeros=lambda data: bytes(len(data)),
+        values=lambda data: data[:20_000] + bytes(400) + data[20_400:],
+        noise=lambda data: b"\1\2\3\xff" * 100,
+        number=lambda data: saved(5),
+        nothing=lambda data: saved(None),
+        nested=lambda data: saved({"a": {"w": torch.ones(2)}, "a.w": torch.ones(2)}),
+        numbered=lambda data: saved({0: torch.ones(2), "0": torch.ones(2)}),
+    )
+    assert told == {
+        "short": "cannot be read: the archive is cut short or damaged (File is not a zip file)",
+        "zeros": "not a .pt file but one that begins with zeros, as after a crash",
+        "values": "cannot be read: the archive is cut short or damaged (Bad CRC-32 for file 'c2/data/0')",
+        "noise": "cannot be read: it begins neither like an archive nor like a pickle of torch.save's",
+        "number": "cannot be read: it holds one int, and no tensors: save the model's state_dict() alone",
+        "nothing": "cannot be read: it holds one NoneType, and no tensors: save the model's state_dict() alone",
+        "nested": "cannot be read: two of its tensors would both be called 'a.w'",
+        "numbered": "cannot be read: two of its tensors would both be called '0'",
+    }
+
+
+def test_torch_without_checksums(tmp_path):
+    torch = pytest.importorskip("torch", reason="its files are read by torch")
+    if not hasattr(torch.serialization, "set_crc32_options"):
+        pytest.skip("this torch always computes them")
+    torch.serialization.set_crc32_options(False)
+    try:
+        for i in range(3):
+            torch.save({"w": torch.full((2,), float(i))}, tmp_path / f"c{i}.pt")
+    finally:
+        torch.serialization.set_crc32_options(True)
+    assert ra.aggregate_files(ra.Mean(), sorted(tmp_path.glob("*.pt")), tmp_path / "out.npz").admitted.all()
+
+
+def test_hdf5_damaged(tmp_path):
+    h5py = pytest.importorskip("h5py", reason="HDF5 is read by h5py")
+    paths = [tmp_path / f"c{i}.h5" for i in range(3)]
+    for path in paths:
+        with h5py.File(path, "w") as file:
+            file.create_dataset("w", data=np.random.default_rng(0).normal(size=2000), compression="gzip")
+    told = damaged(
+        paths,
+        values=lambda data: data[: len(data) // 2] + bytes(8) + data[len(data) // 2 + 8 :],
+        zeros=lambda data: bytes(len(data)),
+    )
+    assert told == {
+        "values": "its header is sound, but its data is damaged",
+        "zeros": "not a .h5 file but one that begins with zeros, as after a crash",
+    }
+
+
 def test_hdf5_and_links_in_it(tmp_path):
     h5py = pytest.importorskip("h5py", reason="HDF5 is read by h5py")
     for i in range(4):

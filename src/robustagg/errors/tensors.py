@@ -147,5 +147,9 @@ def not_converted(fault: str) -> Unreadable:
     return Unreadable(f"cannot be read: {fault[:200]}")
 
 
+def damaged_values() -> Unreadable:
+    return Unreadable("its header is sound, but its data is damaged")
+
+
 def converter_stopped(fault: str) -> Unreadable:
     return Unreadable(f"cannot be read within the limits set for strangers' files: {fault}")

@@ -30,6 +30,7 @@ ROOM = 2**26  # bytes that they may take besides
 START = 300.0  # seconds until the library is imported
 PATIENCE = 60.0  # seconds that a file may take
 SPEED = 10e6  # and bytes per second beyond
+DAMAGED = "1"  # the answer where values are
 
 
 class Library(NamedTuple):
@@ -143,6 +144,8 @@ class _Server:
         status = self._status()
         if kind == b"-":
             raise errors.not_converted(str(text, "utf-8", "replace"))
+        if status == DAMAGED:
+            raise errors.damaged_values()
         if status != "0" or not kind:
             raise errors.converter_stopped(status)
 
