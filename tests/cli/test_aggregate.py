@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -239,6 +240,25 @@ def test_a_round_that_the_ledger_refuses_leaves_no_update(
     monkeypatch.setattr(ra.Reputation, "saving", overtaken)
     robustagg("aggregate", *files(tmp_path), "--ledger", book, "--out", folder / "g.npz", code=1)
     assert list(folder.iterdir()) == []
+
+
+def test_of_two_rounds_at_once_on_one_ledger_the_second_says_what_to_do(
+    tmp_path: Path, folder: Path, book: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = ("aggregate", *files(tmp_path), "--ledger", book, "--out", folder / "g.npz")
+
+    def slower(*arguments: Any, **options: Any) -> ra.Result:
+        monkeypatch.undo()
+        robustagg(*call)
+        return ra.aggregate_files(*arguments, **options)
+
+    monkeypatch.setattr("robustagg.cli.aggregate.aggregate_files", slower)
+    told = robustagg(*call, code=1).stderr
+    assert "(last round now: 4) was written by someone else" in told
+    assert "(last round, not saved: 4)" in told
+    assert "run it again" in told
+    robustagg(*call)
+    assert ra.Reputation.load(book).last_round == 5
 
 
 UNPRINTABLE = {"a full disk": "exec >/dev/full;", "a closed pipe": "exec > >(:); wait $!;", "no stream": "exec >&-;"}
