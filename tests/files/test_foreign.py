@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import mmap
 import os
 import pickle
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -165,6 +167,31 @@ def test_torch_and_what_is_dressed_up_as_it(tmp_path, monkeypatch):
     (tmp_path / "c0.pt").rename(tmp_path / "c0.safetensors")
     with pytest.raises(ValueError, match=r"not a \.safetensors file but a zip archive of PyTorch's"):
         ra.aggregate_files(ra.Median(), [tmp_path / "c0.safetensors"], tmp_path / "out.npz")
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".keras"])
+def test_keras_optimizer_does_not_vote(suffix, tmp_path):
+    """A compiled model's moments are in its file; one client has none."""
+    h5py = pytest.importorskip("h5py", reason="HDF5 is read by h5py")
+    for i in range(4):
+        stream = io.BytesIO()
+        with h5py.File(stream, "w") as file:
+            file["layers/optimizer/vars/0"] = np.full(2, i, np.float32)
+            if i:
+                file["optimizer/vars/0"] = np.int64(100 * i)
+                file["optimizer_weights/m/0"] = np.full(2, 1e9, np.float32)
+        data = stream.getvalue()
+        if suffix == ".keras":
+            stream = io.BytesIO()
+            with zipfile.ZipFile(stream, "w") as archive:
+                archive.writestr("model.weights.h5", data)
+            data = stream.getvalue()
+        (tmp_path / f"c{i}{suffix}").write_bytes(data)
+    result = ra.aggregate_files(ra.Mean(), sorted(tmp_path.glob(f"*{suffix}")), tmp_path / "out.npz")
+    assert result.admitted.all()
+    found = read(result.update)
+    assert list(found) == ["layers/optimizer/vars/0"]
+    assert found["layers/optimizer/vars/0"].tolist() == [1.5, 1.5]
 
 
 def damaged(paths, **damages):

@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 SLACK = 2**28  # bytes that a library may need besides the tensors
 DEPTH = 16  # containers inside containers, groups inside groups
 KERAS = "model.weights.h5"  # a .keras archive's member with the weights
+OPTIMIZER = ("optimizer", "optimizer_weights")  # what Keras calls the group of what is no part of the model
 CODES = {
     "float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16", "bool": "BOOL",
     "int64": "I64", "int32": "I32", "int16": "I16", "int8": "I8",
@@ -206,6 +207,8 @@ def _datasets(file: Any) -> dict[str, Entry]:
             if not isinstance(group.get(name, getlink=True), h5py.HardLink):
                 raise Refused(f"it holds {path[:80]!r}, a link to somewhere else")
             value = group[name]
+            if not prefix and name in OPTIMIZER and isinstance(value, h5py.Group):
+                continue
             place = h5py.h5o.get_info(value.id).addr
             if place in seen or depth == 0:
                 raise Refused(f"it holds {path[:80]!r} twice, or too deep")
