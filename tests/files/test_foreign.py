@@ -96,6 +96,37 @@ def test_hostile_indexes(tmp_path, case):
     assert reason in result.reasons[3]
 
 
+def test_a_folder_of_links_to_elsewhere(tmp_path):
+    """Such as a snapshot in Hugging Face's cache."""
+    paths = []
+    for i in range(3):
+        save_file({"w": np.float32([i])}, tmp_path / f"blob-{i}")
+        (tmp_path / f"site-{i}").mkdir()
+        paths.append(tmp_path / f"site-{i}" / "model.safetensors")
+        paths[-1].symlink_to(f"../blob-{i}")
+    assert ra.aggregate_files(ra.Mean(), paths, tmp_path / "out.npz").admitted.all()
+    with pytest.raises(ValueError, match=r"not admitted: 'model.safetensors' leads out of its folder, .*cp -rL"):
+        ra.aggregate_files(ra.Mean(), [path.parent for path in paths], tmp_path / "out.npz")
+
+
+def test_metadata_of_parts_is_in_the_order_of_the_first(tmp_path):
+    """Whatever the seed of Python's hashes, the same round has the same bytes."""
+    said = {name: f"value of {name}" for name in "qwertyuiopasdfgh"}
+    for i in range(2):
+        folder = sharded(tmp_path / f"site-{i}", i)
+        for k, name in enumerate(("model-1.safetensors", "model-2.safetensors")):
+            path = folder / name
+            save_file(load_file(path), path, metadata=said if k == 0 else {"x": "y"} | dict(reversed(said.items())))
+    out = tmp_path / "out.safetensors"
+    ra.aggregate_files(ra.Mean(), sorted(tmp_path.glob("site-*")), out)
+    first = (tmp_path / "site-0" / "model-1.safetensors").read_bytes()
+
+    def metadata(data):
+        return list(json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"].items())
+
+    assert metadata(out.read_bytes()) == metadata(first)
+
+
 def test_a_mapping_says_who_sent_what(tmp_path):
     paths = {7: tmp_path / "x.npy", "b": tmp_path / "y.npy"}
     for path in paths.values():

@@ -139,6 +139,13 @@ def bad_index(fault: str) -> Unreadable:
     return Unreadable(f"not an index of a model's parts: {fault}")
 
 
+def leads_out(name: str) -> Unreadable:
+    return Unreadable(
+        f"{shown(name)} leads out of its folder, where neither links nor paths are followed; "
+        "name the file itself, or copy the model with what its links stand for (cp -rL)"
+    )
+
+
 def misplaced_in_shards(name: str, shard: str) -> Unreadable:
     return Unreadable(f"tensor {shown(name)} is not as the index has it, in {shown(shard)}")
 

@@ -115,7 +115,7 @@ def aggregate_files(
         raise errors.rule_expected(rule)
     if not (executor is None or offers(executor)):
         raise errors.no_executor(executor)
-    listed, clients = _listed(paths, ids)
+    listed, clients = senders(paths, ids)
     out = Path(out)
     is_file = isinstance(reference, (str, PathLike))
     output.check(out, [*listed, fspath(reference)] if is_file else listed)
@@ -186,7 +186,7 @@ def preaggregate_files(
     """
     if not isinstance(member, PreAggregation):
         raise errors.preaggregation_expected(member)
-    listed, clients = _listed(paths, ids)
+    listed, clients = senders(paths, ids)
     names = clients if member.keeps_clients else None
     if suffix is None:
         suffix = Path(listed[0]).suffix
@@ -200,7 +200,7 @@ def preaggregate_files(
     return result
 
 
-def _listed(
+def senders(
     paths: Iterable[str | PathLike[str]] | Mapping[Client, str | PathLike[str]], ids: Iterable[Client] | None
 ) -> tuple[tuple[str, ...], tuple[Client, ...]]:
     """The paths, and who each is of."""
