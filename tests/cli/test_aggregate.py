@@ -10,13 +10,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 pytest.importorskip("typer", reason="the command line needs the cli extra")
 
-from commandline import MAIN, NAMES, files, ledger, robustagg, updates
+from commandline import MAIN, NAMES, files, ledger, python, robustagg, updates
 
 import robustagg as ra
 
@@ -155,24 +156,13 @@ FAILURES = {
     "other parameters": (["--ledger", "{book}", "-p", "window=20"], "window = 10 (here 20)"),
     "a round of the past": (["--ledger", "{book}", "--round", "3"], "round 3 is not later"),
     "no ledger but a file": (["--ledger", "{tmp}/broken.npz"], "broken.npz is not a ledger"),
-    "memory of 400 digits": (["--rule", "mean", "--max-memory", "9" * 400], "max_memory must be"),
     "a ledger of another rule": (
         ["--rule", "foolsgold", "--ledger", "{book}"],
         "state of 'Reputation', not of 'FoolsGold'",
     ),
     "a broken file": (["--rule", "mean", "--strict", "{tmp}/broken.npz"], "client 'broken'"),
     "too few clients": (["--rule", "trimmed-mean", "-p", "f=3"], "more than 2f = 6 clients; 5 clients"),
-    "the same client twice": (["--rule", "mean", "{tmp}/berlin.npz"], "'berlin'"),
-    "too few ids": (["--rule", "mean", "--id", "one"], "1 client ids for 5 updates"),
-    "memory that is no size": (["--rule", "mean", "--max-memory", "12kk"], "'12kk'"),
     "no sample count": (["--rule", "mean", "--sample-counts", "{tmp}/counts.json"], "'lima'"),
-    "sample counts of text": (["--rule", "mean", "--sample-counts", "{tmp}/text.json"], "'many' for client 'berlin'"),
-    "sample counts in a list": (["--rule", "mean", "--sample-counts", "{tmp}/list.json"], "not an object"),
-    "sample counts not in JSON": (["--rule", "mean", "--sample-counts", "{tmp}/berlin.npz"], "JSON object"),
-    "samples where they do not count": (
-        ["--rule", "trimmed-mean", "--sample-counts", "{tmp}/all.json"],
-        "does not weigh by sample",
-    ),
 }
 
 
@@ -181,9 +171,6 @@ def test_a_failed_round_says_why_and_changes_nothing(case: str, tmp_path: Path, 
     given = files(tmp_path)
     (tmp_path / "broken.npz").write_bytes(b"nonsense")
     (tmp_path / "counts.json").write_text('{"berlin": 1}')
-    (tmp_path / "text.json").write_text('{"berlin": "many"}')
-    (tmp_path / "list.json").write_text("[1, 2]")
-    (tmp_path / "all.json").write_text(json.dumps(dict.fromkeys(NAMES, 1)))
     (folder / "g.npz").write_text("the last round's")
     before, (options, told) = book.read_bytes(), FAILURES[case]
     options = [option.format(book=book, tmp=tmp_path) for option in options]
@@ -214,6 +201,20 @@ USAGE = {
     "a ledger over the update": (["--ledger", "{tmp}/l.npz", "--out", "{tmp}/../{tmp.name}/l.npz"], "overwritten"),
     "a ledger over an input": (["--ledger", "{tmp}/lima.npz"], "overwritten"),
     "a negative round": (["--ledger", "{tmp}/l", "--round", "-1"], "--round"),
+    "memory of 400 digits": (["--rule", "mean", "--max-memory", "9" * 400], "max_memory must be"),
+    "the same client twice": (["--rule", "mean", "{tmp}/berlin.npz"], "'berlin'"),
+    "too few ids": (["--rule", "mean", "--id", "one"], "1 client ids for 5 updates"),
+    "memory that is no size": (["--rule", "mean", "--max-memory", "12kk"], "'12kk'"),
+    "sample counts of text": (["--rule", "mean", "--sample-counts", "{tmp}/text.json"], "'many' for client 'berlin'"),
+    "sample counts in a list": (["--rule", "mean", "--sample-counts", "{tmp}/list.json"], "not an object"),
+    "sample counts not in JSON": (["--rule", "mean", "--sample-counts", "{tmp}/berlin.npz"], "JSON object"),
+    "samples where they do not count": (
+        ["--rule", "trimmed-mean", "--sample-counts", "{tmp}/all.json"],
+        "does not weigh by sample",
+    ),
+    "the same id twice": (["--rule", "mean", *["--id", "one"] * 5], "'one' is given twice"),
+    "a rule that certifies nothing": (["--rule", "median", "--certify"], "Median certifies nothing"),
+    "a rule that asks for more": (["--rule", "align-ins"], "AlignIns().aggregate gets its global_model"),
     "no file of sample counts": (["--rule", "mean", "--sample-counts", "{tmp}/nothing"], "nothing"),
 }
 
@@ -221,7 +222,11 @@ USAGE = {
 @pytest.mark.parametrize("case", USAGE)
 def test_wrong_usage_is_told_before_any_work(case: str, tmp_path: Path, folder: Path) -> None:
     options, told = USAGE[case]
-    given, before = files(tmp_path), sorted(tmp_path.iterdir())
+    given = files(tmp_path)
+    (tmp_path / "text.json").write_text('{"berlin": "many"}')
+    (tmp_path / "list.json").write_text("[1, 2]")
+    (tmp_path / "all.json").write_text(json.dumps(dict.fromkeys(NAMES, 1)))
+    before = sorted(tmp_path.iterdir())
     out = [] if "--out" in options else ["--out", folder / "g.npz"]
     done = robustagg("aggregate", *given, *out, *(option.format(tmp=tmp_path) for option in options), code=2)
     assert "".join(told.split()) in "".join(done.stderr.replace("│", "").split())  # wrapped anywhere, in a frame
@@ -239,6 +244,62 @@ def test_a_round_that_the_ledger_refuses_leaves_no_update(
     monkeypatch.setattr(ra.Reputation, "saving", overtaken)
     robustagg("aggregate", *files(tmp_path), "--ledger", book, "--out", folder / "g.npz", code=1)
     assert list(folder.iterdir()) == []
+
+
+def test_of_two_rounds_at_once_on_one_ledger_the_second_says_what_to_do(
+    tmp_path: Path, folder: Path, book: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = ("aggregate", *files(tmp_path), "--ledger", book, "--out", folder / "g.npz")
+
+    def slower(*arguments: Any, **options: Any) -> ra.Result:
+        monkeypatch.undo()
+        robustagg(*call)
+        return ra.aggregate_files(*arguments, **options)
+
+    monkeypatch.setattr("robustagg.cli.aggregate.aggregate_files", slower)
+    told = robustagg(*call, code=1).stderr
+    assert "(last round now: 4) was written by someone else" in told
+    assert "(last round, not saved: 4)" in told
+    assert "run it again" in told
+    robustagg(*call)
+    assert ra.Reputation.load(book).last_round == 5
+
+
+UNPRINTABLE = {"a full disk": "exec >/dev/full;", "a closed pipe": "exec > >(:); wait $!;", "no stream": "exec >&-;"}
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a disk that is full, as Linux has it")
+@pytest.mark.parametrize("options", [[], ["--json"]])
+@pytest.mark.parametrize("case", UNPRINTABLE)
+def test_a_round_that_is_done_but_cannot_be_printed_is_done(
+    case: str, options: list[str], tmp_path: Path, folder: Path
+) -> None:
+    book, call = tmp_path / "ledger.sqlite", UNPRINTABLE[case] + ' exec "$0" -c "$@"'
+    command = ["aggregate", *files(tmp_path), "--ledger", str(book), "--out", str(folder / "g.npz"), *options]
+    done = subprocess.run(
+        ["bash", "-c", call, sys.executable, MAIN, *command], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0
+    warned = "robustagg: warning: all is done and in its place, but cannot be printed: "
+    assert done.stderr.count("\n") == (case != "no stream")
+    assert done.stderr.startswith(warned if case != "no stream" else "")
+    assert (folder / "g.npz").exists()
+    assert ra.Reputation.load(book).last_round == 1
+
+
+def test_what_cannot_be_printed_fails_where_nothing_else_is_done(book: Path) -> None:
+    command = [sys.executable, MAIN, "ledger", "show", str(book)]
+    call = 'exec >/dev/full; exec "$0" -c "$@"'
+    done = subprocess.run(["bash", "-c", call, *command], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 1
+    assert "No space left on device" in done.stderr
+
+
+def test_names_in_letters_that_the_terminal_has_not(tmp_path: Path, folder: Path) -> None:
+    np.save(tmp_path / "ü.npy", np.ones(3))
+    done = python(MAIN, "aggregate", tmp_path / "ü.npy", "-r", "mean", "-o", folder / "g.npy", PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\\xfc" in done.stdout
 
 
 STOPPED = {"SIGINT": 130, "SIGTERM": 143, "SIGKILL": -9}
@@ -289,10 +350,6 @@ def test_certify_says_how_far_the_update_can_be_from_the_median(tmp_path: Path, 
     said = json.loads(robustagg(*call, "--json").stdout)
     assert said["certificate"] == expected.certificate.to_dict()
     assert "From the median the update is at most" in robustagg(*call).stdout
-    done = robustagg(
-        "aggregate", *files(tmp_path, 1), "--rule", "median", "--out", folder / "m.npz", "--certify", code=1
-    )
-    assert "Median certifies nothing" in done.stderr
 
 
 def test_without_ray_the_error_says_what_to_install(

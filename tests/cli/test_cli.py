@@ -21,6 +21,7 @@ from rich.console import Console
 import robustagg as ra
 from robustagg import simulation
 from robustagg.cli import screen
+from robustagg.rules.table import RULES
 
 
 @pytest.fixture
@@ -33,6 +34,12 @@ def test_help(command: str) -> None:
     said = robustagg(*command.split(), "--help").stdout
     assert f"Usage: robustagg {command}".rstrip() in said
     assert max(map(len, said.splitlines())) <= 80
+
+
+def test_the_help_of_rules_names_those_that_are_for_python() -> None:
+    said = " ".join(robustagg("rules", "--help").stdout.split())
+    named = " and ".join(entry.name for entry in RULES if entry.asks)
+    assert f"All but {named}, which ask for" in said
 
 
 def test_version() -> None:

@@ -101,6 +101,28 @@ def test_a_single_tensor(tmp_path, rule, suffix):
     same({"it": found}, {"it": rule().aggregate(updates).update})
 
 
+EQUALS = {
+    "zeros": [[0.0, 1.0], [-0.0, 1.0], [0.0, 1.0], [-0.0, 1.0], [-0.0, 2.0]],
+    "negative zeros": [[-0.0, 1.0], [0.0, 1.0], [0.0, 1.0], [0.0, 1.0], [0.0, 2.0]],
+    "NaNs": [[np.nan, 1.0], [-np.nan, 1.0], [np.nan, 1.0], [-np.nan, 1.0], [0.0, 1.0]],
+}
+
+
+@pytest.mark.parametrize("case", EQUALS)
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_equal_are_numbers_and_not_bits(tmp_path, case, dtype):
+    updates = {
+        name: {"w": np.full(2, i, dtype), "mask": np.array(mask, dtype)}
+        for i, (name, mask) in enumerate(zip(NAMES, EQUALS[case], strict=True))
+    }
+    policy = ra.Policy(buffers={"mask": "equal"})
+    expected = ra.Mean().aggregate(updates, policy=policy)
+    paths = write_all(tmp_path, updates, ".npz")
+    result = ra.aggregate_files(ra.Mean(), paths, tmp_path / "out.npz", policy=policy)
+    assert result.admitted.tolist() == expected.admitted.tolist() == [True] * 4 + [False]
+    same(read(result.update), expected.update)
+
+
 def test_bfloat16(tmp_path, rule):
     torch = pytest.importorskip("torch", reason="safetensors writes bfloat16 from torch")
     from safetensors import torch as safetensors

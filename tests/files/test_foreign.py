@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import mmap
 import os
 import pickle
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +96,37 @@ def test_hostile_indexes(tmp_path, case):
     assert reason in result.reasons[3]
 
 
+def test_a_folder_of_links_to_elsewhere(tmp_path):
+    """Such as a snapshot in Hugging Face's cache."""
+    paths = []
+    for i in range(3):
+        save_file({"w": np.float32([i])}, tmp_path / f"blob-{i}")
+        (tmp_path / f"site-{i}").mkdir()
+        paths.append(tmp_path / f"site-{i}" / "model.safetensors")
+        paths[-1].symlink_to(f"../blob-{i}")
+    assert ra.aggregate_files(ra.Mean(), paths, tmp_path / "out.npz").admitted.all()
+    with pytest.raises(ValueError, match=r"not admitted: 'model.safetensors' leads out of its folder, .*cp -rL"):
+        ra.aggregate_files(ra.Mean(), [path.parent for path in paths], tmp_path / "out.npz")
+
+
+def test_metadata_of_parts_is_in_the_order_of_the_first(tmp_path):
+    """Whatever the seed of Python's hashes, the same round has the same bytes."""
+    said = {name: f"value of {name}" for name in "qwertyuiopasdfgh"}
+    for i in range(2):
+        folder = sharded(tmp_path / f"site-{i}", i)
+        for k, name in enumerate(("model-1.safetensors", "model-2.safetensors")):
+            path = folder / name
+            save_file(load_file(path), path, metadata=said if k == 0 else {"x": "y"} | dict(reversed(said.items())))
+    out = tmp_path / "out.safetensors"
+    ra.aggregate_files(ra.Mean(), sorted(tmp_path.glob("site-*")), out)
+    first = (tmp_path / "site-0" / "model-1.safetensors").read_bytes()
+
+    def metadata(data):
+        return list(json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"].items())
+
+    assert metadata(out.read_bytes()) == metadata(first)
+
+
 def test_a_mapping_says_who_sent_what(tmp_path):
     paths = {7: tmp_path / "x.npy", "b": tmp_path / "y.npy"}
     for path in paths.values():
@@ -165,6 +198,105 @@ def test_torch_and_what_is_dressed_up_as_it(tmp_path, monkeypatch):
     (tmp_path / "c0.pt").rename(tmp_path / "c0.safetensors")
     with pytest.raises(ValueError, match=r"not a \.safetensors file but a zip archive of PyTorch's"):
         ra.aggregate_files(ra.Median(), [tmp_path / "c0.safetensors"], tmp_path / "out.npz")
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".keras"])
+def test_keras_optimizer_does_not_vote(suffix, tmp_path):
+    """A compiled model's moments are in its file; one client has none."""
+    h5py = pytest.importorskip("h5py", reason="HDF5 is read by h5py")
+    for i in range(4):
+        stream = io.BytesIO()
+        with h5py.File(stream, "w") as file:
+            file["layers/optimizer/vars/0"] = np.full(2, i, np.float32)
+            if i:
+                file["optimizer/vars/0"] = np.int64(100 * i)
+                file["optimizer_weights/m/0"] = np.full(2, 1e9, np.float32)
+        data = stream.getvalue()
+        if suffix == ".keras":
+            stream = io.BytesIO()
+            with zipfile.ZipFile(stream, "w") as archive:
+                archive.writestr("model.weights.h5", data)
+            data = stream.getvalue()
+        (tmp_path / f"c{i}{suffix}").write_bytes(data)
+    result = ra.aggregate_files(ra.Mean(), sorted(tmp_path.glob(f"*{suffix}")), tmp_path / "out.npz")
+    assert result.admitted.all()
+    found = read(result.update)
+    assert list(found) == ["layers/optimizer/vars/0"]
+    assert found["layers/optimizer/vars/0"].tolist() == [1.5, 1.5]
+
+
+def damaged(paths, **damages):
+    """What is said of a file after each damage, which changes its bytes."""
+    sound, told = paths[-1].read_bytes(), {}
+    for name, damage in damages.items():
+        paths[-1].write_bytes(damage(sound))
+        result = ra.aggregate_files(ra.Mean(), paths, paths[0].with_name("out.npz"))
+        assert result.admitted.tolist() == [True] * (len(paths) - 1) + [False]
+        told[name] = result.reasons[-1].removeprefix("not admitted: ")
+    return told
+
+
+def test_torch_damaged(tmp_path):
+    torch = pytest.importorskip("torch", reason="its files are read by torch")
+    paths = [tmp_path / f"c{i}.pt" for i in range(3)]
+    for path in paths:
+        torch.save({"w": torch.arange(20_000.0)}, path)
+
+    def saved(value):
+        torch.save(value, tmp_path / "other.pt")
+        return (tmp_path / "other.pt").read_bytes()
+
+    told = damaged(
+        paths,
+        short=lambda data: data[: len(data) // 2],
+        zeros=lambda data: bytes(len(data)),
+        values=lambda data: data[:20_000] + bytes(400) + data[20_400:],
+        noise=lambda data: b"\1\2\3\xff" * 100,
+        number=lambda data: saved(5),
+        nothing=lambda data: saved(None),
+        nested=lambda data: saved({"a": {"w": torch.ones(2)}, "a.w": torch.ones(2)}),
+        numbered=lambda data: saved({0: torch.ones(2), "0": torch.ones(2)}),
+    )
+    assert told == {
+        "short": "cannot be read: the archive is cut short or damaged (File is not a zip file)",
+        "zeros": "not a .pt file but one that begins with zeros, as after a crash",
+        "values": "cannot be read: the archive is cut short or damaged (Bad CRC-32 for file 'c2/data/0')",
+        "noise": "cannot be read: it begins neither like an archive nor like a pickle of torch.save's",
+        "number": "cannot be read: it holds one int, and no tensors: save the model's state_dict() alone",
+        "nothing": "cannot be read: it holds one NoneType, and no tensors: save the model's state_dict() alone",
+        "nested": "cannot be read: two of its tensors would both be called 'a.w'",
+        "numbered": "cannot be read: two of its tensors would both be called '0'",
+    }
+
+
+def test_torch_without_checksums(tmp_path):
+    torch = pytest.importorskip("torch", reason="its files are read by torch")
+    if not hasattr(torch.serialization, "set_crc32_options"):
+        pytest.skip("this torch always computes them")
+    torch.serialization.set_crc32_options(False)
+    try:
+        for i in range(3):
+            torch.save({"w": torch.full((2,), float(i))}, tmp_path / f"c{i}.pt")
+    finally:
+        torch.serialization.set_crc32_options(True)
+    assert ra.aggregate_files(ra.Mean(), sorted(tmp_path.glob("*.pt")), tmp_path / "out.npz").admitted.all()
+
+
+def test_hdf5_damaged(tmp_path):
+    h5py = pytest.importorskip("h5py", reason="HDF5 is read by h5py")
+    paths = [tmp_path / f"c{i}.h5" for i in range(3)]
+    for path in paths:
+        with h5py.File(path, "w") as file:
+            file.create_dataset("w", data=np.random.default_rng(0).normal(size=2000), compression="gzip")
+    told = damaged(
+        paths,
+        values=lambda data: data[: len(data) // 2] + bytes(8) + data[len(data) // 2 + 8 :],
+        zeros=lambda data: bytes(len(data)),
+    )
+    assert told == {
+        "values": "its header is sound, but its data is damaged",
+        "zeros": "not a .h5 file but one that begins with zeros, as after a crash",
+    }
 
 
 def test_hdf5_and_links_in_it(tmp_path):

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import resource
 import shutil
 import sqlite3
@@ -384,6 +385,27 @@ def test_a_folder_is_no_ledger(tmp_path: Path) -> None:
         books.load(tmp_path)
     with pytest.raises(OSError, match="cannot be used now: unable to open"):
         books.save(tmp_path / "missing" / "ledger", PARAMETERS, Ledger(0.5, 3), None)
+
+
+def test_a_link_to_nothing_is_no_ledger(tmp_path: Path) -> None:
+    path = tmp_path / "ledger"
+    path.symlink_to(tmp_path / "missing" / "ledger")
+    with pytest.raises(OSError, match=r"the ledger .* cannot be used now: .* a link to nothing"):
+        books.save(path, PARAMETERS, Ledger(0.5, 3), None)
+    assert path.is_symlink()
+
+
+def test_a_full_disk_at_the_first_save_is_told_of_the_ledger(path: Path) -> None:
+    memory = Ledger(0.5, 3)
+    written = play(memory, 1, dict.fromkeys(range(10_000), 0.5))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with unchanged(path, memory):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
+        try:
+            with pytest.raises(OSError, match=re.escape(f"the ledger {path} cannot be used now")):
+                books.save(path, PARAMETERS, memory, written)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_failed_first_save_leaves_no_file(path: Path) -> None:

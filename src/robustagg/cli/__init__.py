@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from io import TextIOWrapper
 
 from robustagg import errors
 
@@ -31,6 +32,8 @@ def _run() -> None:
         sys.exit(128 + number)
 
     signal.signal(signal.SIGTERM, stop)
+    if isinstance(sys.stdout, TextIOWrapper):  # a client's name may have letters that the terminal has not
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app(prog_name="robustagg")
     except SystemExit:

@@ -11,10 +11,12 @@ import typer
 from robustagg import Result, Rule, aggregate_files, errors
 from robustagg.cli import arguments, screen
 from robustagg.engine.ray import Ray
+from robustagg.files import budget, senders
 from robustagg.files.output import check as check_output
 from robustagg.files.output import overwritten
 from robustagg.ledger.reading import begun
 from robustagg.memory.publish import Draft
+from robustagg.rules.base import CERTIFY
 
 _FILES = (
     "One file or folder per client: .safetensors, .bin, or their index, .npz, .npy, .pt, .pth, .h5, .hdf5 or .keras. "
@@ -74,22 +76,19 @@ def aggregate(
     appear when the round is complete; a round that fails or is stopped leaves both as they were.
     """
     made, asked = arguments.made_rule(rule, param or ())
-    read = [str(path) for path in (*files, reference) if path is not None]
-    with arguments.usage():
-        if ledger is None and made.remembers and made.by_client:
-            raise errors.ledger_needed(rule)
-        check_output(out, read)
-        if ledger is not None and overwritten(ledger, [str(out), *read]):
-            raise errors.ledger_is_another_file(ledger)
-    options = {
+    options: dict[str, Any] = {
         "ids": ids or None,
         "round": round,
         "strict": strict,
         "max_memory": max_memory,
         "reference": reference,
         "sample_counts": None if sample_counts is None else arguments.sample_counts(sample_counts),
-        **({"certify": True} if certify else {}),
+        **({CERTIFY: True} if certify else {}),
     }
+    with arguments.usage():
+        if ledger is None and made.remembers and made.by_client:
+            raise errors.ledger_needed(rule)
+        _check(made, files, out, ledger, options)
     is_new = ledger is not None and not begun(ledger)
     if ledger is not None and not is_new:
         made = _continued(made, ledger, asked)
@@ -97,11 +96,26 @@ def aggregate(
             screen.warn(f"{ledger} was made with rescale = 'paper', which one client can steer; a new ledger is not")
     with nullcontext() if ray is None else Ray(ray) as cluster:
         result = _aggregated(made, files, out, ledger, {**options, "executor": cluster})
-    if as_json:
-        screen.say_json({**result.to_dict(), "out": str(out), "ledger": None if ledger is None else str(ledger)})
-        return
-    _show(result)
-    screen.say(f"Update: {out}", *([] if ledger is None else [f"Ledger: {ledger}{' (new)' if is_new else ''}"]))
+    with screen.afterwards():
+        if as_json:
+            screen.say_json({**result.to_dict(), "out": str(out), "ledger": None if ledger is None else str(ledger)})
+            return
+        _show(result)
+        screen.say(f"Update: {out}", *([] if ledger is None else [f"Ledger: {ledger}{' (new)' if is_new else ''}"]))
+
+
+def _check(made: Rule[Any], files: list[Path], out: Path, ledger: Path | None, options: dict[str, Any]) -> None:
+    """What can be told before any work to be none that is possible; raises then."""
+    if CERTIFY in options and CERTIFY not in made.extras:
+        raise errors.cannot_certify(type(made).__name__)
+    if options["sample_counts"] is not None and not made.weighs_samples:
+        raise errors.sample_counts_unused(type(made).__name__)
+    budget.parse(options["max_memory"])
+    senders(files, options["ids"])
+    read = [str(path) for path in (*files, options["reference"]) if path is not None]
+    check_output(out, read)
+    if ledger is not None and overwritten(ledger, [str(out), *read]):
+        raise errors.ledger_is_another_file(ledger)
 
 
 def _continued(made: Rule[Any], ledger: Path, asked: list[dict[str, Any]]) -> Rule[Any]:

@@ -12,7 +12,7 @@ from robustagg.config import __version__
 
 HELP = """Robust aggregation of clients' updates in federated learning.
 
-Exit codes: 0 done, 1 it failed (the reason is on stderr, and nothing was changed), 2 wrong usage.
+Exit codes: 0 done, 1 it failed (the reason is on stderr; update and ledger are as they were), 2 wrong usage.
 """
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import typer
 
 from robustagg import Rule, errors
-from robustagg.rules.table import entry_of, rule
+from robustagg.rules.table import RULES, entry_of, rule
 from robustagg.rules.written import assigned as assigned
 from robustagg.rules.written import read
 
@@ -61,6 +61,8 @@ def needed(module: str, package: str) -> None:
 WRITTEN: dict[str, Any] = {"dir_okay": False, "callback": in_a_folder}
 """What every option for a file that is going to be written has."""
 
+_ASKING = {entry.name: entry for entry in RULES if entry.asks}
+
 PICTURES = (".png", ".svg", ".pdf")
 DRAWN: dict[str, Any] = {"dir_okay": False, "callback": picture, "help": "The picture: .png, .svg or .pdf."}
 """What every option for a picture has."""
@@ -71,6 +73,8 @@ def made_rule(spec: str, assignments: Sequence[str]) -> tuple[Rule[Any], list[di
     with usage():
         members = read(spec)
         name, own = members[-1]
+        if name in _ASKING:
+            raise errors.rule_asks(name, _ASKING[name].kind.__name__, _ASKING[name].asks)
         entry_of(name)
         members[-1] = name, {**own, **assigned(assignments)}
         described = [{"rule": name, **own} for name, own in members]
@@ -80,13 +84,14 @@ def made_rule(spec: str, assignments: Sequence[str]) -> tuple[Rule[Any], list[di
 
 def sample_counts(path: Path) -> dict[str, float]:
     """The JSON object, client to number of samples, in a file."""
-    try:
-        counts = json.loads(path.read_text("utf-8"))
-    except (RecursionError, ValueError) as fault:
-        raise errors.bad_sample_counts(path, str(fault)) from fault
-    if not isinstance(counts, dict):
-        raise errors.bad_sample_counts(path, "not an object")
-    for client, count in counts.items():
-        if type(count) not in (int, float):
-            raise errors.bad_sample_counts(path, f"{count!r} for client {client!r}")
+    with usage():
+        try:
+            counts = json.loads(path.read_text("utf-8"))
+        except (RecursionError, ValueError) as fault:
+            raise errors.bad_sample_counts(path, str(fault)) from fault
+        if not isinstance(counts, dict):
+            raise errors.bad_sample_counts(path, "not an object")
+        for client, count in counts.items():
+            if type(count) not in (int, float):
+                raise errors.bad_sample_counts(path, f"{count!r} for client {client!r}")
     return counts

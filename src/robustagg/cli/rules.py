@@ -11,9 +11,9 @@ _SHOWN = ("name", "class", "needs", "breakdown point", "passes", "differences", 
 def rules(as_json: screen.Json = False) -> None:
     """The rules, the clients each needs, what it withstands, how often it reads the updates, and its source.
 
-    Those with an f in what they need take it as a parameter, --param f=2. All but fltrust, which asks for the server's
-    own update, are there for --rule; those that take differences need --reference where files hold whole models.
-    Pre-aggregations are for Python: Pipeline(NNM(f=2), Krum(f=2)).
+    Those with an f in what they need take it as a parameter, --param f=2. All but align-ins and fltrust, which ask for
+    a tensor of the server's that only Python can give, are there for --rule; those that take differences need
+    --reference where files hold whole models. Pre-aggregations stand before a rule: --rule "nnm(f=2) + krum(f=2)".
     """
     if as_json:
         kinds = {"rules": RULES, "pre-aggregations": PREAGGREGATIONS}

@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 import math
 import os
+import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from errno import EPIPE
 from typing import Annotated, Any, TypeAlias
 
 import typer
@@ -41,6 +43,17 @@ def warn(text: str) -> None:
     _console(stderr=True).print(f"robustagg: warning: {printable(text)}", soft_wrap=True)
 
 
+@contextmanager
+def afterwards() -> Iterator[None]:
+    """What is said of work that is done: that nobody can print it does not undo it, and is a warning."""
+    try:
+        yield
+    except OSError as fault:
+        with suppress(OSError):
+            warn(f"all is done and in its place, but cannot be printed: {fault.strerror}")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # at its end Python tries once more
+
+
 def say_json(value: Any) -> None:
     """A result for machines; null in place of a number that JSON has no word for."""
     typer.echo(json.dumps(_sayable(value), indent=2, allow_nan=False))
@@ -68,9 +81,16 @@ def progress() -> Iterator[Progress]:
         yield bars
 
 
+class _Console(Console):
+    """A broken pipe is told like every other trouble with a stream."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError(EPIPE, os.strerror(EPIPE))
+
+
 def _console(stderr: bool = False) -> Console:
     """Made for each use: the streams and the width are those of the moment."""
-    console = Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+    console = _Console(stderr=stderr, markup=False, emoji=False, highlight=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = _ENDLESS
     return console

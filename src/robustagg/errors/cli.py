@@ -22,6 +22,10 @@ def parameter_needed(rule: str, name: str) -> ValueError:
     return ValueError(f"the rule {rule} needs its parameter {name}: give {name}=VALUE")
 
 
+def rule_asks(rule: str, kind: str, name: str) -> ValueError:
+    return ValueError(f"the rule {rule} is for Python alone, where {kind}().aggregate gets its {name}")
+
+
 def ledger_needed(rule: str) -> ValueError:
     return ValueError(f"the rule {rule} remembers the clients: say where with --ledger, or choose another --rule")
 

@@ -36,8 +36,9 @@ def unusable_ledger(path: object, fault: object) -> OSError:
 
 def ledger_written_since(path: object, theirs: int | None, ours: int | None) -> InvalidLedger:
     return InvalidLedger(
-        f"the ledger {path} (last round: {theirs}) was written by someone else since this memory "
-        f"(last round: {ours}) was loaded from it or saved to it; load it again, or save to a new file"
+        f"the ledger {path} (last round now: {theirs}) was written by someone else since this memory (last round, not "
+        f"saved: {ours}) was loaded from it or saved to it; load it again and repeat the round (on the command line: "
+        "run it again), or save to a new file"
     )
 
 

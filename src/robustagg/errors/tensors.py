@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from errno import EMFILE, ENFILE, ENOMEM
 
 from robustagg.errors.kinds import Unreadable
 from robustagg.errors.words import shown
 
 
-def cannot_open(fault: Exception) -> Unreadable:
+def cannot_open(fault: Exception) -> Exception:
+    """Of a stranger's file, unless it is this machine that has nothing left to read it with."""
+    if getattr(fault, "errno", None) in (EMFILE, ENFILE, ENOMEM):
+        return fault
     return Unreadable(f"cannot be read: {getattr(fault, 'strerror', None) or fault}")
 
 
@@ -135,12 +139,23 @@ def bad_index(fault: str) -> Unreadable:
     return Unreadable(f"not an index of a model's parts: {fault}")
 
 
+def leads_out(name: str) -> Unreadable:
+    return Unreadable(
+        f"{shown(name)} leads out of its folder, where neither links nor paths are followed; "
+        "name the file itself, or copy the model with what its links stand for (cp -rL)"
+    )
+
+
 def misplaced_in_shards(name: str, shard: str) -> Unreadable:
     return Unreadable(f"tensor {shown(name)} is not as the index has it, in {shown(shard)}")
 
 
 def not_converted(fault: str) -> Unreadable:
     return Unreadable(f"cannot be read: {fault[:200]}")
+
+
+def damaged_values() -> Unreadable:
+    return Unreadable("its header is sound, but its data is damaged")
 
 
 def converter_stopped(fault: str) -> Unreadable:

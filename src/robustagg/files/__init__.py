@@ -100,7 +100,8 @@ def aggregate_files(
         If something of this does not hold, if nobody's file or not the reference can be used, or, with `strict`, if
         somebody's cannot; the text names the client. The rule is then as it was before, and so is `out`.
     OSError
-        If `out` cannot be written.
+        If `out` cannot be written, or the server cannot read: no room for private copies, no memory, descriptors or
+        process left. That is nobody's fault, and everything is as it was before.
     ImportError
         If what reads somebody's file is not installed.
 
@@ -114,7 +115,7 @@ def aggregate_files(
         raise errors.rule_expected(rule)
     if not (executor is None or offers(executor)):
         raise errors.no_executor(executor)
-    listed, clients = _listed(paths, ids)
+    listed, clients = senders(paths, ids)
     out = Path(out)
     is_file = isinstance(reference, (str, PathLike))
     output.check(out, [*listed, fspath(reference)] if is_file else listed)
@@ -166,7 +167,8 @@ def preaggregate_files(
         If something of this does not hold, if nobody's file can be used, or, with `strict`, if somebody's cannot; the
         text names the client. Nothing is left then.
     OSError
-        If `out` cannot be written.
+        If `out` cannot be written, or the server cannot read: no room for private copies, no memory, descriptors or
+        process left. That is nobody's fault, and everything is as it was before.
 
     Notes
     -----
@@ -184,7 +186,7 @@ def preaggregate_files(
     """
     if not isinstance(member, PreAggregation):
         raise errors.preaggregation_expected(member)
-    listed, clients = _listed(paths, ids)
+    listed, clients = senders(paths, ids)
     names = clients if member.keeps_clients else None
     if suffix is None:
         suffix = Path(listed[0]).suffix
@@ -198,7 +200,7 @@ def preaggregate_files(
     return result
 
 
-def _listed(
+def senders(
     paths: Iterable[str | PathLike[str]] | Mapping[Client, str | PathLike[str]], ids: Iterable[Client] | None
 ) -> tuple[tuple[str, ...], tuple[Client, ...]]:
     """The paths, and who each is of."""

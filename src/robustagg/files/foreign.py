@@ -30,6 +30,7 @@ ROOM = 2**26  # bytes that they may take besides
 START = 300.0  # seconds until the library is imported
 PATIENCE = 60.0  # seconds that a file may take
 SPEED = 10e6  # and bytes per second beyond
+DAMAGED = "1"  # the answer where values are
 
 
 class Library(NamedTuple):
@@ -93,7 +94,11 @@ class Converters:
 
 
 class _Server:
-    """A process that has imported the library, and forks for every file."""
+    """A process that has imported the library, and forks for every file.
+
+    That it does not come up, or breaks, is our trouble, and an :class:`OSError`. Whoever kills it or lets it wait is
+    the file that it reads.
+    """
 
     def __init__(self, needed: Library) -> None:
         ours, theirs = socket.socketpair()
@@ -109,7 +114,11 @@ class _Server:
                 start_new_session=True,
             )
         self._socket, self._needed = ours, needed
-        self._answer(START)
+        try:
+            self._answer(START)
+        except (EOFError, TimeoutError):
+            self.stop()
+            raise errors.worker_gone(needed.package) from None
 
     def stop(self) -> None:
         self._socket.close()
@@ -118,23 +127,30 @@ class _Server:
         self._process.wait()
 
     def convert(self, descriptor: int, suffix: str, size: int, scratch: Scratch) -> None:
+        if self._process.poll() is not None:  # killed while it had nothing to do
+            self._restart()
         limit, seconds = EXPANSION * size + ROOM, PATIENCE + size / SPEED
         task = {"suffix": suffix, "memory": limit, "seconds": int(seconds)}
         ours, theirs = os.pipe()
         try:
             try:
-                socket.send_fds(self._socket, [json.dumps(task).encode()], [descriptor, theirs])
+                with suppress(BrokenPipeError):  # its answer tells
+                    socket.send_fds(self._socket, [json.dumps(task).encode()], [descriptor, theirs])
             finally:
                 os.close(theirs)
-            kind = self._taken(ours, scratch, limit, time.monotonic() + seconds)
+            kind, text = self._taken(ours, scratch, limit, time.monotonic() + seconds)
         finally:
             os.close(ours)
-        status = self._answer(PATIENCE)
+        status = self._status()
+        if kind == b"-":
+            raise errors.not_converted(str(text, "utf-8", "replace"))
+        if status == DAMAGED:
+            raise errors.damaged_values()
         if status != "0" or not kind:
             raise errors.converter_stopped(status)
 
-    def _taken(self, pipe: int, scratch: Scratch, limit: int, deadline: float) -> bytes:
-        """Append what comes to the scratch; an error if it is one. The stream's first byte tells."""
+    def _taken(self, pipe: int, scratch: Scratch, limit: int, deadline: float) -> tuple[bytes, bytes]:
+        """Append what comes to the scratch; or the text of an error. The stream's first byte tells which it is."""
         kind, text, taken = b"", b"", 0
         with selectors.DefaultSelector() as selector:
             selector.register(pipe, selectors.EVENT_READ)
@@ -154,18 +170,33 @@ class _Server:
                     scratch.append(np.frombuffer(data, np.uint8))
                 else:
                     text += data[:1000]
-        if kind == b"-":
-            self._answer(PATIENCE)
-            raise errors.not_converted(str(text, "utf-8", "replace"))
-        return kind
+        return kind, text
+
+    def _status(self) -> str:
+        """How the process that read the file has ended; where it took ours with it, there is a new one."""
+        try:
+            return self._answer(PATIENCE)
+        except TimeoutError:
+            status = "time"
+        except EOFError:
+            code = self._process.wait()
+            if code >= 0:
+                raise errors.worker_gone(self._needed.package) from None
+            status = f"signal {-code}"
+        self._restart()
+        return status
 
     def _answer(self, seconds: float) -> str:
+        """A line of the process's; EOFError if it has ended, TimeoutError if it says nothing for so long."""
         self._socket.settimeout(seconds)
         answer = b""
         while not answer.endswith(b"\n"):
-            data = self._socket.recv(1024)
+            try:
+                data = self._socket.recv(1024)
+            except ConnectionResetError:  # it has not even read what it was asked
+                data = b""
             if not data:
-                raise errors.worker_gone(self._needed.package)
+                raise EOFError
             answer += data
         return str(answer, "utf-8", "replace").strip()
 

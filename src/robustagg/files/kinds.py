@@ -64,6 +64,8 @@ def _archive(file: Readable) -> tuple[str, tuple[str, ...]]:
 def _other(start: bytes) -> tuple[str, tuple[str, ...]]:
     if start[:1] == b"\x08" and b"\x12" in start[1:4]:
         return "an ONNX model, or another protocol buffer", ()
+    if len(start) == START and not any(start):
+        return "one that begins with zeros, as after a crash", ()
     text = start.lstrip()
     if text[:1] in (b"{", b"[") and text.isascii():
         return "JSON text", ()

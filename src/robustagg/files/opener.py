@@ -47,10 +47,8 @@ class Opener:
         """A client's files, and what they hold."""
         try:
             return self._look(path)
-        except (errors.Unreadable, ImportError):
+        except (errors.Unreadable, ImportError, OSError):  # an OSError is ours: a file says Unreadable
             raise
-        except OSError as fault:
-            raise errors.cannot_open(fault) from None
         except Exception as fault:  # whatever a parser of hostile bytes trips over, it is the file's fault
             raise errors.damaged_header(fault) from None
 

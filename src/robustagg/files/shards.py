@@ -12,7 +12,7 @@ import numpy as np
 from robustagg import errors
 from robustagg.files import safetensors
 from robustagg.files.storage import File, Readable
-from robustagg.files.tensors import Contents, in_order
+from robustagg.files.tensors import Contents, in_common, in_order
 
 INDEXES = (".safetensors.index.json", ".bin.index.json")
 MODELS = (
@@ -28,8 +28,11 @@ ENTRIES = 10_000  # of a folder, at most
 
 def model_in(folder: str, suffixes: Callable[[str], bool]) -> str:
     """The one index in a folder, or the one file that can be a model."""
-    with os.scandir(folder) as entries:
-        names = sorted(entry.name for entry in islice(entries, ENTRIES))
+    try:
+        with os.scandir(folder) as entries:
+            names = sorted(entry.name for entry in islice(entries, ENTRIES))
+    except OSError as fault:
+        raise errors.cannot_open(fault) from None
     kinds = [[name for name in names if name.endswith(index)] for index in INDEXES]
     kinds += [[name] for name in MODELS if name in names]
     models = next(filter(None, kinds), None) or [name for name in names if suffixes(name)]
@@ -60,8 +63,7 @@ def opened(
             if where.get(tensor.name) != name:
                 raise errors.misplaced_in_shards(tensor.name, name)
             found.append((tensor, (*place[:-1], which)))
-        pairs = part.metadata.items()
-        metadata = dict(pairs) if metadata is None else dict(metadata.items() & pairs)
+        metadata = part.metadata if metadata is None else in_common(metadata, part.metadata)
     ranks = {name: rank for rank, name in enumerate(where)}
     found.sort(key=lambda pair: ranks[pair[0].name])
     missing = ranks.keys() - {tensor.name for tensor, _ in found}
@@ -76,5 +78,5 @@ def inside(folder: Path, name: str) -> Path:
     """A file of a folder, which may not lead out of it."""
     path = folder / name
     if name in (".", "..") or any(sign in name for sign in "/\\\0") or path.resolve().parent != folder.resolve():
-        raise errors.bad_index(f"{errors.shown(name)} leads out of its folder")
+        raise errors.leads_out(name)
     return path

@@ -131,11 +131,10 @@ class Files:
     def _middles(self, kept: Sequence[int], k: int) -> Iterator[Array]:
         """What the result holds of tensor k, which does not vote, piece by piece."""
         tensor, readers = self._tensors[k], self._readers(kept)
-        # of what was found equal, the median is the same, even if somebody's bytes have changed since
-        action = "median" if tensor.action in ("equal", None) else tensor.action
+        action = tensor.action or "median"
         for cut in pieces_of(tensor, k, self._budget.width // MIDDLES):
             rows = inputs.numbers(self._read(readers, cut), tensor.dtype)
-            yield inputs.stored(inputs.reduced(action, rows), tensor.dtype)
+            yield inputs.stored(_agreed(rows) if action == "equal" else inputs.reduced(action, rows), tensor.dtype)
 
     def _disagreeing(self) -> dict[int, str]:
         """Who holds another value than most of a tensor that must be equal."""
@@ -153,7 +152,7 @@ class Files:
             readers = self._readers(kept)
             for cut in pieces_of(tensor, k, self._budget.width // MIDDLES):
                 for digest, row in zip(digests.values(), self._read(readers, cut), strict=True):
-                    digest.update(row.data.cast("B"))
+                    digest.update(inputs.comparable(row, tensor.dtype).tobytes())
         except errors.Unusable as fault:
             unread = dict(fault.reasons)
             rest = [i for i in kept if i not in unread]
@@ -199,3 +198,9 @@ class Files:
     def _close_notes(self) -> None:
         if self._notes is not None:
             self._notes.close()
+
+
+def _agreed(rows: Array) -> Array:
+    """The first row of equal ones; where somebody's bytes have changed since, what most have."""
+    first, middle = rows[0], inputs.reduced("median", rows)
+    return np.where((first == middle) | ((first != first) & (middle != middle)), first, middle)

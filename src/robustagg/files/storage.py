@@ -11,7 +11,7 @@ import io
 import os
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -22,7 +22,11 @@ from robustagg.memory.vectors import Disk, Stored
 
 
 class File:
-    """A regular file that must not change while it is in use. Whatever goes wrong is :class:`errors.Unreadable`."""
+    """A regular file that must not change while it is in use. Where it cannot be read it is :class:`errors.Unreadable`.
+
+    What this machine has none left of, descriptors or memory, is no fault of the file's, nor is what whoever reads it
+    does meanwhile: such an error stays an :class:`OSError`.
+    """
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -44,15 +48,16 @@ class File:
 
     @contextmanager
     def open(self) -> Iterator[Handle]:
-        try:
-            with io.FileIO(self.path, opener=_opener) as raw:
+        with ExitStack() as opened:
+            try:
+                raw = opened.enter_context(io.FileIO(self.path, opener=_opener))
                 found = _identity(os.fstat(raw.fileno()))
-                if not self._identity.fits(found):
-                    raise errors.file_changed()
-                self._identity = found
-                yield Handle(raw)
-        except OSError as fault:
-            raise errors.cannot_open(fault) from None
+            except OSError as fault:
+                raise errors.cannot_open(fault) from None
+            if not self._identity.fits(found):
+                raise errors.file_changed()
+            self._identity = found
+            yield Handle(raw)
 
 
 class Handle:
@@ -66,13 +71,15 @@ class Handle:
         if isinstance(self._raw, Disk):
             self._raw.read_into(self._begin + offset, view)
             return
-        self._raw.seek(offset)
         done = 0
-        while done < len(view):
-            count = self._raw.readinto(view[done:])
-            if not count:
-                raise errors.file_truncated(offset + done)
-            done += count
+        try:
+            self._raw.seek(offset)
+            while done < len(view) and (count := self._raw.readinto(view[done:])):
+                done += count
+        except OSError as fault:
+            raise errors.cannot_open(fault) from None
+        if done < len(view):
+            raise errors.file_truncated(offset + done)
 
     def fileno(self) -> int:
         return self._raw.fileno()
@@ -141,9 +148,7 @@ class Limited(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
-        if base + offset < 0:
-            raise OSError("seek before the beginning")
-        self._at = base + offset
+        self._at = max(0, base + offset)
         return self._at
 
     def read(self, size: int = -1) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ from robustagg import errors
 from robustagg.files.members import INFLATER
 from robustagg.files.opener import Opener
 from robustagg.files.storage import Readable
-from robustagg.files.tensors import DEFLATED, Contents, Model, Tensor
+from robustagg.files.tensors import DEFLATED, Contents, Model, Tensor, in_common
 from robustagg.inputs.policy import Described, Policy
 from robustagg.protocol import Client
 
@@ -110,8 +110,8 @@ def survey(entrants: Entrants, opener: Opener) -> Survey:
             excluded |= entrants.refused(i, fault)
         else:
             found.places[i] = layouts.setdefault(hashlib.sha256(places.data).digest(), places)
-            shared = dict(contents.metadata.items() & found.model.metadata.items())
-            found = found._replace(model=found.model._replace(metadata=_in_order_of(found.model.metadata, shared)))
+            shared = in_common(found.model.metadata, contents.metadata)
+            found = found._replace(model=found.model._replace(metadata=shared))
     if found is None or not found.files:
         raise errors.nobody_admitted((entrants.clients[i], why) for i, why in excluded.items())
     return found
@@ -129,10 +129,6 @@ def model_file(path: str, opener: Opener, tensors: Sequence[Tensor]) -> ModelFil
 
 def _most_common(digests: Iterable[bytes]) -> bytes:
     return next((digest for digest, _ in Counter(digests).most_common(1)), b"")
-
-
-def _in_order_of(metadata: Mapping[str, str], shared: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in metadata.items() if name in shared}
 
 
 def _digests(contents: Contents) -> Looks:

@@ -132,3 +132,8 @@ def in_order(found: list[tuple[Tensor, tuple[Any, ...]]], metadata: Mapping[str,
         if tensor.name == following.name:
             raise errors.duplicate_tensor(tensor.name)
     return Contents(tensors, np.array([(*found[k][1], 0) for k in ranks], PLACE), order, metadata or {})
+
+
+def in_common(metadata: Mapping[str, str], other: Mapping[str, str]) -> dict[str, str]:
+    """What both say, in the order of the first."""
+    return {name: value for name, value in metadata.items() if other.get(name) == value}

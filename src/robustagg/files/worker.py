@@ -2,7 +2,8 @@
 
 It imports the library once. Every message on the socket comes with two descriptors, of a file and of a pipe; a fork
 reads the one, under limits, and writes to the other a "+" and the tensors in the safetensors format, or a "-" and what
-is wrong. Of this package it imports nothing.
+is wrong. How it has ended is the answer on the socket: 1 is values that turned out to be damaged. Of this package it
+imports nothing.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import resource
 import socket
 import sys
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
@@ -24,6 +26,7 @@ from typing import Any, NamedTuple
 SLACK = 2**28  # bytes that a library may need besides the tensors
 DEPTH = 16  # containers inside containers, groups inside groups
 KERAS = "model.weights.h5"  # a .keras archive's member with the weights
+OPTIMIZER = ("optimizer", "optimizer_weights")  # what Keras calls the group of what is no part of the model
 CODES = {
     "float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16", "bool": "BOOL",
     "int64": "I64", "int32": "I32", "int16": "I16", "int8": "I8",
@@ -56,10 +59,11 @@ def main() -> None:
             message, descriptors, _, _ = socket.recv_fds(connection, 4096, 2)
             if not message:
                 return
+            source, sink = descriptors
             child = os.fork()
             if not child:
                 connection.close()
-                _work(json.loads(message), *descriptors)
+                _work(json.loads(message), source, sink)
             for descriptor in descriptors:
                 os.close(descriptor)
             status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
@@ -79,7 +83,7 @@ def _work(task: dict[str, Any], source: int, sink: int) -> None:
             _write(sink, entry.read())
     except BaseException as fault:
         if begun:
-            os._exit(1)
+            os._exit(2 if isinstance(fault, MemoryError) else 1)
         with suppress(BaseException):
             text = str(fault) if isinstance(fault, Refused) else f"{type(fault).__name__}: {fault}"
             _write(sink, b"-" + text.splitlines()[0][:300].encode("utf-8", "replace"))
@@ -125,14 +129,39 @@ def _write(sink: int, data: Any) -> None:
 
 def _torch(source: int, limit: int) -> dict[str, Entry]:
     torch = sys.modules["torch"]
-    path, is_archive = f"/dev/fd/{source}", os.pread(source, 4, 0) == b"PK\3\4"
+    path, start = f"/dev/fd/{source}", os.pread(source, 4, 0)
+    is_archive = start == b"PK\3\4"
+    if is_archive:
+        _check_archive(source)
+    elif start[:1] != b"\x80":
+        raise Refused("it begins neither like an archive nor like a pickle of torch.save's")
     try:
         found = torch.load(path, map_location="cpu", weights_only=True, mmap=is_archive)
     except pickle.UnpicklingError:  # torch's text advises to load it all the same
         raise Refused("it is damaged or holds more than tensors: save the model's state_dict() alone") from None
     if isinstance(found, (torch.Tensor, list, tuple)):  # the names that NumPy gives to what has none
         found = {f"arr_{k}": value for k, value in enumerate([found] if isinstance(found, torch.Tensor) else found)}
-    return dict(_leaves(torch, found, "", DEPTH))
+    if not isinstance(found, dict):
+        raise Refused(f"it holds one {type(found).__name__}, and no tensors: save the model's state_dict() alone")
+    entries: dict[str, Entry] = {}
+    for name, entry in _leaves(torch, found, "", DEPTH):
+        if name in entries:
+            raise Refused(f"two of its tensors would both be called {name[:80]!r}")
+        entries[name] = entry
+    return entries
+
+
+def _check_archive(source: int) -> None:
+    """Refuse one that is cut short, or holds other bytes than were written: torch does not look."""
+    try:
+        with zipfile.ZipFile(os.fdopen(os.dup(source), "rb")) as archive:
+            for member in archive.infolist():
+                if member.CRC:  # torch.save may be told to compute none
+                    with archive.open(member) as data:
+                        while data.read(2**20):
+                            pass
+    except (EOFError, zipfile.BadZipFile, zlib.error) as fault:
+        raise Refused(f"the archive is cut short or damaged ({fault})") from None
 
 
 def _leaves(torch: Any, found: Any, prefix: str, depth: int) -> Iterator[tuple[str, Entry]]:
@@ -178,6 +207,8 @@ def _datasets(file: Any) -> dict[str, Entry]:
             if not isinstance(group.get(name, getlink=True), h5py.HardLink):
                 raise Refused(f"it holds {path[:80]!r}, a link to somewhere else")
             value = group[name]
+            if not prefix and name in OPTIMIZER and isinstance(value, h5py.Group):
+                continue
             place = h5py.h5o.get_info(value.id).addr
             if place in seen or depth == 0:
                 raise Refused(f"it holds {path[:80]!r} twice, or too deep")

@@ -2,6 +2,7 @@
 
 from robustagg.inputs.clients import client_ids
 from robustagg.inputs.dispersed import by_reference
+from robustagg.inputs.elsewhere import comparable
 from robustagg.inputs.gather import copied, flat, gather
 from robustagg.inputs.leaves import Leaf, matched, narrowed
 from robustagg.inputs.policy import PLAIN, Policy, reduced
@@ -18,6 +19,7 @@ __all__ = [
     "Updates",
     "by_reference",
     "client_ids",
+    "comparable",
     "copied",
     "flat",
     "gather",

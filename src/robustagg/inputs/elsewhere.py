@@ -159,10 +159,11 @@ def _outline(row: Any, dtype: str, action: str | None) -> Any:
         return np.array(row[:])
     digest = hashlib.sha256()
     for start in range(0, row.size, HASHED):
-        digest.update(_plain(numbers(row[start : start + HASHED], dtype)).tobytes())
+        digest.update(comparable(row[start : start + HASHED], dtype).tobytes())
     return Absent(row.dtype, digest.digest(), errors.shown(np.asarray(row)))
 
 
-def _plain(values: Array) -> Array:
-    """Values of which equal ones have equal bits."""
+def comparable(values: Array, dtype: str) -> Array:
+    """Values of a dtype of rows as numbers of which equal ones have equal bits."""
+    values = numbers(values, dtype)
     return np.where(np.isnan(values), np.nan, values) + 0.0 if values.dtype.kind == "f" else values

@@ -152,6 +152,8 @@ def reading(path: AnyPath) -> Iterator[Table]:
 
 def check_file(path: AnyPath) -> None:
     """Raise for what is no file, or for one whose first page cannot be a ledger's: SQLite does not see it then."""
+    if not os.path.exists(path):
+        raise errors.unusable_ledger(path, "unable to open: nothing is there, or a link to nothing")
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise errors.unusable_ledger(path, "unable to open: it is not a regular file")
     if os.path.exists(f"{os.fspath(path)}-journal"):

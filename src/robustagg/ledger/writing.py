@@ -13,7 +13,6 @@ import secrets
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 from robustagg import errors
 from robustagg.ledger import database
@@ -66,7 +65,7 @@ def saving(path: AnyPath, state: State, past: Past) -> Iterator[None]:
 def _created(path: AnyPath, state: State, past: Past) -> Iterator[None]:
     """A new file, which appears whole or not at all, and in nobody's place."""
     with _draft(path) as draft:
-        stamp = _write_new(draft.path, state, past)
+        stamp = _write_new(draft, state, past)
         yield
         past.stamps.add(stamp)
         try:
@@ -85,7 +84,7 @@ def _replaced(path: AnyPath, state: State, past: Past) -> Iterator[None]:
         replaced = archive_stamp(path)
         if replaced not in past.stamps:
             raise errors.ledger_written_since(path, None, state.round)
-        stamp = _write_new(draft.path, state, past)
+        stamp = _write_new(draft, state, past)
         yield
         if archive_stamp(path) != replaced:
             raise errors.ledger_written_since(path, None, state.round)
@@ -116,8 +115,8 @@ def _alone(path: AnyPath) -> Iterator[None]:
         yield
 
 
-def _write_new(path: Path, state: State, past: Past) -> str:
-    with database.opened(path, "rwc") as connection, database.told(path):
+def _write_new(draft: Draft, state: State, past: Past) -> str:
+    with database.opened(draft.path, "rwc") as connection, database.told(draft.target):
         connection.execute("PRAGMA journal_mode = OFF")  # a draft that fails is thrown away
         connection.execute("BEGIN IMMEDIATE")
         database.initialise(connection)
