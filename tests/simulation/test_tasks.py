@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from robustagg.simulation import Settings, arrays, simulate
+from robustagg.simulation.adversaries import Aim
 from robustagg.simulation.models import one_blas_thread
 from robustagg.simulation.run import Federation
 from robustagg.simulation.tasks import SPLITS, load, split
@@ -102,6 +103,19 @@ def test_own_arrays_are_trained_on_with_labels_of_any_kind():
     assert simulation.runs[0].success is not None
 
 
+@pytest.mark.parametrize(
+    ("attack", "options"), [("label-flip", {"source": 3, "target": 1}), ("backdoor", {"target": 3})]
+)
+def test_a_class_called_by_a_number_is_meant_by_it(attack, options):
+    task = arrays(rng().normal(size=(60, 2)), np.tile([1, 2, 3], 20))
+    said = Aim(Settings(attack=attack, options=options), task).arguments(attack)
+    assert {name: task.classes[said[name]] for name in options} == {k: str(v) for k, v in options.items()}
+    assert task.class_of(0) == 0  # nothing is called so: the first
+    unsaid = Aim(Settings(attack=attack), task).arguments(attack)
+    assert unsaid["target"] == 0
+    assert unsaid.get("source", 2) == 2  # the task's own aims are numbers
+
+
 # --- files ---
 
 
@@ -130,6 +144,12 @@ def test_a_table_that_is_none(text, told, tmp_path):
     (tmp_path / "t.csv").write_text(text, "utf-8")
     with pytest.raises(ValueError, match=told):
         load(f"csv:{tmp_path}/t.csv", 0)
+
+
+def test_a_table_that_excel_has_saved(tmp_path):
+    rows = [f"{k % 2},{k},{k * k}" for k in range(40)]
+    (tmp_path / "t.csv").write_text("\n".join(["label,a,b", *rows]), "utf-8-sig")
+    assert load(f"csv:{tmp_path}/t.csv", 0).classes == ("0", "1")
 
 
 def test_words_of_the_test_are_not_learnt(tmp_path):

@@ -68,9 +68,9 @@ class Task:
         return int(self.train[0].shape[1])
 
     def class_of(self, name: str | int) -> int:
-        """Number of a class that is given by name or number."""
-        if isinstance(name, str) and name in self.classes:
-            return self.classes.index(name)
+        """Number of a class that is given by name, or by number where none is called so."""
+        if str(name) in self.classes:
+            return self.classes.index(str(name))
         if isinstance(name, int) and 0 <= name < len(self.classes):
             return name
         raise errors.not_one_of("the class", name, [*self.classes, f"0 to {len(self.classes) - 1}"])

@@ -115,7 +115,7 @@ def _read(path: Path) -> tuple[list[str], list[list[str]]]:
     if not path.exists():
         raise errors.no_data(path)
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
-    with path.open(encoding="utf-8", newline="") as file:
+    with path.open(encoding="utf-8-sig", newline="") as file:
         header, *rows = [row for row in csv.reader(file) if row] or [[]]
     for number, row in enumerate(rows, 2):
         if len(row) != len(header):
