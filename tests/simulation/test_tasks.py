@@ -152,6 +152,14 @@ def test_a_table_that_excel_has_saved(tmp_path):
     assert load(f"csv:{tmp_path}/t.csv", 0).classes == ("0", "1")
 
 
+@pytest.mark.parametrize("cell", ["", "NA", "nan", "inf"])
+def test_a_gap_in_a_table_of_numbers_is_named(cell, tmp_path):
+    rows = [f"{k},{k % 2},{cell if k == 7 else k}" for k in range(40)]
+    (tmp_path / "t.csv").write_text("\n".join(["a,label,b", *rows]), "utf-8")
+    with pytest.raises(ValueError, match=f"t.csv, row 9, column 'b': '{cell}' is no finite number"):
+        load(f"csv:{tmp_path}/t.csv", 0)
+
+
 def test_words_of_the_test_are_not_learnt(tmp_path):
     rows = [f"word{k} common,{k % 2}" for k in range(40)]
     (tmp_path / "t.csv").write_text("\n".join(["text,label", *rows]), "utf-8")
@@ -185,6 +193,16 @@ def test_images_in_folders_and_archives_are_the_same(tmp_path):
     for task in found[:2]:
         np.testing.assert_array_equal(task.train[0], found[0].train[0])
     assert task.trigger(2).features.size == 3 * 2 * 2
+
+
+def test_images_of_16_bits_are_not_clipped(tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    for kind, shade in (("bright", 51400), ("dark", 12850)):
+        (tmp_path / kind).mkdir()
+        for k in range(4):
+            image.fromarray(np.full((4, 4), shade, np.uint16)).save(tmp_path / kind / f"{k}.png")
+    x, y = load(f"images:{tmp_path}", 0).train
+    np.testing.assert_array_equal(np.rint(255 * x), np.repeat(np.where(y == 0, 200, 50)[:, None], 48, axis=1))
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,13 @@ def small_table(path: object, rows: int, columns: int) -> ValueError:
     return ValueError(f"{path} must have a header, two columns and 8 rows at least, it has {columns} and {rows}")
 
 
+def gap_in_numbers(path: object, line: int, column: str, cell: str) -> ValueError:
+    return ValueError(
+        f"{path}, row {line}, column {column!r}: {cell!r} is no finite number, and the table is one of numbers: "
+        "fill it in or leave the row out"
+    )
+
+
 def no_images(path: object, suffixes: Iterable[str]) -> ValueError:
     return ValueError(f"{path} holds no images ({', '.join(suffixes)}) in a folder or archive per class")
 
