@@ -184,7 +184,16 @@ def test_picture(attack, tmp_path):
     picture(quick(attack=attack, rules=USUAL), tmp_path / "picture.png")
     assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
     assert dict(matplotlib.rcParams) == before
-    picture(quick(attack=attack, rounds=1, rules=("median",)), tmp_path / "picture.svg")
+
+
+def test_a_picture_of_one_round_shows_it(tmp_path, monkeypatch):
+    figures = []
+    figure = pytest.importorskip("matplotlib.figure").Figure
+    monkeypatch.setattr(figure, "savefig", lambda self, path: figures.append(self))
+    for rounds in (1, 2):
+        picture(quick(rounds=rounds), tmp_path / "picture.png")
+    markers = [{line.get_marker() for axes in f.axes for line in axes.lines if len(line.get_xdata())} for f in figures]
+    assert markers == [{"o"}, {""}]
 
 
 def test_no_two_rules_of_a_picture_look_alike(tmp_path):

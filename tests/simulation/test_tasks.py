@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import tarfile
 import zipfile
 
@@ -193,6 +194,22 @@ def test_images_in_folders_and_archives_are_the_same(tmp_path):
     for task in found[:2]:
         np.testing.assert_array_equal(task.train[0], found[0].train[0])
     assert task.trigger(2).features.size == 3 * 2 * 2
+
+
+def test_a_file_that_has_changed_is_read_again(tmp_path):
+    for time, kinds in enumerate([("cat", "dog"), ("cow", "hen")]):
+        rows = [f"{k},{kinds[k % 2]}" for k in range(40)]
+        (tmp_path / "t.csv").write_text("\n".join(["a,label", *rows]), "utf-8")
+        os.utime(tmp_path / "t.csv", (time, time))
+        task = load(f"csv:{tmp_path}/t.csv", 0)
+        assert task.classes == kinds
+        assert load(f"csv:{tmp_path}/t.csv", 0) is task
+    for kind, shade in (("cat", 0), ("dog", 100), ("cow", 200)):
+        (tmp_path / "images" / kind).mkdir(parents=True)
+        for k in range(4):
+            (tmp_path / "images" / kind / f"{k}.png").write_bytes(picture(shade))
+        if kind != "cat":
+            assert kind in load(f"images:{tmp_path}/images", 0).classes
 
 
 def test_images_of_16_bits_are_not_clipped(tmp_path):
