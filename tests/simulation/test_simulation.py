@@ -11,7 +11,9 @@ pytest.importorskip("sklearn")
 from robustagg.simulation import CHOICES, RULES, RoundRecord, RuleRun, Settings, Simulation, picture, simulate
 from robustagg.simulation.pictures import styles
 from robustagg.simulation.results import CLEAN
+from robustagg.simulation.run import Federation
 from robustagg.simulation.settings import USUAL
+from robustagg.simulation.tasks import load
 
 
 def quick(**settings):
@@ -184,6 +186,21 @@ def test_picture(attack, tmp_path):
     picture(quick(attack=attack, rules=USUAL), tmp_path / "picture.png")
     assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
     assert dict(matplotlib.rcParams) == before
+
+
+def test_where_the_servers_training_diverges_the_model_stays(monkeypatch):
+    settings = Settings(rounds=2, clients=5, attack="none")
+    federation = Federation(settings, load(settings.task, settings.seed))
+    trained = federation.model.updates
+
+    def diverged(parameters, clients, epochs, seeds):
+        rows = trained(parameters, clients, epochs, seeds)
+        rows[settings.clients :] = np.nan
+        return rows
+
+    monkeypatch.setattr(federation.model, "updates", diverged)
+    assert [record.weights for record in federation.run("fltrust").records] == [None, None]
+    assert None not in [record.weights for record in federation.run("mean").records]
 
 
 def test_a_picture_of_one_round_shows_it(tmp_path, monkeypatch):

@@ -94,6 +94,28 @@ def test_arrays_that_are_no_task(x, y, told):
         arrays(x, y)
 
 
+@pytest.mark.parametrize(
+    ("parts", "told"),
+    [
+        ({"classes": ("a",)}, "classes must name each of the 3 labels 1, 2, 3, got 1: a"),
+        ({"classes": np.array(list("abcd"))}, "got 4: a, b, c, d"),
+        ({"test": (np.zeros((3, 1)), [1, 2, 3])}, "samples to test on must have 2 features as the others, got 1"),
+    ],
+)
+def test_parts_that_do_not_fit_the_arrays(parts, told):
+    with pytest.raises(ValueError, match=told):
+        arrays(np.zeros((60, 2)), np.tile([1, 2, 3], 20), **parts)
+
+
+def test_a_task_keeps_arrays_of_its_own():
+    x, y = np.ones((6, 2), np.float32), np.tile([1, 2], 3)
+    task = arrays(x, y, test=(x, y), classes=np.array(["a", "b"]))
+    x[:] = 0
+    assert task.classes == ("a", "b")
+    assert task.train[0].all()
+    assert task.test[0].all()
+
+
 def test_own_arrays_are_trained_on_with_labels_of_any_kind():
     x = rng().normal(size=(400, 6))
     task = arrays(x, np.where(x[:, 0] > 0, "up", "down"), classes=("down", "up"))

@@ -37,6 +37,17 @@ def samples_and_labels(x: tuple[int, ...], y: tuple[int, ...]) -> ValueError:
     return ValueError(f"there must be as many labels as samples, (samples,) and (samples, ...), got {y} and {x}")
 
 
+def class_names(names: Sequence[str], labels: Sequence[object]) -> ValueError:
+    return ValueError(
+        f"classes must name each of the {len(labels)} labels {', '.join(map(str, labels))}, "
+        f"got {len(names)}: {', '.join(names)}"
+    )
+
+
+def test_features(tested: int, features: int) -> ValueError:
+    return ValueError(f"samples to test on must have {features} features as the others, got {tested}")
+
+
 def samples_not_finite(sample: int) -> ValueError:
     return ValueError(f"sample {sample} holds a value that is NaN or infinite")
 
