@@ -11,7 +11,9 @@ pytest.importorskip("sklearn")
 from robustagg.simulation import CHOICES, RULES, RoundRecord, RuleRun, Settings, Simulation, picture, simulate
 from robustagg.simulation.pictures import styles
 from robustagg.simulation.results import CLEAN
+from robustagg.simulation.run import Federation
 from robustagg.simulation.settings import USUAL
+from robustagg.simulation.tasks import load
 
 
 def quick(**settings):
@@ -184,7 +186,31 @@ def test_picture(attack, tmp_path):
     picture(quick(attack=attack, rules=USUAL), tmp_path / "picture.png")
     assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
     assert dict(matplotlib.rcParams) == before
-    picture(quick(attack=attack, rounds=1, rules=("median",)), tmp_path / "picture.svg")
+
+
+def test_where_the_servers_training_diverges_the_model_stays(monkeypatch):
+    settings = Settings(rounds=2, clients=5, attack="none")
+    federation = Federation(settings, load(settings.task, settings.seed))
+    trained = federation.model.updates
+
+    def diverged(parameters, clients, epochs, seeds):
+        rows = trained(parameters, clients, epochs, seeds)
+        rows[settings.clients :] = np.nan
+        return rows
+
+    monkeypatch.setattr(federation.model, "updates", diverged)
+    assert [record.weights for record in federation.run("fltrust").records] == [None, None]
+    assert None not in [record.weights for record in federation.run("mean").records]
+
+
+def test_a_picture_of_one_round_shows_it(tmp_path, monkeypatch):
+    figures = []
+    figure = pytest.importorskip("matplotlib.figure").Figure
+    monkeypatch.setattr(figure, "savefig", lambda self, path: figures.append(self))
+    for rounds in (1, 2):
+        picture(quick(rounds=rounds), tmp_path / "picture.png")
+    markers = [{line.get_marker() for axes in f.axes for line in axes.lines if len(line.get_xdata())} for f in figures]
+    assert markers == [{"o"}, {""}]
 
 
 def test_no_two_rules_of_a_picture_look_alike(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import tarfile
 import zipfile
 
@@ -16,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from robustagg.simulation import Settings, arrays, simulate
+from robustagg.simulation.adversaries import Aim
 from robustagg.simulation.models import one_blas_thread
 from robustagg.simulation.run import Federation
 from robustagg.simulation.tasks import SPLITS, load, split
@@ -92,6 +94,28 @@ def test_arrays_that_are_no_task(x, y, told):
         arrays(x, y)
 
 
+@pytest.mark.parametrize(
+    ("parts", "told"),
+    [
+        ({"classes": ("a",)}, "classes must name each of the 3 labels 1, 2, 3, got 1: a"),
+        ({"classes": np.array(list("abcd"))}, "got 4: a, b, c, d"),
+        ({"test": (np.zeros((3, 1)), [1, 2, 3])}, "samples to test on must have 2 features as the others, got 1"),
+    ],
+)
+def test_parts_that_do_not_fit_the_arrays(parts, told):
+    with pytest.raises(ValueError, match=told):
+        arrays(np.zeros((60, 2)), np.tile([1, 2, 3], 20), **parts)
+
+
+def test_a_task_keeps_arrays_of_its_own():
+    x, y = np.ones((6, 2), np.float32), np.tile([1, 2], 3)
+    task = arrays(x, y, test=(x, y), classes=np.array(["a", "b"]))
+    x[:] = 0
+    assert task.classes == ("a", "b")
+    assert task.train[0].all()
+    assert task.test[0].all()
+
+
 def test_own_arrays_are_trained_on_with_labels_of_any_kind():
     x = rng().normal(size=(400, 6))
     task = arrays(x, np.where(x[:, 0] > 0, "up", "down"), classes=("down", "up"))
@@ -100,6 +124,19 @@ def test_own_arrays_are_trained_on_with_labels_of_any_kind():
     assert simulation.to_dict()["classes"] == ["down", "up"]
     assert simulation.samples == (75,) * 4
     assert simulation.runs[0].success is not None
+
+
+@pytest.mark.parametrize(
+    ("attack", "options"), [("label-flip", {"source": 3, "target": 1}), ("backdoor", {"target": 3})]
+)
+def test_a_class_called_by_a_number_is_meant_by_it(attack, options):
+    task = arrays(rng().normal(size=(60, 2)), np.tile([1, 2, 3], 20))
+    said = Aim(Settings(attack=attack, options=options), task).arguments(attack)
+    assert {name: task.classes[said[name]] for name in options} == {k: str(v) for k, v in options.items()}
+    assert task.class_of(0) == 0  # nothing is called so: the first
+    unsaid = Aim(Settings(attack=attack), task).arguments(attack)
+    assert unsaid["target"] == 0
+    assert unsaid.get("source", 2) == 2  # the task's own aims are numbers
 
 
 # --- files ---
@@ -129,6 +166,20 @@ def test_a_table_of_texts_and_one_of_numbers(tmp_path):
 def test_a_table_that_is_none(text, told, tmp_path):
     (tmp_path / "t.csv").write_text(text, "utf-8")
     with pytest.raises(ValueError, match=told):
+        load(f"csv:{tmp_path}/t.csv", 0)
+
+
+def test_a_table_that_excel_has_saved(tmp_path):
+    rows = [f"{k % 2},{k},{k * k}" for k in range(40)]
+    (tmp_path / "t.csv").write_text("\n".join(["label,a,b", *rows]), "utf-8-sig")
+    assert load(f"csv:{tmp_path}/t.csv", 0).classes == ("0", "1")
+
+
+@pytest.mark.parametrize("cell", ["", "NA", "nan", "inf"])
+def test_a_gap_in_a_table_of_numbers_is_named(cell, tmp_path):
+    rows = [f"{k},{k % 2},{cell if k == 7 else k}" for k in range(40)]
+    (tmp_path / "t.csv").write_text("\n".join(["a,label,b", *rows]), "utf-8")
+    with pytest.raises(ValueError, match=f"t.csv, row 9, column 'b': '{cell}' is no finite number"):
         load(f"csv:{tmp_path}/t.csv", 0)
 
 
@@ -165,6 +216,32 @@ def test_images_in_folders_and_archives_are_the_same(tmp_path):
     for task in found[:2]:
         np.testing.assert_array_equal(task.train[0], found[0].train[0])
     assert task.trigger(2).features.size == 3 * 2 * 2
+
+
+def test_a_file_that_has_changed_is_read_again(tmp_path):
+    for time, kinds in enumerate([("cat", "dog"), ("cow", "hen")]):
+        rows = [f"{k},{kinds[k % 2]}" for k in range(40)]
+        (tmp_path / "t.csv").write_text("\n".join(["a,label", *rows]), "utf-8")
+        os.utime(tmp_path / "t.csv", (time, time))
+        task = load(f"csv:{tmp_path}/t.csv", 0)
+        assert task.classes == kinds
+        assert load(f"csv:{tmp_path}/t.csv", 0) is task
+    for kind, shade in (("cat", 0), ("dog", 100), ("cow", 200)):
+        (tmp_path / "images" / kind).mkdir(parents=True)
+        for k in range(4):
+            (tmp_path / "images" / kind / f"{k}.png").write_bytes(picture(shade))
+        if kind != "cat":
+            assert kind in load(f"images:{tmp_path}/images", 0).classes
+
+
+def test_images_of_16_bits_are_not_clipped(tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    for kind, shade in (("bright", 51400), ("dark", 12850)):
+        (tmp_path / kind).mkdir()
+        for k in range(4):
+            image.fromarray(np.full((4, 4), shade, np.uint16)).save(tmp_path / kind / f"{k}.png")
+    x, y = load(f"images:{tmp_path}", 0).train
+    np.testing.assert_array_equal(np.rint(255 * x), np.repeat(np.where(y == 0, 200, 50)[:, None], 48, axis=1))
 
 
 @pytest.mark.parametrize(

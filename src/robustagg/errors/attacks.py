@@ -37,6 +37,17 @@ def samples_and_labels(x: tuple[int, ...], y: tuple[int, ...]) -> ValueError:
     return ValueError(f"there must be as many labels as samples, (samples,) and (samples, ...), got {y} and {x}")
 
 
+def class_names(names: Sequence[str], labels: Sequence[object]) -> ValueError:
+    return ValueError(
+        f"classes must name each of the {len(labels)} labels {', '.join(map(str, labels))}, "
+        f"got {len(names)}: {', '.join(names)}"
+    )
+
+
+def test_features(tested: int, features: int) -> ValueError:
+    return ValueError(f"samples to test on must have {features} features as the others, got {tested}")
+
+
 def samples_not_finite(sample: int) -> ValueError:
     return ValueError(f"sample {sample} holds a value that is NaN or infinite")
 
@@ -73,6 +84,13 @@ def ragged_table(path: object, line: int, cells: int, columns: int) -> ValueErro
 
 def small_table(path: object, rows: int, columns: int) -> ValueError:
     return ValueError(f"{path} must have a header, two columns and 8 rows at least, it has {columns} and {rows}")
+
+
+def gap_in_numbers(path: object, line: int, column: str, cell: str) -> ValueError:
+    return ValueError(
+        f"{path}, row {line}, column {column!r}: {cell!r} is no finite number, and the table is one of numbers: "
+        "fill it in or leave the row out"
+    )
 
 
 def no_images(path: object, suffixes: Iterable[str]) -> ValueError:

@@ -85,7 +85,8 @@ def _rules(axes: Any, simulation: Simulation, quantity: str, title: str, unit: s
     looks = styles([run.rule for run in simulation.runs])
     for run in simulation.runs:
         values = [getattr(record, quantity) * 100 for record in run.records]
-        axes.plot([record.round for record in run.records], values, label=run.rule, **looks[run.rule])
+        rounds = [record.round for record in run.records]
+        axes.plot(rounds, values, label=run.rule, marker=_marker(rounds), **looks[run.rule])
     _dress(axes, simulation, title, unit)
     axes.set_ylim(-2, 102)
 
@@ -109,7 +110,7 @@ def _reputations(axes: Any, simulation: Simulation, run: RuleRun) -> None:
     rounds = [record.round for record in records]
     for client, attacks in zip(simulation.clients, simulation.attackers, strict=True):
         scores = [record.reputation[client] for record in records if record.reputation is not None]
-        axes.plot(rounds, scores, **(ATTACKER if attacks else HONEST))
+        axes.plot(rounds, scores, marker=_marker(rounds), **(ATTACKER if attacks else HONEST))
     _dress(axes, simulation, "Reputation of each client", "decayed score [0 to 1]")
     entries: Iterable[tuple[str, dict[str, Any], int]] = (
         ("honest client", HONEST, simulation.settings.clients - simulation.settings.f),
@@ -117,6 +118,11 @@ def _reputations(axes: Any, simulation: Simulation, run: RuleRun) -> None:
     )
     lines = [axes.plot([], [], label=f"{name} ({number})", **style)[0] for name, style, number in entries if number]
     axes.figure.legend(handles=lines, loc="outside lower right", ncols=2, frameon=False, labelcolor=INK)
+
+
+def _marker(rounds: Sequence[int]) -> str:
+    """A dot for a single round, which has no line."""
+    return "o" if len(rounds) == 1 else ""
 
 
 def _dress(axes: Any, simulation: Simulation, title: str, unit: str) -> None:
@@ -130,8 +136,8 @@ def dress(axes: Any, title: str, unit: str, rounds: int) -> None:
     """Title, units and a quiet grid over the rounds."""
     quiet(axes, title, unit)
     axes.set_xlabel("round", color=INK)
-    axes.set_xlim(1, max(rounds, 2))
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set_xlim((1, rounds) if rounds > 1 else (0.5, 1.5))
+    axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
 
 
 def quiet(axes: Any, title: str, unit: str) -> None:

@@ -138,8 +138,8 @@ class Federation:
         number: int,
         served: dict[str, Any],
     ) -> Result | None:
-        """The round's result; None where all training has diverged, and the model stays."""
-        if not np.isfinite(rows).all(axis=1).any():
+        """The round's result; None where all training, or the server's, has diverged, and the model stays."""
+        if not np.isfinite(rows).all(axis=1).any() or not all(np.isfinite(known).all() for known in served.values()):
             return None
         if "harm" in rule.extras:
             served = {**served, "harm": harms(rows, partial(self._liked, parameters))}

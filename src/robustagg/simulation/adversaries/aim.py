@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -26,13 +26,17 @@ class Aim:
         """What the settings and the task say to an attack's function."""
         own = {name: value for name, value in self.settings.options.items() if name in options_of(attack)}
         if attack == "label-flip":
-            flipped = {"source": self.task.source, "target": self.task.target, **own}
-            return {**flipped, **{name: self.task.class_of(flipped[name]) for name in ("source", "target")}}
+            flipped = {"source": self.task.source, "target": self.task.target}
+            return {**own, **{name: self._class(own, name, usual) for name, usual in flipped.items()}}
         if attack == "backdoor":
-            target = self.task.class_of(own.pop("target", self.task.marked_as))
+            target = self._class(own, "target", self.task.marked_as)
             trigger = self.task.trigger(own.pop("size", None))
             return {**own, "trigger": trigger, "target": target}
         return own
+
+    def _class(self, options: Mapping[str, Any], option: str, usual: int) -> int:
+        """Number of the class that an option names, the usual one where it is not given."""
+        return self.task.class_of(options[option]) if option in options else usual
 
     @cached_property
     def victims(self) -> tuple[Samples, int] | None:

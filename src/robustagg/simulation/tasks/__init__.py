@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from robustagg import errors
 from robustagg.simulation.tasks.base import Recipe, Samples, Task, arrays
@@ -31,11 +32,17 @@ def load(task: str, seed: int) -> Task:
     """The task of this name; the seed draws the test samples where the data name none."""
     check(task)
     name, _, path = task.partition(":")
-    return _load(name, path, seed if name in ("digits", "csv", "images") else 0)
+    return _load(name, path, seed if name in ("digits", "csv", "images") else 0, _files(path))
+
+
+def _files(path: str) -> tuple[Any, ...]:
+    """The files at a path, each with its time and size: another tuple where one has changed."""
+    files = sorted(Path(path).rglob("*")) if path and Path(path).is_dir() else [Path(path)] * bool(path)
+    return tuple((file, (status := file.stat()).st_mtime_ns, status.st_size) for file in files)
 
 
 @lru_cache(maxsize=4)  # a grid asks for the same again and again
-def _load(name: str, path: str, seed: int) -> Task:
+def _load(name: str, path: str, seed: int, files: tuple[Any, ...]) -> Task:
     if name == "digits":
         return digits(seed)
     if name in ("csv", "images"):

@@ -68,9 +68,9 @@ class Task:
         return int(self.train[0].shape[1])
 
     def class_of(self, name: str | int) -> int:
-        """Number of a class that is given by name or number."""
-        if isinstance(name, str) and name in self.classes:
-            return self.classes.index(name)
+        """Number of a class that is given by name, or by number where none is called so."""
+        if str(name) in self.classes:
+            return self.classes.index(str(name))
         if isinstance(name, int) and 0 <= name < len(self.classes):
             return name
         raise errors.not_one_of("the class", name, [*self.classes, f"0 to {len(self.classes) - 1}"])
@@ -108,8 +108,8 @@ def arrays(
     Raises
     ------
     ValueError
-        If samples and labels are not equally many, there is a value that is not finite, or there are fewer than two
-        classes.
+        If samples and labels are not equally many, there is a value that is not finite, there are fewer than two
+        classes, or names are not as many; or if samples to test on have other features.
 
     Examples
     --------
@@ -125,12 +125,17 @@ def arrays(
         order = np.random.default_rng(seed).permutation(len(labels))
         held, trained = np.split(order, [round(TESTED * len(order))])
         tested, samples, labels = (samples[held], labels[held]), samples[trained], labels[trained]
+    if tested[0].shape[1] != samples.shape[1]:
+        raise errors.test_features(tested[0].shape[1], samples.shape[1])
     known = np.unique(np.concatenate([labels, tested[1]]))
     if len(known) < 2:
         raise errors.one_class(len(known))
+    names = tuple(map(str, known.tolist() if classes is None else classes))
+    if len(names) != len(known):
+        raise errors.class_names(names, known.tolist())
     y_train, y_test = (np.searchsorted(known, part) for part in (labels, tested[1]))
     usual: dict[str, Any] = {
-        "classes": tuple(classes or map(str, known.tolist())),
+        "classes": names,
         "source": len(known) - 1,
         "target": 0,
         "marked_as": 0,
@@ -140,7 +145,7 @@ def arrays(
 
 
 def _checked(x: Any, y: Any) -> tuple[NDArray[np.float32], NDArray[Any]]:
-    samples, labels = np.asarray(x, np.float32), np.asarray(y)
+    samples, labels = np.array(x, np.float32), np.asarray(y)
     if labels.ndim != 1 or samples.shape[:1] != labels.shape or not len(labels):
         raise errors.samples_and_labels(samples.shape, labels.shape)
     samples = samples.reshape(len(labels), -1)

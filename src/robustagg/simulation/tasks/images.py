@@ -30,7 +30,7 @@ def images(path: Path, seed: int) -> Task:
     size: tuple[int, int] | None = None
     for names, content in walk(path):
         if len(names) > 1 and names[-1].lower().endswith(SUFFIXES):
-            picture = Image.open(io.BytesIO(content)).convert("RGB")
+            picture = _colours(Image, content)
             size = size or picture.size
             pixels, labels = found["test" in names[:-2]]
             pixels.append(np.asarray(picture if picture.size == size else picture.resize(size)))
@@ -46,6 +46,15 @@ def images(path: Path, seed: int) -> Task:
     if y_test:
         parts["test"] = (_scaled(x_test), y_test)
     return arrays(_scaled(x), y, title=path.stem, seed=seed, **parts)
+
+
+def _colours(library: Any, content: bytes) -> Any:
+    """The picture in 8 bits a colour; Pillow would clip 16 bits of grey."""
+    picture = library.open(io.BytesIO(content))
+    if picture.mode.startswith("I"):
+        grey = np.asarray(picture) // 257  # 65535 becomes 255
+        picture = library.fromarray(grey.astype(np.uint8))
+    return picture.convert("RGB")
 
 
 def _scaled(pixels: list[NDArray[Any]]) -> NDArray[np.float32]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -87,13 +88,18 @@ def table(path: Path, seed: int, label: str | None = None) -> Task:
     """A CSV file with a header and a sample a row: a column of labels, the others all numbers, or texts to be joined.
 
     The labels stand in the column `label`; where it is not given, in the one called label, category, class, topic or
-    target, else in the last one. A quarter of the rows is for the test.
+    target, else in the last one. A quarter of the rows is for the test. Where no column holds more texts than numbers,
+    all must be numbers.
     """
     header, rows = _read(path)
     column = header.index(label) if label in header else _label_column(header)
     labels = [row[column] for row in rows]
     others = [[cell for k, cell in enumerate(row) if k != column] for row in rows]
     numbers = _numbers(others)
+    if numbers is not None and not np.isfinite(numbers).all():
+        row, k = np.argwhere(~np.isfinite(numbers))[0].tolist()
+        names = header[:column] + header[column + 1 :]
+        raise errors.gap_in_numbers(path, row + 2, names[k], others[row][k])
     held, trained = np.split(np.random.default_rng(seed).permutation(len(rows)), [round(TESTED * len(rows))])
     if numbers is not None:
         return _numeric(path.stem, numbers, np.array(labels), trained, held)
@@ -115,7 +121,7 @@ def _read(path: Path) -> tuple[list[str], list[list[str]]]:
     if not path.exists():
         raise errors.no_data(path)
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
-    with path.open(encoding="utf-8", newline="") as file:
+    with path.open(encoding="utf-8-sig", newline="") as file:
         header, *rows = [row for row in csv.reader(file) if row] or [[]]
     for number, row in enumerate(rows, 2):
         if len(row) != len(header):
@@ -131,8 +137,14 @@ def _label_column(header: Sequence[str]) -> int:
 
 
 def _numbers(rows: list[list[str]]) -> Any:
-    """The cells as numbers, None where one is a text."""
+    """The cells as numbers, NaN where one is none; None where a column holds more texts than numbers."""
+    numbers = np.array([list(map(_number, row)) for row in rows])
+    texts = np.array([[bool(cell.strip()) for cell in row] for row in rows]) & ~np.isfinite(numbers)
+    return None if (texts.sum(axis=0) > len(rows) / 2).any() else numbers
+
+
+def _number(cell: str) -> float:
     try:
-        return np.array(rows, np.float64)
+        return float(cell)
     except ValueError:
-        return None
+        return math.nan
