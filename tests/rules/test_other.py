@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import definitions
 import numpy as np
 import pytest
@@ -220,6 +222,18 @@ def test_of_two_more_than_twice_f_clients_f_break_no_line(rule, f):
     assert far(2 * f + 2) < 1
     assert far(2 * f + 3) < 1
     assert f == 1 or far(2 * f + 1) > 100
+
+
+@pytest.mark.parametrize(
+    "counts", [[0.3, 0.1, 0.2, 0.2], [0.7, 0.1, 0.6, 0.2], [159 - 2.0**-45, 53, 53, 159 - 2.0**-45]]
+)
+def test_whether_it_is_half_of_the_samples_does_not_depend_on_the_order_of_clients(counts):
+    x, counts = np.arange(1.0, 5)[:, None], np.array(counts)
+    orders = [list(order) for order in itertools.permutations(range(4))]
+    found = {ra.Median().aggregate(x[order], sample_counts=counts[order]).update.item() for order in orders}
+    assert len(found) == 1
+    if counts[0] == counts[-1]:
+        assert found == {2.5}
 
 
 # --- FLTrust --------------------------------------------------------------------------------------------------------

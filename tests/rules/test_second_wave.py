@@ -224,6 +224,16 @@ def test_multi_metrics_says_that_the_covariance_is_singular():
     assert not any("singular" in why for why in ra.MultiMetrics().aggregate(honest(0, 9)).reasons)
 
 
+@pytest.mark.parametrize("linkage", ["single", "average", "complete"])
+def test_an_update_of_zeros_joins_no_two_clusters(linkage):
+    """It lies at 1 from everyone, and so joins both clusters at one height."""
+    x = np.ones((9, 200)) + 0.3 * honest(0, 9, 200)
+    x[6:] *= -1
+    weights = ra.ClippedClustering(linkage=linkage).aggregate(np.concatenate([x, np.zeros((1, 200))])).weights
+    assert (weights[:6] > 0).all()
+    assert_array_equal(weights[6:9], 0)
+
+
 # --- FLDetector -----------------------------------------------------------------------------------------------------
 
 
@@ -306,3 +316,17 @@ def test_fl_detector_refuses_a_damaged_memory():
     for damage in ({"records": [[0, [2.0], None]]}, {"rounds": -1}, {"vectors": state["vectors"][1:]}):
         with pytest.raises(ra.InvalidLedger):
             ra.FLDetector(window=2).load_state_dict({**state, **damage})
+
+
+@pytest.mark.parametrize("n", [5, 6, 8, 9, 12])
+@pytest.mark.parametrize("d", [50, 200, 10_000])
+def test_a_result_of_zero_does_not_blind_the_next_scores(n, d):
+    """Rounding that is divided by rounding would make every prediction huge, and all scores equal."""
+    rng, rule = np.random.default_rng(0), ra.FLDetector(window=3, start=100)
+    base = rng.normal(size=d)
+    for number in range(3):
+        x = 0.9**number * base + rng.normal(size=(n, d))
+        x[-1] = 8 * rng.normal(size=d)
+        rule.aggregate(x if number else 0 * x)
+    last = [record.scores[-1] for record in rule._records.values()]
+    assert last[-1] > 2 * max(last[:-1])

@@ -36,9 +36,9 @@ def twins_of(
         for name in names:
             if name not in at:
                 raise errors.no_such_tie(name)
-        first, *others = sorted(at[name] for name in names)
-        for k in others:
-            if model[k][1:] != model[first][1:]:
-                raise errors.other_ties(policy.name(model[first][0]), policy.name(model[k][0]))
-            twins[k] = first
+        tied = sorted(at[name] for name in names)
+        for k in tied[1:]:
+            if model[k][1:] != model[tied[0]][1:]:
+                raise errors.other_ties(policy.name(model[tied[0]][0]), policy.name(model[k][0]))
+            twins[k] = tied[0]
     return twins

@@ -56,9 +56,16 @@ class Mean(Rule[Verdict]):
         return kernels.active().weighted_mean(block.rows, verdict.weights)
 
 
+def added_exactly(counts: Floats) -> Floats:
+    """Counts in proportion to these, of which at least one is positive, whose sums are exact: whole numbers."""
+    if counts.sum() < 2**53 and (counts == np.rint(counts)).all():
+        return counts
+    return np.asarray(np.rint(np.ldexp(counts / counts.max(), 52 - len(counts).bit_length())))
+
+
 @dataclass(frozen=True)
 class Counted(Verdict):
-    """A verdict by samples, which are not rounded: half of them is exactly half."""
+    """A verdict by samples, whose sums are not rounded: half of them is exactly half, in any order."""
 
     counts: Floats = field(kw_only=True)
 
@@ -96,7 +103,8 @@ class Median(Rule[Verdict]):
         counts = round.counts()
         if counts is None:
             return equal(len(round.kept))
-        return Counted(shares(np.ones_like(counts), counts), ["weighted by samples"] * len(counts), counts=counts)
+        weights = shares(np.ones_like(counts), counts)
+        return Counted(weights, ["weighted by samples"] * len(counts), counts=added_exactly(counts))
 
     def combine(self, block: Block, note: Any, verdict: Verdict) -> Array:
         if isinstance(verdict, Counted):

@@ -21,6 +21,7 @@ from robustagg.rules.distance import Combination, combined, scaled, selection
 from robustagg.rules.evidence.geometry import Geometry
 from robustagg.rules.evidence.gram import Gram
 
+NOTHING = 1e-24  # of the greatest squared length: what is shorter is zero but for rounding
 REFERENCES = 10  # uniform samples that the gap statistic compares with, as in the authors' code
 
 
@@ -257,6 +258,8 @@ def curvature(inner: Floats) -> Floats:
 
     H is the compact form of L-BFGS (Byrd, Nocedal and Schnabel 1994) with steps A(k) and changes A(k + 1) - A(k).
     """
+    none = np.diagonal(inner) <= NOTHING * np.diagonal(inner).max()  # whose products are rounding
+    inner = np.where(none[:, None] | none, 0.0, inner)
     p = len(inner)
     steps = np.eye(p)[:-1]
     changes = np.eye(p)[1:] - steps

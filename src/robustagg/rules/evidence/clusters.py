@@ -36,15 +36,18 @@ def densest(distances: Floats) -> NDArray[np.bool_]:
 
 
 def larger_half(distances: Floats, linkage: str) -> NDArray[np.bool_]:
-    """(n,) who is in the larger of two groups; of two equally large ones, in that of the lesser distances within."""
+    """(n,) who is in the larger of two groups; of two equally large ones, in that of the lesser distances within.
+
+    Everyone, where all distances are equal.
+    """
     n = len(distances)
     if n == 1:
         return np.ones(1, np.bool_)
-    hierarchy = _library("scipy.cluster.hierarchy")
-    tree = hierarchy.linkage(distances[np.triu_indices(n, 1)], linkage)
-    first = hierarchy.fcluster(tree, 2, "maxclust") == 1
-    groups = [group for group in (first, ~first) if group.any()]
-    return min(groups, key=lambda group: (-group.sum(), distances[np.ix_(group, group)].mean()))
+    hierarchy, pairs = _library("scipy.cluster.hierarchy"), distances[np.triu_indices(n, 1)]
+    if n > 2 and np.ptp(pairs) == 0:
+        return np.ones(n, np.bool_)
+    first = hierarchy.cut_tree(hierarchy.linkage(pairs, linkage), n_clusters=2)[:, 0] == 0
+    return min((first, ~first), key=lambda group: (-group.sum(), distances[np.ix_(group, group)].mean()))
 
 
 def shifted(points: Floats) -> NDArray[np.bool_]:
