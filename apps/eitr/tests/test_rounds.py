@@ -54,6 +54,53 @@ def test_a_deadline_ends_a_round_with_a_quorum(tmp_path):
     assert Store(tmp_path).latest() == 1
 
 
+def closed_and_left(folder: Path, who: int) -> Store:
+    """Round 1 closes, if it has not, and then `who` of its five people leave."""
+    store = Store(folder)
+    rounds._set_state(store, 1, "open", "aggregating")
+    for i in range(who):
+        store.forget(store.client(b"%d" % i)["id"])
+    return store
+
+
+def test_a_closed_round_that_the_quorum_leaves_is_open_again(made):
+    store = closed_and_left(made, 1)
+    assert not rounds.tick(made, Settings.read(made))
+    assert (store.live().state, store.latest(), store.count_updates(1)) == ("open", 0, 4)
+    store.add_client("late", b"late")
+    store.add_update(1, store.client(b"late")["id"], noise(7), b"late")
+    assert rounds.tick(made, Settings.read(made))
+    assert {line["client"] for line in ledger.history(made / rounds.LEDGER)} == {
+        *map("client-{}".format, range(1, 5)),
+        "late",
+    }
+
+
+def test_a_failed_round_that_the_quorum_leaves_is_open_again(made, monkeypatch):
+    settings = Settings.read(made)
+    with monkeypatch.context() as broken:
+        broken.setattr(rounds.robustagg, "aggregate_files", lambda *a, **k: (_ for _ in ()).throw(OSError("broken")))
+        rounds.tick(made, settings)
+    store = closed_and_left(made, 4)
+    assert not rounds.tick(made, settings)
+    assert (store.live().state, store.latest()) == ("open", 0)
+
+
+def test_what_the_quorum_was_aggregated_into_is_published_whoever_leaves(made, monkeypatch):
+    """The ledger knows the round: it cannot be aggregated again without those who left."""
+
+    class Killed(BaseException):
+        pass
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rounds, "_publish", lambda *args: (_ for _ in ()).throw(Killed))
+        with pytest.raises(Killed):
+            rounds.tick(made, Settings.read(made))
+    store = closed_and_left(made, 4)
+    assert rounds.tick(made, Settings.read(made))
+    assert store.latest() == 1
+
+
 def test_the_database_allows_one_live_round(made):
     import sqlite3
 
