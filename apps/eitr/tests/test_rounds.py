@@ -210,6 +210,33 @@ def test_a_death_while_a_round_is_rejected_rejects_it_once(made, monkeypatch, af
     assert [line["state"] for line in store.rounds()] == ["published", "failed", "open"]
 
 
+@pytest.mark.parametrize("module", ["eitr.rounds", "eitr serve"])
+def test_a_folder_that_nobody_has_made_is_named_and_left_alone(tmp_path, module):
+    command = [sys.executable, "-m", *module.split(), str(tmp_path)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 2
+    assert f"{tmp_path} is no server's folder; `eitr make {tmp_path}` makes one" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_the_operator_keeps_in_the_folder_stays(made):
+    own = [made / name for name in ("round-notes.txt", "round-1", "aggregate-1.safetensors")]
+    for path in own:
+        path.mkdir() if path == own[1] else path.write_text("mine")
+    assert rounds.tick(made, Settings.read(made))
+    assert all(path.exists() for path in own)
+    assert own[2].read_text() == "mine"
+
+
+def test_people_s_updates_that_a_kill_has_left_are_removed(made):
+    left = made / ".scratch-left"
+    left.mkdir()
+    (left / "client-1.safetensors").write_bytes(noise(1))
+    rounds.tick(made, Settings.read(made))
+    assert not left.exists()
+
+
 @pytest.mark.parametrize("where", ["_set_state", "_join", "Reputation.save", "_publish"])
 def test_a_death_at_each_step_ends_in_the_round_published_once(made, monkeypatch, where):
     settings = Settings.read(made)
@@ -278,7 +305,7 @@ def test_kills_at_random_moments_lose_nothing_and_repeat_nothing(tmp_path, kills
     live = store.live().number
     waiting = {(live, client) for client, _ in store.updates(live)}
     assert crowd.taken <= waiting | {(line["round"], line["client"]) for line in history}
-    assert not [*tmp_path.glob("aggregate-*"), *tmp_path.glob("round-*")]
+    assert not [*tmp_path.glob("*aggregate-*"), *tmp_path.glob(".scratch-*")]
     print(f"{kills} kills, {len(published)} rounds, {len(crowd.taken)} updates acknowledged, none lost, none double")
 
 

@@ -56,15 +56,15 @@ def tick(folder: Path, settings: Settings) -> bool:
 
 def _sweep(folder: Path, number: int) -> None:
     """Remove what is done with and what a kill has left: people's updates among it."""
-    for path in folder.glob("round-*"):
+    for path in folder.glob(".scratch-*"):
         shutil.rmtree(path)
-    for path in folder.glob("aggregate-*.safetensors"):
+    for path in folder.glob(".aggregate-*.safetensors"):
         if path != _aggregate_of(folder, number):
             path.unlink()
 
 
 def _aggregate_of(folder: Path, number: int) -> Path:
-    return folder / f"aggregate-{number}.safetensors"
+    return folder / f".aggregate-{number}.safetensors"
 
 
 def _closes(store: Store, round: LiveRound, settings: Settings) -> bool:
@@ -116,7 +116,7 @@ def _base(store: Store, round: LiveRound) -> model.Model:
 
 def _join(folder: Path, number: int, rule: robustagg.Reputation, updates: list[tuple[str, bytes]]) -> None:
     """Write the round's aggregate; the rule has learnt from it, the ledger not yet."""
-    with TemporaryDirectory(dir=folder, prefix="round-") as scratch:
+    with TemporaryDirectory(dir=folder, prefix=".scratch-") as scratch:
         paths, ids = [], []
         for pseudonym, tensors in updates:
             path = Path(scratch) / f"{pseudonym}.safetensors"
@@ -192,7 +192,7 @@ def _set_state(store: Store, number: int, old: str, new: str) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="eitr.rounds", description="Aggregate rounds as they fall due.")
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", type=site.made)
     parser.add_argument("--seconds", type=float, default=float("inf"), help="stop after so long")
     parser.add_argument("--once", action="store_true", help="look once and stop")
     parser.add_argument("--interval", type=float, default=1.0)
