@@ -9,15 +9,16 @@ import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import httpx
 import numpy as np
 import pytest
-from eitr import updates
+from eitr import site, updates
 from eitr.store import Refused, Store
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
-from support import noise, people, serving
+from support import OPEN, free_port, noise, people, running, serving
 
 LAYOUT = updates.expected(281, 6)
 
@@ -74,8 +75,6 @@ def test_what_is_no_update_is_refused(url, folder, ada, name):
 
 
 def test_another_content_type_is_refused(url, ada):
-    import httpx
-
     assert httpx.put(f"{url}/rounds/1/update", json={}, headers=ada.headers).status_code == 415
 
 
@@ -100,16 +99,57 @@ def test_a_second_update_a_copy_and_a_replay_are_refused(tmp_path):
         assert Store(tmp_path).count_updates(2) == 0
 
 
+UNSAYABLE = [
+    b'{"consent": NaN, "invitation": "x"}',
+    b'{"consent": 1e999, "invitation": "x"}',
+    rb'{"consent": true, "invitation": "\ud800"}',
+    rb'{"consent": true, "invitation": "x", "\ud800": 1}',
+    b'{"consent": tru',
+]
+
+
+def test_what_no_answer_can_repeat_is_refused_counted_and_not_logged(tmp_path, capfd):
+    site.make_demo(tmp_path, OPEN)
+    private = free_port()
+    with running(tmp_path, "--metrics", str(private)) as (url, _):
+        for body in UNSAYABLE:
+            answer = httpx.post(f"{url}/clients", content=body, headers={"Content-Type": "application/json"})
+            assert (answer.status_code, type(answer.json()["detail"])) == (422, str), body
+        counted = httpx.get(f"http://127.0.0.1:{private}/metrics").text
+    assert f'eitr_refused_total{{status="422"}} {len(UNSAYABLE)}.0' in counted
+    assert capfd.readouterr().err == ""
+
+
+def test_who_hangs_up_in_the_middle_of_an_update_is_not_logged(tmp_path, capfd):
+    site.make_demo(tmp_path, OPEN)
+    private = free_port()
+    with running(tmp_path, "--metrics", str(private)) as (url, _):
+        (ada,) = people(url, 1)
+        with beginning(url, ada.headers["Authorization"], "Content-Length: 30000") as peer:
+            peer.sendall(b"abc")
+        end = time.monotonic() + 20
+        while 'status="400"' not in httpx.get(f"http://127.0.0.1:{private}/metrics").text:
+            assert time.monotonic() < end, "the server waits for the rest"
+            time.sleep(0.05)
+        assert ada.send(1, noise(1)).status_code == 201  # and may try again
+    assert capfd.readouterr().err == ""
+
+
+def beginning(url: str, authorization: str, length: str) -> socket.socket:
+    """A connection on which an update has been announced."""
+    parts = urlsplit(url)
+    peer = socket.create_connection((parts.hostname, parts.port), timeout=20)
+    head = f"PUT /rounds/1/update HTTP/1.1\r\nHost: {parts.netloc}\r\nAuthorization: {authorization}\r\n"
+    peer.sendall(f"{head}Content-Type: application/octet-stream\r\n{length}\r\n\r\n".encode())
+    return peer
+
+
 def memory(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096
 
 
 @pytest.mark.parametrize("declared", [True, False])
 def test_a_gigabyte_is_refused_and_memory_stays_flat(tmp_path, declared):
-    from eitr import site
-
-    from support import OPEN, running
-
     site.make_demo(tmp_path, OPEN)
     with running(tmp_path) as (url, process):
         (ada,) = people(url, 1)
@@ -123,11 +163,8 @@ def test_a_gigabyte_is_refused_and_memory_stays_flat(tmp_path, declared):
 
 def flood(url: str, authorization: str, declared: bool) -> bytes:
     """Send up to 1 GB, declared or in chunks; the status that comes back, empty if the connection was cut."""
-    parts = urlsplit(url)
     length = "Content-Length: 1000000000" if declared else "Transfer-Encoding: chunked"
-    with socket.create_connection((parts.hostname, parts.port), timeout=20) as peer:
-        head = f"PUT /rounds/1/update HTTP/1.1\r\nHost: {parts.netloc}\r\nAuthorization: {authorization}\r\n"
-        peer.sendall(f"{head}Content-Type: application/octet-stream\r\n{length}\r\n\r\n".encode())
+    with beginning(url, authorization, length) as peer:
         piece = b"\0" * 2**20
         framed = piece if declared else b"100000\r\n" + piece + b"\r\n"
         end = time.monotonic() + 20

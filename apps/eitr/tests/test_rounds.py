@@ -54,6 +54,53 @@ def test_a_deadline_ends_a_round_with_a_quorum(tmp_path):
     assert Store(tmp_path).latest() == 1
 
 
+def closed_and_left(folder: Path, who: int) -> Store:
+    """Round 1 closes, if it has not, and then `who` of its five people leave."""
+    store = Store(folder)
+    rounds._set_state(store, 1, "open", "aggregating")
+    for i in range(who):
+        store.forget(store.client(b"%d" % i)["id"])
+    return store
+
+
+def test_a_closed_round_that_the_quorum_leaves_is_open_again(made):
+    store = closed_and_left(made, 1)
+    assert not rounds.tick(made, Settings.read(made))
+    assert (store.live().state, store.latest(), store.count_updates(1)) == ("open", 0, 4)
+    store.add_client("late", b"late")
+    store.add_update(1, store.client(b"late")["id"], noise(7), b"late")
+    assert rounds.tick(made, Settings.read(made))
+    assert {line["client"] for line in ledger.history(made / rounds.LEDGER)} == {
+        *map("client-{}".format, range(1, 5)),
+        "late",
+    }
+
+
+def test_a_failed_round_that_the_quorum_leaves_is_open_again(made, monkeypatch):
+    settings = Settings.read(made)
+    with monkeypatch.context() as broken:
+        broken.setattr(rounds.robustagg, "aggregate_files", lambda *a, **k: (_ for _ in ()).throw(OSError("broken")))
+        rounds.tick(made, settings)
+    store = closed_and_left(made, 4)
+    assert not rounds.tick(made, settings)
+    assert (store.live().state, store.latest()) == ("open", 0)
+
+
+def test_what_the_quorum_was_aggregated_into_is_published_whoever_leaves(made, monkeypatch):
+    """The ledger knows the round: it cannot be aggregated again without those who left."""
+
+    class Killed(BaseException):
+        pass
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rounds, "_publish", lambda *args: (_ for _ in ()).throw(Killed))
+        with pytest.raises(Killed):
+            rounds.tick(made, Settings.read(made))
+    store = closed_and_left(made, 4)
+    assert rounds.tick(made, Settings.read(made))
+    assert store.latest() == 1
+
+
 def test_the_database_allows_one_live_round(made):
     import sqlite3
 
@@ -163,6 +210,33 @@ def test_a_death_while_a_round_is_rejected_rejects_it_once(made, monkeypatch, af
     assert [line["state"] for line in store.rounds()] == ["published", "failed", "open"]
 
 
+@pytest.mark.parametrize("module", ["eitr.rounds", "eitr serve"])
+def test_a_folder_that_nobody_has_made_is_named_and_left_alone(tmp_path, module):
+    command = [sys.executable, "-m", *module.split(), str(tmp_path)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 2
+    assert f"{tmp_path} is no server's folder; `eitr make {tmp_path}` makes one" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_the_operator_keeps_in_the_folder_stays(made):
+    own = [made / name for name in ("round-notes.txt", "round-1", "aggregate-1.safetensors")]
+    for path in own:
+        path.mkdir() if path == own[1] else path.write_text("mine")
+    assert rounds.tick(made, Settings.read(made))
+    assert all(path.exists() for path in own)
+    assert own[2].read_text() == "mine"
+
+
+def test_people_s_updates_that_a_kill_has_left_are_removed(made):
+    left = made / ".scratch-left"
+    left.mkdir()
+    (left / "client-1.safetensors").write_bytes(noise(1))
+    rounds.tick(made, Settings.read(made))
+    assert not left.exists()
+
+
 @pytest.mark.parametrize("where", ["_set_state", "_join", "Reputation.save", "_publish"])
 def test_a_death_at_each_step_ends_in_the_round_published_once(made, monkeypatch, where):
     settings = Settings.read(made)
@@ -231,7 +305,7 @@ def test_kills_at_random_moments_lose_nothing_and_repeat_nothing(tmp_path, kills
     live = store.live().number
     waiting = {(live, client) for client, _ in store.updates(live)}
     assert crowd.taken <= waiting | {(line["round"], line["client"]) for line in history}
-    assert not [*tmp_path.glob("aggregate-*"), *tmp_path.glob("round-*")]
+    assert not [*tmp_path.glob("*aggregate-*"), *tmp_path.glob(".scratch-*")]
     print(f"{kills} kills, {len(published)} rounds, {len(crowd.taken)} updates acknowledged, none lost, none double")
 
 

@@ -33,7 +33,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="eitr", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     serving = commands.add_parser("serve", help="run the server of a folder")
-    serving.add_argument("folder", type=Path)
+    serving.add_argument("folder", type=site.made)
     serving.add_argument("--port", type=int, default=8765)
     serving.add_argument("--host", default="127.0.0.1")
     serving.add_argument("--behind", metavar="ADDRESS", help="of a proxy whose word for who is asking is believed")

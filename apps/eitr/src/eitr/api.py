@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Path, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import ClientDisconnect
 
 from eitr import auth, model, replay, site, updates
 from eitr.state import State
@@ -129,7 +130,10 @@ async def update(request: Request, number: Number, authorization: Authorization 
     be."""
     state = State.of(request)
     client = await run_in_threadpool(_admitted, state, request, number, authorization)
-    body = await request.body()
+    try:
+        body = await request.body()
+    except ClientDisconnect:
+        raise Refused(400, "the update was broken off") from None
     kept, digest = await run_in_threadpool(lambda: updates.canonical(updates.parse(body, state.layout)))
     await run_in_threadpool(state.store.add_update, number, client["id"], kept, digest)
     state.received.inc()

@@ -6,6 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.datastructures import MutableHeaders
@@ -34,6 +35,7 @@ def create(folder: Path) -> FastAPI:
     app.include_router(pages.router)
     app.mount("/static", StaticFiles(directory=str(files("eitr").joinpath("static"))))
     app.add_exception_handler(Refused, _refused)
+    app.add_exception_handler(RequestValidationError, _invalid)
     app.add_middleware(Guard)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(state.settings.hosts))
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=updates.largest(state.layout))
@@ -45,6 +47,13 @@ def _refused(request: Request, error: Exception) -> Response:
     State.of(request).refused.labels(error.status).inc()
     headers = {401: {"WWW-Authenticate": "Bearer"}, 429: {"Retry-After": "60"}}.get(error.status)
     return JSONResponse({"detail": error.reason}, error.status, headers)
+
+
+def _invalid(request: Request, error: Exception) -> Response:
+    """What is wrong, and nothing of what was sent: it may be what JSON or UTF-8 cannot say."""
+    assert isinstance(error, RequestValidationError)
+    reasons = dict.fromkeys(fault["msg"] for fault in error.errors())
+    return _refused(request, Refused(422, "; ".join(reasons)))
 
 
 class Guard:

@@ -1,4 +1,5 @@
 """Rounds: open -> aggregating -> published, or failed and tried again. A process of its own: ``python -m eitr.rounds``.
+A round that people leave before it is aggregated, and the quorum with them, is open again.
 
 Two files remember: the server's database and robustagg's ledger. The order of writing makes a kill anywhere harmless:
 the aggregate (a file, complete or absent), then the ledger, then model and next round in one transaction. Who starts
@@ -55,15 +56,15 @@ def tick(folder: Path, settings: Settings) -> bool:
 
 def _sweep(folder: Path, number: int) -> None:
     """Remove what is done with and what a kill has left: people's updates among it."""
-    for path in folder.glob("round-*"):
+    for path in folder.glob(".scratch-*"):
         shutil.rmtree(path)
-    for path in folder.glob("aggregate-*.safetensors"):
+    for path in folder.glob(".aggregate-*.safetensors"):
         if path != _aggregate_of(folder, number):
             path.unlink()
 
 
 def _aggregate_of(folder: Path, number: int) -> Path:
-    return folder / f"aggregate-{number}.safetensors"
+    return folder / f".aggregate-{number}.safetensors"
 
 
 def _closes(store: Store, round: LiveRound, settings: Settings) -> bool:
@@ -83,7 +84,11 @@ def _aggregate(store: Store, folder: Path, round: LiveRound, settings: Settings)
         rule = _rule(folder, settings)
         fresh = rule.last_round is None or rule.last_round < round.number  # else killed between ledger and model
         if fresh:
-            _join(store, folder, round.number, rule)
+            updates = store.updates(round.number)
+            if len(updates) < settings.quorum:  # people have left since it closed
+                _set_state(store, round.number, "aggregating", "open")
+                return False
+            _join(folder, round.number, rule, updates)
         trained = model.added(_base(store, round), load_file(_aggregate_of(folder, round.number)))
         accuracy, harm = _judged(store, folder, trained, settings)
         if fresh and not harm:
@@ -109,11 +114,11 @@ def _base(store: Store, round: LiveRound) -> model.Model:
     return load(row["tensors"])
 
 
-def _join(store: Store, folder: Path, number: int, rule: robustagg.Reputation) -> None:
+def _join(folder: Path, number: int, rule: robustagg.Reputation, updates: list[tuple[str, bytes]]) -> None:
     """Write the round's aggregate; the rule has learnt from it, the ledger not yet."""
-    with TemporaryDirectory(dir=folder, prefix="round-") as scratch:
+    with TemporaryDirectory(dir=folder, prefix=".scratch-") as scratch:
         paths, ids = [], []
-        for pseudonym, tensors in store.updates(number):
+        for pseudonym, tensors in updates:
             path = Path(scratch) / f"{pseudonym}.safetensors"
             path.write_bytes(tensors)
             paths.append(path)
@@ -187,7 +192,7 @@ def _set_state(store: Store, number: int, old: str, new: str) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="eitr.rounds", description="Aggregate rounds as they fall due.")
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", type=site.made)
     parser.add_argument("--seconds", type=float, default=float("inf"), help="stop after so long")
     parser.add_argument("--once", action="store_true", help="look once and stop")
     parser.add_argument("--interval", type=float, default=1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import time
@@ -16,10 +17,18 @@ from safetensors.numpy import save
 from eitr import corpus, features, model, replay
 from eitr.model import Example
 from eitr.settings import Settings
-from eitr.store import Store
+from eitr.store import DATABASE, Store
 
 TASK = 20
 CONCENTRATION = 1.0  # of the Dirichlet distribution that says which classes a client's task is made of
+
+
+def made(argument: str) -> Path:
+    """A server's folder, from a command line; whatever is none stays as it is."""
+    folder = Path(argument)
+    if not (folder / DATABASE).exists():
+        raise argparse.ArgumentTypeError(f"{folder} is no server's folder; `eitr make {folder}` makes one")
+    return folder
 
 
 def make_demo(folder: Path, settings: dict[str, Any] | None = None, kind: str = "tfidf") -> None:

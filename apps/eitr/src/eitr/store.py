@@ -13,6 +13,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+DATABASE = "server.sqlite"
+
 
 class Refused(Exception):
     """A request that changes nothing: an HTTP status and the reason."""
@@ -38,7 +40,7 @@ class Store:
     """The database of one server; a connection per call, so threads and processes may share the path."""
 
     def __init__(self, folder: Path) -> None:
-        self.path = Path(folder) / "server.sqlite"
+        self.path = Path(folder) / DATABASE
         with self.writing() as db:
             _migrate(db)
 
