@@ -168,6 +168,14 @@ def test_however_far_one_client_is_the_medoid_has_the_least_sum_of_distances(siz
     assert weights.argmax() == np.argmin(sums)
 
 
+@given(st.integers(1, 4), seeds, st.floats(-1e6, 1e6))
+@laws
+def test_of_equal_sums_of_distances_the_first(copies, seed, by):
+    x = np.repeat(honest(seed, 2), copies, axis=0) + by
+    x = x[np.random.default_rng(seed).permutation(len(x))]
+    assert_array_equal(ra.Medoid().aggregate(x).weights, np.eye(2 * copies)[0])
+
+
 # --- laws -----------------------------------------------------------------------------------------------------------
 
 

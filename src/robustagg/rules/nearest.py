@@ -168,7 +168,8 @@ class Medoid(SelectionRule):
 
     def select(self, geometry: Geometry, round: Round) -> tuple[NDArray[np.integer], Sequence[str]]:
         sums = geometry.sums_of_distances()
-        near = int(np.argmin(sums))
+        near = int(np.argmin(sums))  # by its rounding, where a row is very far away
+        near = int(np.argmin(geometry.sums_of_distances(near)))
         why = [f"distances to all others sum up to {total:.4g}" for total in sums.tolist()]
         return smallest(geometry.sums_of_distances(near), 1), why
 

@@ -14,7 +14,7 @@ from robustagg.protocol import Floats
 TO_SIGMA = 1.4826  # standard deviations in a median absolute deviation
 FEW = 3  # entries of a row of a matrix
 ROWS = 256  # of n x n matrices at a time
-SAME = 1e-12  # directions whose cosine is so near 1 are the same but for rounding
+SAME = 1e-12  # cosines so near 1, and sums that differ by so little of what is summed, are rounding
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +88,8 @@ class Geometry:
     def sums_of_distances(self, less: int | None = None) -> Floats:
         """(n,) of each row to all others; less those of one row, with digits that a row very far away cannot take.
 
-        A difference of distances is that of their squares over their sum, and squares of the far row cancel.
+        A difference of distances is that of their squares over their sum, and squares of the far row cancel. Sums
+        that are the same but for rounding differ by exactly 0.
         """
         far = np.sqrt(self.distances)
         if less is None:
@@ -96,7 +97,9 @@ class Geometry:
         inner = self.products[:-1, :-1]
         own = np.diagonal(inner) - inner[less, less]
         squares, both = own[:, None] - 2 * (inner - inner[less]), far + far[less]
-        return np.asarray(np.divide(squares, both, out=np.zeros_like(both), where=both > 0).sum(axis=1))
+        terms = np.divide(squares, both, out=np.zeros_like(both), where=both > 0)
+        sums = terms.sum(axis=1)
+        return np.where(np.abs(sums) > SAME * np.abs(terms).sum(axis=1), sums, 0.0)
 
     @cached_property
     def inner(self) -> Floats:
