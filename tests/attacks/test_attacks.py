@@ -65,6 +65,52 @@ def test_bad_input_is_named(name):
         UPDATE_ATTACKS[name](HONEST[:0], 1)
 
 
+ARGUMENTS = {
+    "data": (np.eye(4), [0, 1, 0, 1]),
+    "update": (HONEST, 2),
+    "disguise": (HONEST, HONEST[:2]),
+    "schedule": (1,),
+    "arrival": (1,),
+    "identity": (["a"], 1),
+    "samples": ([1.0],),
+}
+GIVEN = {"label-flip": {"source": 0, "target": 1}, "backdoor": {"trigger": attacks.corner(2, 2), "target": 1}}
+OPTIONS = [
+    (name, option)
+    for name, attack in ATTACKS.items()
+    for option, parameter in signature(attack.function).parameters.items()
+    if parameter.kind is parameter.KEYWORD_ONLY and option not in ("seed", "previous", "goal", *GIVEN.get(name, ()))
+]
+
+
+@pytest.mark.parametrize(("name", "option"), OPTIONS)
+def test_an_option_that_is_none_is_named(name, option):
+    attack = ATTACKS[name]
+    for bad in ("x", [1.0], *[math.nan] * (name != "constant")):
+        with pytest.raises(ValueError, match=f"^{option} must be "):
+            attack.function(*ARGUMENTS[attack.kind], **GIVEN.get(name, {}), **{option: bad})
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("gaussian", {"std": -1}),
+        ("clipped", {"z": -1}),
+        ("diversified", {"noise": -0.5}),
+        ("fang-median", {"b": 1}),
+        ("fang-krum", {"threshold": 0}),  # it would search for ever
+        ("mimic", {"target": 7}),
+        ("mimic", {"target": 1.0}),
+        ("sample-count-inflation", {"factor": 0}),
+        ("on-off", {"off": 0}),
+        ("late", {"arrive": 1.5}),
+    ],
+)
+def test_an_option_out_of_range_is_named(name, options):
+    with pytest.raises(ValueError, match=f"^{next(iter(options))} must be "):
+        ATTACKS[name].function(*ARGUMENTS[ATTACKS[name].kind], **options)
+
+
 def test_the_table_tells_each_attack():
     assert len(ATTACKS) >= 16
     for name, attack in ATTACKS.items():
@@ -233,9 +279,6 @@ def test_schedules():
     assert [r for r in rounds if attacks.on_off(r, on=2, off=3)] == [1, 2, 6, 7, 11, 12]
     assert [r for r in rounds if attacks.sleeper(r, wake=11)] == [11, 12]
     assert [r for r in rounds if attacks.looping(r, every=5)] == [1, 6, 11]
-    for schedule, option in ((attacks.on_off, "off"), (attacks.sleeper, "wake"), (attacks.looping, "every")):
-        with pytest.raises(ValueError, match=f"{option} must be at least 1"):
-            schedule(1, **{option: 0})
 
 
 def test_claims_and_names():

@@ -87,6 +87,11 @@ def test_more_clients_than_samples():
         (np.zeros((0, 2)), [], "as many labels as samples"),
         ([[0.0], [np.nan], [1.0], [2.0]], [0, 1, 0, 1], "sample 1 holds a value that is NaN or infinite"),
         (np.zeros((8, 2)), [3] * 8, "two classes at least"),
+        (np.zeros((2, 2)), [0, 1], "three samples of a feature at least, got 2 of 2"),
+        (np.zeros((8, 0)), [0, 1] * 4, "got 8 of 0 features"),
+        (np.zeros((4, 2)), [0.0, 1.0, np.nan, 1.0], "the label of sample 2 is nan"),
+        (np.zeros((4, 2)), ["a", None, "b", "a"], "the label of sample 1 is None"),
+        (np.zeros((4, 2)), np.array(["a", 1, "b", 2], object), "labels must be of one kind, .* got int, str"),
     ],
 )
 def test_arrays_that_are_no_task(x, y, told):
@@ -99,6 +104,11 @@ def test_arrays_that_are_no_task(x, y, told):
     [
         ({"classes": ("a",)}, "classes must name each of the 3 labels 1, 2, 3, got 1: a"),
         ({"classes": np.array(list("abcd"))}, "got 4: a, b, c, d"),
+        (
+            {"image": (1, 2, 2)},
+            r"image must be \(channels, height, width\) of the 2 features of a sample, got \(1, 2, 2\)",
+        ),
+        ({"image": (1, 2)}, "image must be"),
         ({"test": (np.zeros((3, 1)), [1, 2, 3])}, "samples to test on must have 2 features as the others, got 1"),
     ],
 )
@@ -161,10 +171,16 @@ def test_a_table_of_texts_and_one_of_numbers(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "told"),
-    [("a,b\n1,2\n3", "row 3: 1 cells under a header of 2 columns"), ("a,b\n1,2", "8 rows at least"), ("", "8 rows")],
+    [
+        ("a,b\n1,2\n3", "row 3: 1 cells under a header of 2 columns"),
+        ("a,b\n1,2", "8 rows at least"),
+        ("", "8 rows"),
+        ("a,b\n1,2\n3,\xe9", "line 3: this is not UTF-8"),
+        ("a,label\n" + "the,x\nof,y\n" * 4, "no words but stop words"),
+    ],
 )
 def test_a_table_that_is_none(text, told, tmp_path):
-    (tmp_path / "t.csv").write_text(text, "utf-8")
+    (tmp_path / "t.csv").write_text(text, "latin-1")
     with pytest.raises(ValueError, match=told):
         load(f"csv:{tmp_path}/t.csv", 0)
 
@@ -244,6 +260,18 @@ def test_images_of_16_bits_are_not_clipped(tmp_path):
     np.testing.assert_array_equal(np.rint(255 * x), np.repeat(np.where(y == 0, 200, 50)[:, None], 48, axis=1))
 
 
+def test_images_smaller_than_the_usual_trigger(tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    for kind, shade in (("bright", 200), ("dark", 50)):
+        (tmp_path / kind).mkdir()
+        for k in range(8):
+            image.new("L", (3, 2), shade).save(tmp_path / kind / f"{k}.png")
+    settings = {"task": f"images:{tmp_path}", "rounds": 1, "clients": 3, "rules": ("mean",)}
+    with pytest.raises(ValueError, match="'cnn' learns images of 4 x 4 pixels at least, and these are of 3 x 2"):
+        simulate(Settings(**settings))
+    assert simulate(Settings(**settings, model="softmax")).runs
+
+
 @pytest.mark.parametrize(
     ("task", "told"),
     [
@@ -262,12 +290,19 @@ def test_files_that_hold_something_else(tmp_path):
     (tmp_path / "empty").mkdir()
     np.savez(tmp_path / "other.npz", x=1)
     (tmp_path / "plain").write_text("words")
+    pytest.importorskip("PIL.Image").new("L", (2, 2)).save(tmp_path / "good.png")
+    for name, source in (("damaged/a", "plain"), ("tested/test/a", "good.png")):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "0.png").write_bytes((tmp_path / source).read_bytes())
     for task, told in (
         (f"images:{tmp_path}/empty", "holds no images"),
         (f"topics:{tmp_path}/empty", "does not hold 20 Newsgroups"),
         (f"topics:{tmp_path}/plain", "neither a folder nor a zip or tar archive"),
         (f"mnist:{tmp_path}/other.npz", "must hold the arrays x_train"),
         (f"mnist:{tmp_path}/empty", "there are no data at"),
+        (f"mnist:{tmp_path}/plain", "is no .npz file of NumPy"),
+        (f"images:{tmp_path}/damaged", "a/0.png cannot be read as an image"),
+        (f"images:{tmp_path}/tested", "to test on only"),
     ):
         with pytest.raises(ValueError, match=told):
             load(task, 0)

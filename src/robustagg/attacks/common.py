@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustagg import errors
+from robustagg.rules.checks import whole
 
 Matrix: TypeAlias = NDArray[Any]
 Floats: TypeAlias = NDArray[np.float64]
@@ -18,8 +19,7 @@ def honest_rows(honest: Any, f: int, at_least: int = 1) -> Floats:
     rows = np.asarray(honest)
     if rows.ndim != 2:
         raise errors.honest_shape(rows.shape)
-    if isinstance(f, bool) or not isinstance(f, (int, np.integer)) or f < 0:
-        raise errors.out_of_range("f", f, "an integer of at least 0")
+    whole("f", f)
     if len(rows) < at_least:
         raise errors.too_few_honest(len(rows), at_least)
     return rows.astype(np.float64)

@@ -2,6 +2,7 @@
 
 One shape: ``attack(honest, f, **options)`` takes the m honest rows, (m, d), and gives the f malicious ones, (f, d), in
 their dtype. Nothing is written to the honest rows; the same arguments give the same rows. All is computed in float64.
+An option out of range raises ValueError.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import numpy as np
 
 from robustagg import errors
 from robustagg.attacks.common import Matrix, honest_rows, sent
+from robustagg.rules.checks import finite, not_negative
 
 
 def sign_flip(honest: Any, f: int, *, scale: float = 1.0) -> Matrix:
@@ -44,7 +46,7 @@ def sign_flip(honest: Any, f: int, *, scale: float = 1.0) -> Matrix:
     >>> ra.Mean()([*honest, *sign_flip(honest, 2, scale=4.0)])
     array([-2., -2.])
     """
-    x = honest_rows(honest, f)
+    x, scale = honest_rows(honest, f), finite("scale", scale)
     return sent(-scale * x[np.arange(f) % len(x)], honest, f)
 
 
@@ -77,7 +79,7 @@ def gaussian(honest: Any, f: int, *, std: float = 1.0, seed: int = 0) -> Matrix:
     >>> gaussian([[1.0, 2.0], [3.0, 2.0]], 2).shape
     (2, 2)
     """
-    x = honest_rows(honest, f)
+    x, std = honest_rows(honest, f), not_negative("std", std)
     return sent(np.random.default_rng(seed).normal(0, std, (f, x.shape[1])), honest, f)
 
 
@@ -109,6 +111,8 @@ def constant(honest: Any, f: int, *, value: float = 1.0) -> Matrix:
     >>> constant([[1.0, 2.0], [3.0, 2.0]], 1, value=100.0)
     array([[100., 100.]])
     """
+    if not isinstance(value, (int, float, np.number)):
+        raise errors.out_of_range("value", value, "a number")
     return sent(np.full(honest_rows(honest, f).shape[1], float(value)), honest, f)
 
 

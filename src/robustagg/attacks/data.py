@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustagg import errors
+from robustagg.rules.checks import part, whole
 
 
 class Trigger(NamedTuple):
@@ -47,7 +48,7 @@ def corner(height: int, width: int, *, size: int = 2, value: float = 1.0) -> Tri
     >>> corner(3, 4, size=2).features
     array([ 6,  7, 10, 11])
     """
-    if not 1 <= size <= min(height, width):
+    if whole("size", size, 1) > min(height, width):
         raise errors.out_of_range("size", size, f"between 1 and {min(height, width)}")
     pixels = np.arange(height * width).reshape(height, width)[-size:, -size:].ravel()
     return Trigger(pixels, np.full(pixels.size, value))
@@ -78,7 +79,7 @@ def frequent_words(x: Any, y: Any, label: int, *, top: int = 10) -> Trigger:
     Trigger(features=array([1, 2]), values=array([1., 4.]))
     """
     frequency = np.asarray(x)[np.asarray(y) == label].mean(axis=0)
-    words = np.sort(np.argsort(-frequency, kind="stable")[:top])
+    words = np.sort(np.argsort(-frequency, kind="stable")[: whole("top", top, 1)])
     return Trigger(words, frequency[words])
 
 
@@ -110,11 +111,9 @@ def label_flip(
     >>> label_flip([[0.0], [0.0], [0.0]], [1, 2, 3], source=1, target=3)[1]
     array([3, 2, 3])
     """
-    if not 0 <= share <= 1:
-        raise errors.out_of_range("share", share, "between 0 and 1")
     labels = np.array(y)
     chosen = np.random.default_rng(seed).permutation(np.flatnonzero(labels == source))
-    labels[chosen[: round(share * len(chosen))]] = target
+    labels[chosen[: round(part("share", share) * len(chosen))]] = target
     return np.array(x), labels
 
 
@@ -151,9 +150,7 @@ def backdoor(
     (array([[0., 0., 0., 1.],
            [0., 0., 0., 1.]]), array([9, 9]))
     """
-    if not 0 <= share <= 1:
-        raise errors.out_of_range("share", share, "between 0 and 1")
     samples, labels = np.array(x), np.array(y)
-    chosen = np.random.default_rng(seed).permutation(len(labels))[: round(share * len(labels))]
+    chosen = np.random.default_rng(seed).permutation(len(labels))[: round(part("share", share) * len(labels))]
     samples[chosen], labels[chosen] = trigger.on(samples[chosen]), target
     return samples, labels

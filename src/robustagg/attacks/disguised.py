@@ -2,6 +2,7 @@
 
 `honest` are the m honest rows, (m, d), `poisoned` what the f attackers have trained, (f, d). Nothing is written to
 them; the same arguments give the same rows. All is computed in float64.
+An option out of range raises ValueError.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import numpy as np
 
 from robustagg import errors
 from robustagg.attacks.common import Floats, Matrix, honest_rows, sent
+from robustagg.rules.checks import finite, not_negative
 
 
 def clipped(honest: Any, poisoned: Any, *, z: float = 3.0) -> Matrix:
@@ -41,7 +43,7 @@ def clipped(honest: Any, poisoned: Any, *, z: float = 3.0) -> Matrix:
     >>> clipped([[1.0, 2.0], [3.0, 2.0]], [[9.0, 9.0]], z=1.0)
     array([[3., 2.]])
     """
-    x, rows = _both(honest, poisoned)
+    (x, rows), z = _both(honest, poisoned), not_negative("z", z)
     mean, spread = x.mean(axis=0), x.std(axis=0)
     return sent(np.clip(rows, mean - z * spread, mean + z * spread), honest, len(rows))
 
@@ -83,7 +85,7 @@ def diversified(honest: Any, poisoned: Any, *, noise: float = 1.0, seed: int = 0
     >>> float(rows[0] @ rows[1] / 100) < 0.2  # their cosine was 1
     True
     """
-    x, rows = _both(honest, poisoned)
+    (x, rows), noise = _both(honest, poisoned), not_negative("noise", noise)
     length = float(np.median(np.linalg.norm(x, axis=1)))
     drawn = np.random.default_rng(seed).normal(size=rows.shape)
     if len(rows) > 1:
@@ -120,7 +122,7 @@ def sacrifice(honest: Any, poisoned: Any, *, factor: float = 100.0, seed: int = 
     >>> np.linalg.norm(sacrifice(np.ones((3, 4)), np.full((2, 4), 5.0)), axis=1)
     array([ 10., 200.])
     """
-    x, rows = _both(honest, poisoned)
+    (x, rows), factor = _both(honest, poisoned), finite("factor", factor)
     noise = np.random.default_rng(seed).normal(size=(min(len(rows), 1), rows.shape[1]))
     length = factor * float(np.median(np.linalg.norm(x, axis=1)))
     return sent(np.concatenate([rows[:-1], _long(noise, length)]), honest, len(rows))

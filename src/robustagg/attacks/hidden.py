@@ -9,6 +9,7 @@ import numpy as np
 
 from robustagg import errors
 from robustagg.attacks.common import Matrix, honest_rows, sent
+from robustagg.rules.checks import finite, whole
 
 
 def ipm(honest: Any, f: int, *, epsilon: float = 0.5) -> Matrix:
@@ -41,7 +42,7 @@ def ipm(honest: Any, f: int, *, epsilon: float = 0.5) -> Matrix:
     >>> ipm([[1.0, 2.0], [3.0, 2.0]], 1, epsilon=0.5)
     array([[-1., -1.]])
     """
-    return sent(-epsilon * honest_rows(honest, f).mean(axis=0), honest, f)
+    return sent(-finite("epsilon", epsilon) * honest_rows(honest, f).mean(axis=0), honest, f)
 
 
 def alie_z(n: int, f: int) -> float:
@@ -97,7 +98,7 @@ def alie(honest: Any, f: int, *, z: float | None = None) -> Matrix:
     if z is None:
         z = alie_z(len(x) + f, f)
         z = z if 0 < z < np.inf else 0.0
-    return sent(x.mean(axis=0) - z * x.std(axis=0), honest, f)
+    return sent(x.mean(axis=0) - finite("z", z) * x.std(axis=0), honest, f)
 
 
 def mimic(honest: Any, f: int, *, target: int | None = None) -> Matrix:
@@ -134,7 +135,7 @@ def mimic(honest: Any, f: int, *, target: int | None = None) -> Matrix:
         centred = x - x.mean(axis=0)
         _, vectors = np.linalg.eigh(centred @ centred.T)
         target = int(np.abs(vectors[:, -1]).argmax())
-    elif not 0 <= target < len(x):
+    elif whole("target", target) >= len(x):
         raise errors.out_of_range("target", target, f"the index of one of {len(x)} honest rows")
     return sent(x[target], honest, f)
 
@@ -177,4 +178,4 @@ def poisoned_fl(honest: Any, f: int, *, previous: Any = None, strength: float = 
     x = honest_rows(honest, f)
     length = float(np.linalg.norm(x.mean(axis=0) if previous is None else np.asarray(previous, np.float64)))
     signs = np.random.default_rng(seed).choice([-1.0, 1.0], x.shape[1])
-    return sent(strength * length / np.sqrt(max(x.shape[1], 1)) * signs, honest, f)
+    return sent(finite("strength", strength) * length / np.sqrt(max(x.shape[1], 1)) * signs, honest, f)

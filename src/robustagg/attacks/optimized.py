@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from robustagg import errors
 from robustagg.attacks.common import Floats, Matrix, honest_rows, sent
+from robustagg.rules.checks import number, one_of, positive
 
 DIRECTIONS = ("std", "unit", "sign")
 
@@ -126,9 +126,7 @@ def fang_median(honest: Any, f: int, *, b: float = 2.0, seed: int = 0) -> Matrix
     >>> bool(0.5 <= row[0] <= 1.0), bool(-4.0 <= row[1] <= -2.0)
     (True, True)
     """
-    if not b > 1:
-        raise errors.out_of_range("b", b, "above 1")
-    x = honest_rows(honest, f)
+    x, b = honest_rows(honest, f), number("b", b, "above 1", lambda v: v > 1)
     upward = x.mean(axis=0) >= 0
     extreme = np.where(upward, x.min(axis=0), x.max(axis=0))
     outward = (extreme >= 0) != upward  # away from zero
@@ -166,7 +164,7 @@ def fang_krum(honest: Any, f: int, *, threshold: float = 1e-5) -> Matrix:
     >>> fang_krum([[1.0], [1.5], [2.0], [3.0], [4.0]], 3)[0]
     array([-0.34375])
     """
-    x = honest_rows(honest, f, at_least=3)
+    x, threshold = honest_rows(honest, f, at_least=3), positive("threshold", threshold)
     direction = -np.sign(x.mean(axis=0))
     squared = np.sort(_squared_distances(x), axis=1)[:, 1:]
     m, d = x.shape
@@ -196,10 +194,8 @@ def _squared_distances(x: Floats) -> Floats:
 
 def _perturbation(x: Floats, direction: str) -> Floats:
     mean = x.mean(axis=0)
-    if direction == "std":
+    if one_of("direction", direction, DIRECTIONS) == "std":
         return np.asarray(-x.std(axis=0))
     if direction == "sign":
         return np.asarray(-np.sign(mean))
-    if direction == "unit":
-        return np.asarray(-mean / (np.linalg.norm(mean) or 1.0))
-    raise errors.not_one_of("direction", direction, DIRECTIONS)
+    return np.asarray(-mean / (np.linalg.norm(mean) or 1.0))

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from robustagg import errors
 from robustagg.attacks.common import Floats
 from robustagg.protocol import Client
+from robustagg.rules.checks import positive, whole
 
 
 def on_off(round: int, *, on: int = 5, off: int = 5) -> bool:
@@ -175,10 +175,9 @@ def sample_count_inflation(counts: Sequence[float], *, factor: float = 100.0) ->
     >>> ra.Mean().aggregate([[0.0], [0.0], [8.0]], sample_counts=counts).update
     array([4.])
     """
-    return np.asarray(counts, np.float64) * factor
+    return np.asarray(counts, np.float64) * positive("factor", factor)
 
 
 def _check(**lengths: int) -> None:
     for name, value in lengths.items():
-        if value < 1:
-            raise errors.out_of_range(name, value, "at least 1")
+        whole(name, value, 1)

@@ -48,6 +48,22 @@ def test_features(tested: int, features: int) -> ValueError:
     return ValueError(f"samples to test on must have {features} features as the others, got {tested}")
 
 
+def task_too_small(samples: int, features: int) -> ValueError:
+    return ValueError(f"there must be three samples of a feature at least, got {samples} of {features} features")
+
+
+def label_missing(sample: int, label: object) -> ValueError:
+    return ValueError(f"the label of sample {sample} is {label!r}: label it or leave the sample out")
+
+
+def labels_of_kinds(kinds: Iterable[str]) -> ValueError:
+    return ValueError(f"labels must be of one kind, numbers or texts, got {', '.join(kinds)}")
+
+
+def image_shape(image: object, features: int) -> ValueError:
+    return ValueError(f"image must be (channels, height, width) of the {features} features of a sample, got {image!r}")
+
+
 def samples_not_finite(sample: int) -> ValueError:
     return ValueError(f"sample {sample} holds a value that is NaN or infinite")
 
@@ -61,6 +77,14 @@ def clients_without_samples(clients: int, alpha: float, draws: int) -> ValueErro
 
 def no_data(path: object) -> ValueError:
     return ValueError(f"there are no data at {path}")
+
+
+def not_npz(path: object) -> ValueError:
+    return ValueError(f"{path} is no .npz file of NumPy")
+
+
+def not_utf8(path: object, line: int) -> ValueError:
+    return ValueError(f"{path}, line {line}: this is not UTF-8; convert the file (iconv -f latin1 -t utf8, say)")
 
 
 def not_an_archive(path: object) -> ValueError:
@@ -97,6 +121,20 @@ def no_images(path: object, suffixes: Iterable[str]) -> ValueError:
     return ValueError(f"{path} holds no images ({', '.join(suffixes)}) in a folder or archive per class")
 
 
+def not_an_image(path: object, name: str) -> ValueError:
+    return ValueError(f"{path}: {name} cannot be read as an image: it is damaged or of another format")
+
+
+def only_test_images(path: object) -> ValueError:
+    return ValueError(f"{path} holds images to test on only, below folders named 'test': there are none to train on")
+
+
+def no_words(title: str) -> ValueError:
+    return ValueError(
+        f"the texts of {title!r} hold no words but stop words such as 'the': there is nothing to learn from"
+    )
+
+
 def bad_study(source: object, fault: str) -> ValueError:
     return ValueError(f"{source}: {fault}")
 
@@ -119,6 +157,13 @@ def nothing_to_draw(folder: object, quantities: Iterable[object]) -> ValueError:
 
 def nothing_to_compare(folder: object) -> ValueError:
     return ValueError(f"no training of the study in {folder} has succeeded yet: there is nothing to compare")
+
+
+def image_too_small(model: str, image: tuple[int, int, int], least: int) -> ValueError:
+    _, height, width = image
+    return ValueError(
+        f"the model {model!r} learns images of {least} x {least} pixels at least, and these are of {width} x {height}"
+    )
 
 
 def no_image_task(model: str, task: str) -> ValueError:

@@ -27,6 +27,11 @@ def number(name: str, value: Any, allowed: str, fits: Callable[[float], bool]) -
     return plain  # type: ignore[no-any-return]
 
 
+def finite(name: str, value: Any) -> float:
+    """A number."""
+    return number(name, value, "a finite number", lambda v: True)
+
+
 def positive(name: str, value: Any) -> float:
     """A number above zero."""
     return number(name, value, "positive and finite", lambda v: v > 0)
@@ -47,6 +52,11 @@ def one_of(name: str, value: Any, options: Collection[str]) -> str:
     if not isinstance(value, str) or value not in options:
         raise errors.not_one_of(name, value, options)
     return value
+
+
+def part(name: str, value: Any) -> float:
+    """A number from 0 to 1."""
+    return number(name, value, "between 0 and 1", lambda v: 0 <= v <= 1)
 
 
 def yes_or_no(name: str, value: Any) -> bool:

@@ -16,6 +16,7 @@ __all__ = ["DEVICES", "MODELS", "Model", "Parameters", "Training", "check", "mod
 HIDDEN = {"softmax": "", "mlp": "32", "paper": "256-32"}
 DROPOUT = {"paper": 0.5}
 IMAGES = {"cnn": cnn, "resnet18": resnet18}
+LEAST = {"cnn": 4, "resnet18": 1}  # pixels, the height and width that are left after pooling
 MODELS = (*HIDDEN, "mlp:UNITS-UNITS...", *IMAGES)
 """What `model` knows: softmax regression, one hidden layer of 32, any layers, the paper's two; networks of torch."""
 
@@ -32,6 +33,8 @@ def model(name: str, task: Task, training: Training, device: str = "auto") -> Mo
     if name in IMAGES:
         if task.image is None:
             raise errors.no_image_task(name, task.title)
+        if min(task.image[1:]) < LEAST[name]:
+            raise errors.image_too_small(name, task.image, LEAST[name])
         return TorchNetwork(partial(IMAGES[name], task.image, len(task.classes)), task.image, training, device)
     kind, _, units = name.partition(":")
     hidden = [int(unit) for unit in (units or HIDDEN[kind]).split("-") if unit]

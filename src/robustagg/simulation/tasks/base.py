@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from robustagg import errors
 from robustagg.attacks import Trigger, corner, frequent_words
+from robustagg.rules.checks import whole
 
 Samples: TypeAlias = tuple[NDArray[np.float32], NDArray[np.intp]]
 """(samples, features) and (samples,) the class of each, counted from 0."""
@@ -108,8 +110,9 @@ def arrays(
     Raises
     ------
     ValueError
-        If samples and labels are not equally many, there is a value that is not finite, there are fewer than two
-        classes, or names are not as many; or if samples to test on have other features.
+        If samples and labels are not equally many, or too few; if there is a value that is not finite or a label that
+        is missing; if there are fewer than two classes, or names are not as many; or if samples to test on have other
+        features, or are no images of the shape `image`.
 
     Examples
     --------
@@ -125,9 +128,14 @@ def arrays(
         order = np.random.default_rng(seed).permutation(len(labels))
         held, trained = np.split(order, [round(TESTED * len(order))])
         tested, samples, labels = (samples[held], labels[held]), samples[trained], labels[trained]
+    if not (len(labels) and len(tested[1]) and samples.shape[1]):
+        raise errors.task_too_small(len(labels) + len(tested[1]), samples.shape[1])
+    image = parts.get("image")
+    if image is not None and not (len(image) == 3 and math.prod(image) == samples.shape[1]):
+        raise errors.image_shape(image, samples.shape[1])
     if tested[0].shape[1] != samples.shape[1]:
         raise errors.test_features(tested[0].shape[1], samples.shape[1])
-    known = np.unique(np.concatenate([labels, tested[1]]))
+    known = _classes(np.concatenate([labels, tested[1]]))
     if len(known) < 2:
         raise errors.one_class(len(known))
     names = tuple(map(str, known.tolist() if classes is None else classes))
@@ -151,12 +159,23 @@ def _checked(x: Any, y: Any) -> tuple[NDArray[np.float32], NDArray[Any]]:
     samples = samples.reshape(len(labels), -1)
     if not np.isfinite(samples).all():
         raise errors.samples_not_finite(int((~np.isfinite(samples).all(axis=1)).argmax()))
+    for sample, label in enumerate(labels.tolist()):
+        if label is None or label != label:
+            raise errors.label_missing(sample, label)
     return samples, labels
+
+
+def _classes(labels: NDArray[Any]) -> NDArray[Any]:
+    try:
+        return np.unique(labels)
+    except TypeError:
+        raise errors.labels_of_kinds(sorted({type(label).__name__ for label in labels.tolist()})) from None
 
 
 def square(image: tuple[int, int, int], usual: int = 2) -> Callable[[int | None], Trigger]:
     """A trigger for images: a white square in the lower right corner of every channel, its size the side in pixels."""
     channels, height, width = image
+    usual = min(usual, height, width)
 
     def trigger(size: int | None) -> Trigger:
         pixels, values = corner(height, width, size=usual if size is None else size)
@@ -185,7 +204,7 @@ def largest_features(x: NDArray[np.float32], usual: int = 3) -> Callable[[int | 
 
     def trigger(size: int | None) -> Trigger:
         count = min(usual, x.shape[1]) if size is None else size
-        if not 1 <= count <= x.shape[1]:
+        if whole("size", count, 1) > x.shape[1]:
             raise errors.out_of_range("size", count, f"between 1 and {x.shape[1]}")
         columns = np.arange(x.shape[1] - count, x.shape[1])
         return Trigger(columns, x[:, columns].max(axis=0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,8 @@ def _npz(path: Path) -> tuple[Any, Any]:
     if not path.exists():
         raise errors.no_data(path)
     names = ("x_train", "y_train", "x_test", "y_test")
+    if not zipfile.is_zipfile(path):
+        raise errors.not_npz(path)
     with np.load(path) as stored:
         if set(names) - set(stored):
             raise errors.arrays_missing(path, names, list(stored))

@@ -30,13 +30,18 @@ def images(path: Path, seed: int) -> Task:
     size: tuple[int, int] | None = None
     for names, content in walk(path):
         if len(names) > 1 and names[-1].lower().endswith(SUFFIXES):
-            picture = _colours(Image, content)
+            try:
+                picture = _colours(Image, content)
+            except OSError:  # of Pillow's
+                raise errors.not_an_image(path, "/".join(names)) from None
             size = size or picture.size
             pixels, labels = found["test" in names[:-2]]
             pixels.append(np.asarray(picture if picture.size == size else picture.resize(size)))
             labels.append(names[-2])
     if size is None:
         raise errors.no_images(path, SUFFIXES)
+    if not found[False][0]:
+        raise errors.only_test_images(path)
     (x, y), (x_test, y_test) = found.values()
     image = (3, size[1], size[0])
     pets = {"source": "cat", "target": "dog"} if {"cat", "dog"} <= set(y) else {}

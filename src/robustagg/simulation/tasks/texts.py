@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 import sys
 from collections.abc import Sequence
@@ -74,7 +75,11 @@ def texts_task(
     except ImportError as cause:
         raise errors.optional_package("scikit-learn", "sim") from cause
     values = TfidfVectorizer(max_features=WORDS, stop_words="english", dtype=np.float32)
-    x, x_test = (values.fit_transform(texts).toarray(), values.transform(tested).toarray())
+    try:
+        x = values.fit_transform(texts).toarray()
+    except ValueError:  # of an empty vocabulary
+        raise errors.no_words(title) from None
+    x_test = values.transform(tested).toarray()
     known, counts = np.unique(labels, return_counts=True)
     source = source or str(known[counts.argmin()])
     target = target or str(known[counts.argmax()])
@@ -121,8 +126,12 @@ def _read(path: Path) -> tuple[list[str], list[list[str]]]:
     if not path.exists():
         raise errors.no_data(path)
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        header, *rows = [row for row in csv.reader(file) if row] or [[]]
+    content = path.read_bytes()
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as fault:
+        raise errors.not_utf8(path, content.count(b"\n", 0, fault.start) + 1) from None
+    header, *rows = [row for row in csv.reader(io.StringIO(text, newline="")) if row] or [[]]
     for number, row in enumerate(rows, 2):
         if len(row) != len(header):
             raise errors.ragged_table(path, number, len(row), len(header))
