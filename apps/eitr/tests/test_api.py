@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import shutil
+
 import httpx
 import pytest
 from eitr import auth, rounds, site
@@ -140,3 +143,24 @@ def test_sql_in_token_and_path_is_only_text(url, folder):
     assert httpx.get(f"{url}/task", headers={"Authorization": f"Bearer {evil}"}).status_code == 401
     assert httpx.get(f"{url}/models/{evil}").status_code == 422
     assert Store(folder).count_clients() == before
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('{"quorom": 3}', "quorom: Unexpected"),
+        ('{"quorum": 0}', "quorum: Input should be greater"),
+        ('{"period": "soon"}', "period: Input should be a valid number"),
+        ('{"rate_client": "often"}', "rate_client: .*often"),
+        ('{"normalize": "max"}', "normalize: .*must be one of"),
+        ('{"hosts": "here"}', "hosts: "),
+        ('{"quorum": 3', "Invalid JSON"),
+        ("[]", "Input should be an object"),
+    ],
+)
+def test_settings_that_are_none_are_named_before_anything_starts(text, told, folder, tmp_path, capsys):
+    shutil.copytree(folder, tmp_path / "made")
+    (tmp_path / "made" / "settings.json").write_text(text)
+    with pytest.raises(SystemExit):
+        rounds.main([str(tmp_path / "made"), "--once"])
+    assert re.search(rf"settings\.json: {told}", capsys.readouterr().err.replace("\n", " "))

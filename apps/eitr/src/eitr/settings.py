@@ -2,33 +2,52 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Annotated
+
+import limits
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+import robustagg
 
 EXTENSION = "ipjpbgpigagnbgcppfnhcjghjpihocha"  # fixed by the "key" in the extension's manifest
 
 
-@dataclass(frozen=True)
+def _weights(normalize: str) -> str:
+    return robustagg.Reputation(normalize=normalize).normalize
+
+
+def _rate(text: str) -> str:
+    limits.parse(text)
+    return text
+
+
+Rate = Annotated[str, AfterValidator(_rate)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Settings:
     """Times in seconds; rates as the `limits` package spells them."""
 
     invitation: str = "open-sesame"
     admin_password: str = ""
     """Empty: nobody sees /admin."""
-    quorum: int = 5
+    quorum: Count = 5
     """Fewest updates a round is aggregated with; below five the rule promises nothing about a single client."""
-    target: int = 50
+    target: Count = 50
     """Updates at which a round does not wait for its deadline."""
-    period: float = 3600.0
-    attempts: int = 3
-    tolerated_loss: float = 0.1
+    period: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 3600.0
+    attempts: Count = 3
+    tolerated_loss: Share = 0.1
     """How much accuracy on the held-out pages a round may lose, against the best model so far, and be published."""
-    normalize: str = "sum"
+    normalize: Annotated[str, AfterValidator(_weights)] = "sum"
     """How reputations become weights; the README has the measurement behind this choice."""
-    rate_client: str = "60/minute"
-    rate_host: str = "600/minute"
-    rate_join: str = "20/hour"
+    rate_client: Rate = "60/minute"
+    rate_host: Rate = "600/minute"
+    rate_join: Rate = "20/hour"
     site: str = "http://127.0.0.1:8766"
     """Where the pages of the tasks are."""
     hosts: tuple[str, ...] = ("127.0.0.1", "localhost")
@@ -37,8 +56,10 @@ class Settings:
     @classmethod
     def read(cls, folder: Path) -> Settings:
         path = folder / "settings.json"
-        given = json.loads(path.read_text()) if path.exists() else {}
-        unknown = given.keys() - {field.name for field in fields(cls)}
-        if unknown:
-            raise ValueError(f"{path}: unknown settings {sorted(unknown)}")
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in given.items()})
+        if not path.exists():
+            return cls()
+        try:
+            return TypeAdapter(cls).validate_json(path.read_bytes())
+        except ValidationError as wrong:
+            faults = [": ".join([*map(str, fault["loc"]), fault["msg"]]) for fault in wrong.errors()]
+            raise ValueError(f"{path}: {'; '.join(faults)}") from None

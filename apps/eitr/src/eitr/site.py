@@ -28,6 +28,10 @@ def made(argument: str) -> Path:
     folder = Path(argument)
     if not (folder / DATABASE).exists():
         raise argparse.ArgumentTypeError(f"{folder} is no server's folder; `eitr make {folder}` makes one")
+    try:
+        Settings.read(folder)
+    except ValueError as wrong:
+        raise argparse.ArgumentTypeError(str(wrong)) from None
     return folder
 
 
