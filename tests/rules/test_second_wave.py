@@ -283,6 +283,18 @@ def test_fl_detector_leaves_newcomers_alone():
     assert result.weights[7] > 0
 
 
+def test_fl_detector_predicts_whoever_has_missed_rounds_from_all_results_since():
+    """All send what follows from what they sent last, whenever that was."""
+    rule = ra.FLDetector(window=3)
+    for number in range(30):
+        update = 0.9**number * np.ones(40)
+        here = [i for i in range(7) if (number + i) % 4] + [7] * (number % 6 == 5)
+        result = rule.aggregate([update for _ in here], clients=here)
+        assert result.weights.all()
+        assert_allclose(result.update, update)
+    assert "no score yet" in result.reasons[-1]  # its last update is older than the results
+
+
 def test_two_means_is_the_best_of_all_divisions():
     for seed in range(20):
         values = np.random.default_rng(seed).exponential(size=7)
@@ -313,7 +325,11 @@ def test_fl_detector_refuses_a_damaged_memory():
     for x in descent(3):
         rule(x)
     state = rule.state_dict()
-    for damage in ({"records": [[0, [2.0], None]]}, {"rounds": -1}, {"vectors": state["vectors"][1:]}):
+    for damage in (
+        *({"records": [record]} for record in ([0, [-2.0], None, 2], [0, [2.0], None, 3], [0, [2.0], None])),
+        {"rounds": -1},
+        {"vectors": state["vectors"][1:]},
+    ):
         with pytest.raises(ra.InvalidLedger):
             ra.FLDetector(window=2).load_state_dict({**state, **damage})
 

@@ -400,7 +400,7 @@ def fl_detector_scores(rounds, window):
             last = results[-window - 1 :]
             predicted = rounds[number - 1] + lbfgs_product(last[:-1], np.diff(last, axis=0), last[-1])
             away = np.linalg.norm(predicted - x, axis=1)
-            scores.append(away / away.sum())
+            scores.append(away / away.mean())
         results.append(x.mean(axis=0))
     return scores
 

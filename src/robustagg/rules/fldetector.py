@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from robustagg.rules.evidence.geometry import Geometry
 from robustagg.rules.evidence.gram import Gram
 
 NOTHING = 1e-24  # of the greatest squared length: what is shorter is zero but for rounding
+RIGHT = 1e-6  # of the greatest length: a prediction that is off by less is off by rounding
 REFERENCES = 10  # uniform samples that the gap statistic compares with, as in the authors' code
 
 
@@ -33,6 +34,8 @@ class Record:
     """The last ones, at most a window of them."""
     since: int | None = None
     """Round in which it was excluded."""
+    seen: int | None = None
+    """How many rounds were completed before its last update."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +55,9 @@ class FLDetector(Rule[Verdict]):
 
     .. math:: \hat g_i(t) = g_i(t-1) + H\, A(t-1),
 
-    its score is :math:`\lVert \hat g_i - g_i\rVert` as a share of all clients', meant over a window of rounds. Where
-    the gap statistic of the scores tells more than one cluster, those of the higher scores, by 2-means, are excluded.
+    where it has missed rounds from its last update and the sum of all results since. Its score is
+    :math:`\lVert \hat g_i - g_i\rVert` beside all clients' mean, meant over a window of rounds. Where the gap statistic
+    of the scores tells more than one cluster, those of the higher scores, by 2-means, are excluded.
 
     Parameters
     ----------
@@ -78,10 +82,11 @@ class FLDetector(Rule[Verdict]):
     Updates must be differences from the global model, and the result what the model moves by; a constant factor
     between the two changes nothing. O((2n + window)^2 d), two passes. Remembers by client id: an update of each
     client that ever took part, and window + 1 results, on disk after a round over files. A client without a last
-    update has no score yet; fewer than three scores tell nothing. Scores are stretched to [0, 1] before the gap
-    statistic, so that lasting differences, however small, exclude honest clients too. 2-means of scores is exact; the
-    authors' is scikit-learn's, and they detect once and begin training anew. The mean is weighted by `sample_counts`
-    where given; where all who sent are excluded, the result is zero and so are all weights.
+    update, or whose last is from before those results, has no score yet; fewer than three scores tell nothing. Scores
+    are stretched to [0, 1] before the gap statistic, so that lasting differences, however small, exclude honest clients
+    too. 2-means of scores is exact; the authors' is scikit-learn's, and they detect once and begin training anew. The
+    mean is weighted by `sample_counts` where given; where all who sent are excluded, the result is zero and so are all
+    weights.
 
     References
     ----------
@@ -190,7 +195,7 @@ class FLDetector(Rule[Verdict]):
         """A client's record as the round begins."""
         record = self._records.get(client, Record())
         back = record.since is not None and self.readmit is not None and number >= record.since + self.readmit
-        return Record() if back else Record(record.scores, record.since)
+        return replace(record, seen=self._rounds, **({"scores": [], "since": None} if back else {}))
 
     # --- scores ---
 
@@ -198,15 +203,20 @@ class FLDetector(Rule[Verdict]):
         """The scores of this round, of the clients that have a last update."""
         known = [i for i, client in enumerate(clients) if of_client(client) in self._vectors]
         p, m = len(self._results), len(clients)
-        if p < 2 or not known:
+        missed = np.array([self._rounds - (self._records[clients[i]].seen or 0) for i in known])
+        recent = np.flatnonzero(missed <= p)  # all results since are there
+        if p < 2 or not len(recent):
             return {}
+        known = [known[k] for k in recent]
+        since = np.arange(p, 0, -1) <= missed[recent, None]
         errors_of = np.zeros((len(known), geometry.n))
         errors_of[np.arange(len(known)), known] = -1
-        errors_of[np.arange(len(known)), m + np.arange(len(known))] = 1
-        errors_of[:, -p:] = curvature(geometry.inner[-p:, -p:])
+        errors_of[np.arange(len(known)), m + recent] = 1
+        errors_of[:, -p:] = since @ curvature(geometry.inner[-p:, -p:]).T
         norms = geometry.mixed(errors_of).relation().norms
-        shares = norms / norms.max() if norms.max() > 0 else np.ones_like(norms)
-        return {clients[i]: score for i, score in zip(known, (shares / shares.sum()).tolist(), strict=True)}
+        norms[norms <= RIGHT * geometry.relation().norms.max()] = 0.0
+        parts = norms / norms.max() if norms.max() > 0 else np.ones_like(norms)
+        return {clients[i]: score for i, score in zip(known, (parts / parts.mean()).tolist(), strict=True)}
 
     def _exclude(self, records: Mapping[Client, Record], number: int) -> None:
         """Exclude the cluster of higher scores, where there are two."""
@@ -221,16 +231,18 @@ class FLDetector(Rule[Verdict]):
     # --- memory ---
 
     def _state(self) -> dict[str, Any]:
-        records = [[client, record.scores, record.since] for client, record in self._records.items()]
+        records = [[client, record.scores, record.since, record.seen] for client, record in self._records.items()]
         return {**super()._state(), "rounds": self._rounds, "records": records}
 
     def _restore(self, state: Mapping[str, Any]) -> None:
         records, rounds = {}, whole("rounds", state["rounds"])
-        for client, scores, since in state["records"]:
-            if not all(isinstance(score, float) and 0 <= score <= 1 for score in scores):
-                raise errors.bad_record("scores", "numbers from 0 to 1")
+        for client, scores, since, seen in state["records"]:
+            if not all(isinstance(score, float) and 0 <= score < math.inf for score in scores):
+                raise errors.bad_record("scores", "numbers of at least 0")
             since = None if since is None else whole("since", since)
-            records[states.checked_name(client)] = Record(list(scores), since)
+            if whole("seen", seen) >= rounds:
+                raise errors.bad_record("records", "of rounds that are completed")
+            records[states.checked_name(client)] = Record(list(scores), since, seen)
         super()._restore(state)
         self._records, self._rounds = records, rounds
         if not {*self._results, *map(of_client, records)} <= self._vectors.keys():
@@ -254,7 +266,7 @@ def told(record: Record) -> str:
 
 
 def curvature(inner: Floats) -> Floats:
-    """(p,) coefficients of H A(p - 1) in results A(0) ... A(p - 1) of these inner products, H from all of them.
+    """(p, p) H in terms of results A(0) ... A(p - 1) of these inner products, from all of them.
 
     H is the compact form of L-BFGS (Byrd, Nocedal and Schnabel 1994) with steps A(k) and changes A(k + 1) - A(k).
     """
@@ -263,14 +275,13 @@ def curvature(inner: Floats) -> Floats:
     p = len(inner)
     steps = np.eye(p)[:-1]
     changes = np.eye(p)[1:] - steps
-    last = np.eye(p)[-1]
     size = steps[-1] @ inner @ steps[-1]
     sigma = changes[-1] @ inner @ steps[-1] / size if size > 0 else 0.0
     across = steps @ inner @ changes.T
     lower = np.tril(across, -1)
     middle = np.block([[sigma * (steps @ inner @ steps.T), lower], [lower.T, -np.diag(np.diagonal(across))]])
     basis = np.vstack([sigma * steps, changes])
-    return np.asarray(sigma * last - basis.T @ np.linalg.lstsq(middle, basis @ inner @ last, rcond=1e-12)[0])
+    return np.asarray(sigma * np.eye(p) - basis.T @ np.linalg.lstsq(middle, basis @ inner, rcond=1e-12)[0])
 
 
 def two_means(values: Floats) -> tuple[float, NDArray[np.bool_]]:
