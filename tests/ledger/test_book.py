@@ -24,9 +24,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import robustagg as ra
 from robustagg import ledger
 from robustagg.errors import InvalidLedger
 from robustagg.ledger import Ledger, RoundRecord, database
+from robustagg.ledger.pieces import PIECE
 
 PARAMETERS = {"decay": 0.5, "window": 3, "intercept": "separate", "value_range": None}
 
@@ -662,6 +664,32 @@ def test_killed_in_the_middle_of_the_first_round(path: Path, tmp_path: Path) -> 
     python(MORTAL, path, 1, -1).communicate()
     check_crowd(path, rounds=1)
     assert not list(path.parent.glob(".*"))  # what the killed ones have left is swept
+
+
+def test_a_killed_save_does_not_undo_another_ledger_of_the_name(path: Path, tmp_path: Path) -> None:
+    python(MORTAL, path, 1, -1).communicate()
+    shutil.copy(path, tmp_path / "rehearsal")
+    python(MORTAL, path, 1, moments(tmp_path / "rehearsal", 8)[-1]).communicate()
+    journal = Path(f"{path}-journal")
+    assert journal.stat().st_size
+    path.unlink()
+    rule = ra.Reputation()
+    rule.aggregate(np.eye(3))
+    with pytest.raises(ra.InvalidLedger, match="move it there too, or delete it"):
+        rule.save(path)
+    assert (journal.exists(), path.exists()) == (True, False)
+    journal.unlink()
+    rule.save(path)
+    assert same(ra.load(path).state_dict(), rule.state_dict())
+
+
+def test_a_memory_longer_than_one_value_may_be(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "LONGEST", 2 * PIECE)
+    rule = ra.Suspicion()
+    rule.aggregate(np.random.default_rng(0).normal(size=(300, 4)))
+    rule.save(path)
+    assert sql(path, "SELECT count(*) >= 3, max(length(own)) FROM rule") == [(1, PIECE)]
+    assert same(ra.load(path).state_dict(), rule.state_dict())
 
 
 def test_killed_at_any_time(path: Path) -> None:

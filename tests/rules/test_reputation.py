@@ -158,6 +158,19 @@ def test_equal_scores_give_equal_weights():
     assert ra.Reputation().aggregate(agreeing(5, 10)).weights.tolist() == [0.2] * 5
 
 
+@pytest.mark.parametrize("normalize", ["median", "minmax"])
+def test_scores_that_differ_by_rounding_are_equal(normalize, rng):
+    rule = ra.Reputation(normalize=normalize)
+    differ = 0
+    for number in range(30):
+        here = [i for i in range(10) if (number * i + number) % 3]
+        result = rule.aggregate(np.tile(rng.normal(0, 0.01, 20), (len(here), 1)), clients=here) if here else None
+        if result is not None:
+            differ += np.ptp(result.reputation) > 0
+            np.testing.assert_allclose(result.weights, 1 / len(here), rtol=1e-9)
+    assert differ  # in the last digit
+
+
 def test_sample_counts_multiply_the_weights():
     weights = ra.Reputation().aggregate(agreeing(3, 10), sample_counts=[1, 2, 5]).weights
     np.testing.assert_allclose(weights, [0.125, 0.25, 0.625])

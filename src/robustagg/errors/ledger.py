@@ -34,6 +34,13 @@ def unusable_ledger(path: object, fault: object) -> OSError:
     return OSError(f"the ledger {path} cannot be used now: {fault}")
 
 
+def others_journal(path: object, journal: object) -> InvalidLedger:
+    return InvalidLedger(
+        f"{journal} is of another ledger {path}, which was moved away or deleted after a save that was cut short: "
+        "move it there too, or delete it"
+    )
+
+
 def ledger_written_since(path: object, theirs: int | None, ours: int | None) -> InvalidLedger:
     return InvalidLedger(
         f"the ledger {path} (last round now: {theirs}) was written by someone else since this memory (last round, not "

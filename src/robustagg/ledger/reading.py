@@ -110,10 +110,11 @@ def rule_of(table: Table) -> tuple[str, dict[str, Any]]:
     """Label, and the kind's own memory."""
     if table.version == 1:
         return REPUTATION, {}
-    for label, own in table.rows("SELECT label, own FROM rule"):
-        known = json.loads(own)
-        if isinstance(label, str) and isinstance(known, dict):
-            return label, known
+    rows = list(table.rows("SELECT label, own FROM rule ORDER BY rowid"))
+    if rows and all(isinstance(text, str) for row in rows for text in row):
+        known = json.loads("".join(own for _, own in rows))
+        if isinstance(known, dict):
+            return rows[0][0], known
     raise errors.damaged_ledger(table.path, "it names no rule")
 
 

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from robustagg import errors
 from robustagg.ledger import database
 from robustagg.ledger.database import AnyPath, Table, stored
-from robustagg.ledger.pieces import write_vectors
+from robustagg.ledger.pieces import PIECE, write_vectors
 from robustagg.ledger.reading import LEDGER, State, archive_stamp, is_archive, parameters_of, rule_of, stamp_of
 from robustagg.ledger.trail import Past, take_over, write_record
 from robustagg.memory.publish import Draft
@@ -95,7 +95,10 @@ def _replaced(path: AnyPath, state: State, past: Past) -> Iterator[None]:
 
 @contextmanager
 def _draft(path: AnyPath) -> Iterator[Draft]:
-    """A draft beside the file; in words of ours where there cannot be one."""
+    """A draft beside the file, in whose place it shall come; in words of ours where there cannot be one."""
+    journal = f"{os.fspath(path)}-journal"
+    if os.path.lexists(journal) and (not os.path.lexists(path) or is_archive(path)):
+        raise errors.others_journal(path, journal)  # SQLite would undo the new file with it
     try:
         draft = Draft(path)
     except OSError as fault:
@@ -202,7 +205,10 @@ def _write(connection: sqlite3.Connection, state: State, past: Past, last: int |
         own[LEDGER] = {"decay": memory.decay, "window": memory.window, "newcomer": memory.newcomer}
         rows, clients, rounds, packed = memory.pack(last)
         connection.executemany(_REMEMBER, zip(rows, map(stored, clients), rounds, packed, strict=True))
-    connection.execute("INSERT INTO rule VALUES (?, ?)", (state.rule, json.dumps(own)))
+    text = json.dumps(own)
+    connection.executemany(
+        "INSERT INTO rule VALUES (?, ?)", ((state.rule, text[k : k + PIECE]) for k in range(0, len(text), PIECE))
+    )
     write_vectors(connection, state.vectors)
     for record in past.records:
         if last is None or record.round > last:

@@ -25,6 +25,7 @@ INTERCEPTS = ("separate", "hierarchical", "median_point")
 RESCALES = ("clip", "paper")
 NORMALIZATIONS = ("median", "minmax", "sum")
 LEAST, NO_SAMPLES = "least reputable of the round; ", "no samples; "
+ROUNDING = 1e-12  # of reputations that are equal
 LEAST_SPREAD = 0.02  # of reputations, lest near-equal ones differ
 PUBLISHED = {
     "value_range": 2.0,
@@ -223,7 +224,7 @@ class Reputation(Rule[Verdict]):
         if self.normalize == "minmax":
             above = reputation - reputation.min()
             most = above.max()
-            return above / most if most > 0 else np.ones_like(reputation)
+            return above / most if most > ROUNDING else np.ones_like(reputation)
         scores = reputation.tolist()  # of ten clients NumPy would take twice as long
         middle = _middle(scores)
         above = [score - middle for score in scores]
