@@ -284,6 +284,18 @@ def test_a_ledger_of_other_parameters_is_not_continued(tmp_path):
         ra.Intake(ra.Reputation(decay=0.9), LIKE, ledger=tmp_path / "ledger")
 
 
+def test_a_rule_that_remembers_something_else_does_not_forget_it_for_a_ledger(tmp_path):
+    rule, other = ra.Reputation(), ra.Reputation()
+    intake = ra.Intake(rule, LIKE, ledger=tmp_path / "ledger")
+    honest(intake)
+    intake.close()
+    ra.Intake(rule, LIKE, ledger=tmp_path / "ledger")
+    for _ in range(3):
+        other.aggregate(np.eye(3))
+    with pytest.raises(ra.InvalidLedger, match="ends with round 1, and the rule remembers round 3"):
+        ra.Intake(other, LIKE, ledger=tmp_path / "ledger")
+
+
 def test_refused_clients_and_remarks_are_in_the_trail(tmp_path):
     from robustagg import ledger
 

@@ -312,4 +312,6 @@ def _continued(rule: Rule[Any], ledger: Path) -> Rule[Any]:
     differences = [(name, value, ours.get(name)) for name, value in kept.parameters.items() if value != ours.get(name)]
     if differences:
         raise errors.other_parameters(differences)
+    if rule.last_round not in (None, kept.last_round):
+        raise errors.other_memory(ledger, kept.last_round, rule.last_round)
     return kept

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from itertools import pairwise
 
 import numpy as np
@@ -152,6 +153,15 @@ def test_a_sacrifice_lifts_nobody(rng):
     assert share["median"] == (0, 0)
     assert share["minmax"][0] < 0.01
     assert share["minmax"][1] > 0.25
+
+
+@pytest.mark.parametrize("name", ["decay", "window", "newcomer"])
+def test_what_the_memory_depends_on_is_fixed(name):
+    rule = ra.Reputation()
+    with pytest.raises(AttributeError, match=f"{name} is fixed"):
+        setattr(rule, name, 0)
+    rule.normalize = "sum"
+    assert pickle.loads(pickle.dumps(rule)).parameters == rule.parameters
 
 
 def test_equal_scores_give_equal_weights():

@@ -28,6 +28,17 @@ def other_rule(expected: str, got: object) -> InvalidLedger:
     return InvalidLedger(f"this is the state of {shown(got)}, not of {expected!r}")
 
 
+def other_memory(path: object, theirs: int | None, ours: int) -> InvalidLedger:
+    return InvalidLedger(
+        f"the ledger {path} ends with round {theirs}, and the rule remembers round {ours}: give a new rule, which goes "
+        "on where the ledger ends, or the name of a new ledger"
+    )
+
+
+def fixed_parameter(name: str) -> AttributeError:
+    return AttributeError(f"{name} is fixed once a rule is made: what it remembers depends on it; make another rule")
+
+
 def other_parameters(differences: Iterable[tuple[str, object, object]]) -> InvalidLedger:
     told = ", ".join(f"{name} = {theirs!r} (here {ours!r})" for name, theirs, ours in differences)
     return InvalidLedger(

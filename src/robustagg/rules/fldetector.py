@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -195,7 +195,8 @@ class FLDetector(Rule[Verdict]):
         """A client's record as the round begins."""
         record = self._records.get(client, Record())
         back = record.since is not None and self.readmit is not None and number >= record.since + self.readmit
-        return replace(record, seen=self._rounds, **({"scores": [], "since": None} if back else {}))
+        scores, since = ([], None) if back else (record.scores, record.since)
+        return Record(scores, since, self._rounds)
 
     # --- scores ---
 

@@ -153,6 +153,11 @@ class Reputation(Rule[Verdict]):
         self._check_parameters()
         self._ledger = ledger.Ledger(self.decay, self.window, self.newcomer)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in ("decay", "window", "newcomer") and "_ledger" in self.__dict__:
+            raise errors.fixed_parameter(name)
+        super().__setattr__(name, value)
+
     @classmethod
     def as_published(cls, **parameters: Any) -> Reputation:
         """The rule with the settings of the paper, whatever the defaults are here; `parameters` replaces some of them.
