@@ -100,6 +100,8 @@ def test_the_rate_grows_with_what_makes_it_harder():
         assert theory.median_rate(**{**SIZE, "sigma": 1.0, "d": 3, **harder}) > least
     assert_allclose(theory.median_rate(**SIZE, sigma=[2.0] * 3), 2 * least)
     assert theory.median_rate(n=11, f=5, m=400, sigma=1.0, d=1) < np.inf
+    rare = theory.median_rate(n=3, f=1, m=10, sigma=1.0, d=1000, rounds=10**6, failure=1e-7)
+    assert theory.median_rate(n=3, f=1, m=10, sigma=1.0, d=1000, rounds=10**6, failure=1e-6) < rare < np.inf
     assert theory.median_rate(n=11, f=5, m=400, sigma=1.0, d=1, skewness=2.0) == np.inf
 
 

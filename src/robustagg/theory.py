@@ -47,7 +47,7 @@ def contraction(*, learning_rate: float, smoothness: float, strong_convexity: fl
     Returns
     -------
     float
-        In [0, 1).
+        In [1/2, 1]; 1 where the step is lost in rounding.
 
     Raises
     ------
@@ -109,7 +109,7 @@ def distance(
     1.0
     """
     q = contraction(learning_rate=learning_rate, smoothness=smoothness, strong_convexity=strong_convexity)
-    bound = number("start", start, "at least 0", lambda v: v >= 0)
+    bound = number("start", start, "at least 0 and finite", lambda v: v >= 0)
     for e in error:
         if not e >= 0:
             raise errors.out_of_range("error", e, "at least 0")
@@ -182,11 +182,11 @@ def median_rate(
     n, f, m = _clients(n, f, 2 * whole("f", f) + 1), whole("f", f), whole("m", m, 1)
     deviations = _per_coordinate("sigma", sigma, d)
     chance = _failure(failure) / (2 * len(deviations) * whole("rounds", rounds, 1))
-    off = 0.5 - _likeliest(n - f, (n + 1) // 2 - f, chance)
-    b = off + BERRY_ESSEEN * _per_coordinate("skewness", skewness, len(deviations)) / math.sqrt(m)
-    if b.max() >= 0.5:
+    likeliest = _likeliest(n - f, (n + 1) // 2 - f, chance)
+    tail = likeliest - BERRY_ESSEEN * _per_coordinate("skewness", skewness, len(deviations)) / math.sqrt(m)  # 1/2 - b
+    if tail.min() <= 0:
         return math.inf
-    quantiles = np.array([NormalDist().inv_cdf(0.5 + value) for value in b.tolist()])
+    quantiles = np.array([NormalDist().inv_cdf(share) for share in tail.tolist()])
     return float(np.linalg.norm(deviations * quantiles) / math.sqrt(m))
 
 

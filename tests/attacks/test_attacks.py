@@ -140,7 +140,7 @@ def test_alie_z_of_the_paper():
     assert round(attacks.alie_z(50, 24), 2) == 1.43
     phi = 0.5 * (1 + math.erf(attacks.alie_z(50, 24) / math.sqrt(2)))
     assert phi == pytest.approx(24 / 26)
-    assert attacks.alie_z(10, 6) == math.inf
+    assert attacks.alie_z(10, 6) == attacks.alie_z(10, 10) == math.inf
     assert attacks.alie_z(3, 0) == pytest.approx(-0.4307, abs=1e-4)
 
 
@@ -271,7 +271,45 @@ def test_frequent_words_of_a_label_at_their_frequency():
     np.testing.assert_array_equal(trigger.on(x[2:]), [[9.0, 2.0, 6.0, 9.0]])
 
 
+def test_a_pattern_that_whole_numbers_cannot_hold():
+    counts = np.array([[1, 0, 2, 0], [0, 1, 1, 0], [0, 0, 0, 3]])
+    trigger = attacks.frequent_words(counts, [1, 1, 0], 1, top=2)
+    x, _ = attacks.backdoor(counts, [1, 1, 0], trigger=trigger, target=0, share=1.0)
+    assert x[:, trigger.features].tolist() == [trigger.values.tolist()] * 3 == [[0.5, 1.5]] * 3
+    bright = attacks.Trigger(np.array([0]), np.array([300.0]))
+    assert bright.on(np.zeros((1, 2), np.uint8)).tolist() == [[300.0, 0.0]]
+    assert attacks.corner(2, 2, size=1).on(np.zeros((1, 4), np.uint8)).dtype == np.uint8
+
+
+def test_samples_and_labels_that_do_not_go_together():
+    x, trigger = np.zeros((3, 4)), attacks.corner(2, 2)
+    for y in ([0, 1], [0, 1, 1, 0], 1):
+        for attack, options in ((attacks.label_flip, {"source": 0}), (attacks.backdoor, {"trigger": trigger})):
+            with pytest.raises(ValueError, match="as many labels as samples"):
+                attack(x, y, target=1, **options)
+        with pytest.raises(ValueError, match="as many labels as samples"):
+            attacks.frequent_words(x, y, 1)
+    with pytest.raises(ValueError, match="no sample has the label 7"):
+        attacks.frequent_words(x, [0, 1, 1], 7)
+    for labels, target in (
+        (["cat", "dog", "cat"], "horse"),
+        (np.array([0, 1, 1], np.uint8), 300),
+        ([True, False, True], 2),
+    ):
+        with pytest.raises(ValueError, match="target must be a label as the others are"):
+            attacks.label_flip(x, labels, source=labels[0], target=target)
+    assert attacks.label_flip(x, ["cat", "dog", "cat"], source="cat", target="dog")[1].tolist() == ["dog"] * 3
+
+
 # --- over rounds ---
+
+
+@pytest.mark.parametrize("schedule", [attacks.on_off, attacks.sleeper, attacks.looping, attacks.late])
+def test_rounds_are_counted_from_1(schedule):
+    with pytest.raises(ValueError, match="round must be an integer of at least 1"):
+        schedule(0)
+    with pytest.raises(ValueError, match="round must be an integer of at least 1"):
+        attacks.whitewashing(["a"], 0)
 
 
 def test_schedules():

@@ -20,9 +20,11 @@ class Trigger(NamedTuple):
     """(k,) what it sets them to."""
 
     def on(self, x: Any) -> NDArray[Any]:
-        """The samples with the pattern in them, a copy."""
+        """The samples with the pattern in them, a copy; floats where whole numbers cannot hold the pattern."""
         marked = np.array(x)
-        marked[:, self.features] = self.values.astype(marked.dtype)
+        if marked.dtype.kind in "biu" and (self.values.astype(marked.dtype) != self.values).any():
+            marked = marked.astype(np.float64)
+        marked[:, self.features] = self.values
         return marked
 
 
@@ -78,7 +80,10 @@ def frequent_words(x: Any, y: Any, label: int, *, top: int = 10) -> Trigger:
     >>> frequent_words([[0.0, 2.0, 4.0], [1.0, 0.0, 4.0], [9.0, 9.0, 9.0]], [1, 1, 0], 1, top=2)
     Trigger(features=array([1, 2]), values=array([1., 4.]))
     """
-    frequency = np.asarray(x)[np.asarray(y) == label].mean(axis=0)
+    samples, labels = _both(x, y)
+    if not (labels == label).any():
+        raise errors.no_such_label(label)
+    frequency = samples[labels == label].mean(axis=0)
     words = np.sort(np.argsort(-frequency, kind="stable")[: whole("top", top, 1)])
     return Trigger(words, frequency[words])
 
@@ -111,10 +116,10 @@ def label_flip(
     >>> label_flip([[0.0], [0.0], [0.0]], [1, 2, 3], source=1, target=3)[1]
     array([3, 2, 3])
     """
-    labels = np.array(y)
+    samples, labels = _both(x, y)
     chosen = np.random.default_rng(seed).permutation(np.flatnonzero(labels == source))
-    labels[chosen[: round(part("share", share) * len(chosen))]] = target
-    return np.array(x), labels
+    labels[chosen[: round(part("share", share) * len(chosen))]] = _label(target, labels)
+    return samples, labels
 
 
 def backdoor(
@@ -150,7 +155,25 @@ def backdoor(
     (array([[0., 0., 0., 1.],
            [0., 0., 0., 1.]]), array([9, 9]))
     """
-    samples, labels = np.array(x), np.array(y)
+    samples, labels = _both(x, y)
     chosen = np.random.default_rng(seed).permutation(len(labels))[: round(part("share", share) * len(labels))]
-    samples[chosen], labels[chosen] = trigger.on(samples[chosen]), target
+    marked = trigger.on(samples[chosen])
+    samples = samples.astype(marked.dtype, copy=False)
+    samples[chosen], labels[chosen] = marked, _label(target, labels)
     return samples, labels
+
+
+def _both(x: Any, y: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Copies of samples and labels; raises where they do not go together."""
+    samples, labels = np.array(x), np.array(y)
+    if samples.ndim < 1 or labels.ndim != 1 or len(samples) != len(labels):
+        raise errors.samples_and_labels(samples.shape, labels.shape)
+    return samples, labels
+
+
+def _label(target: Any, labels: NDArray[Any]) -> Any:
+    """The target as a label like the others; raises where it would be cut."""
+    fitting = np.array(target).astype(labels.dtype)
+    if fitting != target:
+        raise errors.out_of_range("target", target, f"a label as the others are, {labels.dtype}")
+    return fitting

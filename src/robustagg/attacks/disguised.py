@@ -49,9 +49,9 @@ def clipped(honest: Any, poisoned: Any, *, z: float = 3.0) -> Matrix:
 
 
 def diversified(honest: Any, poisoned: Any, *, noise: float = 1.0, seed: int = 0) -> Matrix:
-    """Each colluder hides behind noise of its own, which cancels in their sum, and has the length of an honest update.
+    """Each colluder, as long as an honest update, hides behind noise of its own, which nearly cancels in their sum.
 
-    The poisoned rows are shortened to the median honest norm, noise of `noise` times that norm is added, and the sums
+    The poisoned rows are brought to the median honest norm, noise of `noise` times that norm is added, and the sums
     get that norm again.
 
     Parameters

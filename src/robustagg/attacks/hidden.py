@@ -49,7 +49,7 @@ def alie_z(n: int, f: int) -> float:
     r"""How many standard deviations f of n attackers can hide in: :math:`\Phi^{-1}((n - f - s) / (n - f))`.
 
     s = floor(n / 2 + 1) - f is how many honest clients they need on their side for a majority. Infinite where they are
-    the majority already, minus infinity where they cannot become one.
+    the majority already, minus infinity where they cannot become one; raises ValueError unless 0 <= f <= n.
 
     Examples
     --------
@@ -59,8 +59,10 @@ def alie_z(n: int, f: int) -> float:
     >>> round(alie_z(50, 24), 2)
     1.43
     """
+    if whole("f", f) > whole("n", n, 1):
+        raise errors.out_of_range("f", f, f"at most n = {n}")
     supporters = n // 2 + 1 - f
-    share = (n - f - supporters) / (n - f)
+    share = (n - f - supporters) / (n - f) if f < n else 1.0
     if not 0 < share < 1:
         return float("inf") if share >= 1 else float("-inf")
     return NormalDist().inv_cdf(share)

@@ -37,7 +37,7 @@ def on_off(round: int, *, on: int = 5, off: int = 5) -> bool:
     >>> [on_off(round, on=1, off=2) for round in range(1, 6)]
     [True, False, False, True, False]
     """
-    _check(on=on, off=off)
+    _check(round=round, on=on, off=off)
     return (round - 1) % (on + off) < on
 
 
@@ -62,7 +62,7 @@ def sleeper(round: int, *, wake: int = 11) -> bool:
     >>> [sleeper(round, wake=3) for round in range(1, 5)]
     [False, False, True, True]
     """
-    _check(wake=wake)
+    _check(round=round, wake=wake)
     return round >= wake
 
 
@@ -87,7 +87,7 @@ def looping(round: int, *, every: int = 5) -> bool:
     >>> [looping(round, every=3) for round in range(1, 6)]
     [True, False, False, True, False]
     """
-    _check(every=every)
+    _check(round=round, every=every)
     return (round - 1) % every == 0
 
 
@@ -111,7 +111,7 @@ def late(round: int, *, arrive: int = 11) -> bool:
     >>> [late(round, arrive=3) for round in range(1, 5)]
     [False, False, True, True]
     """
-    _check(arrive=arrive)
+    _check(round=round, arrive=arrive)
     return round >= arrive
 
 
@@ -142,7 +142,7 @@ def whitewashing(clients: Sequence[Client], round: int, *, every: int = 5) -> tu
     >>> whitewashing(["eve", "mal"], 3, every=2)
     ('eve~1', 'mal~1')
     """
-    _check(every=every)
+    _check(round=round, every=every)
     generation = (round - 1) // every
     return tuple(f"{client}~{generation}" if generation else client for client in clients)
 

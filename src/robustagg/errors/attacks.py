@@ -37,6 +37,10 @@ def samples_and_labels(x: tuple[int, ...], y: tuple[int, ...]) -> ValueError:
     return ValueError(f"there must be as many labels as samples, (samples,) and (samples, ...), got {y} and {x}")
 
 
+def no_such_label(label: object) -> ValueError:
+    return ValueError(f"no sample has the label {label!r}")
+
+
 def class_names(names: Sequence[str], labels: Sequence[object]) -> ValueError:
     return ValueError(
         f"classes must name each of the {len(labels)} labels {', '.join(map(str, labels))}, "
