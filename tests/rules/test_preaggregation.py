@@ -333,3 +333,14 @@ def test_a_file_that_is_no_state_is_told(tmp_path):
         path.write_bytes(content)
         with pytest.raises(ra.InvalidLedger, match=r"rule\.npz is not a ledger"):
             ra.Krum.load(path)
+
+
+def test_pipelines_of_one_rule_share_no_memory():
+    rule = ra.CenteredClipping(tau=0.1)
+    pipelines = [ra.Pipeline(ra.NNM(f=1), rule) for _ in range(2)]
+    rows = np.random.default_rng(0).normal(size=(3, 6, 4))
+    for x in rows:
+        one, other = (pipeline.aggregate(x) for pipeline in pipelines)
+        assert_array_equal(one.update, other.update)
+        assert one.round == other.round
+    assert rule.last_round is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, repeat
@@ -78,7 +79,8 @@ class Pipeline(Rule[Chained]):
     Parameters
     ----------
     *members : PreAggregation, ..., Rule
-        At least the rule, which comes last.
+        At least the rule, which comes last. A copy of it is :attr:`last`: what it remembers of the pipeline's rounds is
+        its own.
     nonfinite : {"reject", "raise"}
         What becomes of a client whose update holds a NaN or an infinity: left out, or an error. The members' own is not
         asked.
@@ -115,7 +117,7 @@ class Pipeline(Rule[Chained]):
             if members[-1].by_client and not member.keeps_clients:
                 raise errors.rows_without_clients(type(members[-1]).__name__, type(member).__name__)
         self.mixers: tuple[PreAggregation, ...] = members[:-1]
-        self.last: Rule[Any] = members[-1]
+        self.last: Rule[Any] = deepcopy(members[-1])
         self._measures = self._what_to_measure()
 
     def __repr__(self) -> str:
