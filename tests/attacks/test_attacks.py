@@ -3,6 +3,7 @@
 import math
 from inspect import signature
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -52,7 +53,9 @@ def test_small_empty_and_constant_inputs(name, honest):
 
 @pytest.mark.parametrize("name", [name for name in UPDATE_ATTACKS if name not in ("nan", "infinity")])
 def test_finite_rows_stay_finite_at_the_end_of_the_range(name):
-    assert np.isfinite(UPDATE_ATTACKS[name](np.float32([[3e38], [-1e38], [3.3e38]]), 1)).all()
+    rows = np.float32([[3e38], [-1e38], [3.3e38]])
+    for honest in (rows, rows.astype(ml_dtypes.bfloat16)):
+        assert np.isfinite(UPDATE_ATTACKS[name](honest, 1).astype(np.float32)).all()
 
 
 @pytest.mark.parametrize("name", UPDATE_ATTACKS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -28,10 +29,11 @@ def honest_rows(honest: Any, f: int, at_least: int = 1) -> Floats:
 def sent(malicious: Floats, honest: Any, f: int) -> Matrix:
     """What f attackers send, in the dtype of the honest rows: one row for all of them, or f rows.
 
-    A finite value beyond the dtype's range becomes the largest that it holds. Of integers it is float64.
+    A finite value beyond the dtype's range becomes the largest that it holds. Of integers and objects it is float64.
     """
     dtype = np.asarray(honest).dtype
-    dtype = np.dtype(np.float64) if dtype.kind in "biu" else dtype
-    largest = float(np.finfo(dtype).max) if dtype.kind == "f" else np.inf
+    dtype = np.dtype(np.float64) if dtype.kind in "biuO" else dtype
+    finfo = np.finfo if dtype.kind in "fc" else sys.modules["ml_dtypes"].finfo  # bfloat16's package is there
+    largest = float(finfo(dtype).max)
     bounded = np.where(np.isfinite(malicious), np.clip(malicious, -largest, largest), malicious)
     return np.broadcast_to(bounded, (f, bounded.shape[-1])).astype(dtype)
