@@ -79,8 +79,7 @@ class Pipeline(Rule[Chained]):
     Parameters
     ----------
     *members : PreAggregation, ..., Rule
-        At least the rule, which comes last. A copy of it is :attr:`last`: what it remembers of the pipeline's rounds is
-        its own.
+        At least the rule, which comes last. The pipeline has a copy of it, ``last``, which remembers its rounds.
     nonfinite : {"reject", "raise"}
         What becomes of a client whose update holds a NaN or an infinity: left out, or an error. The members' own is not
         asked.
