@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import signal
 import sqlite3
@@ -257,6 +258,14 @@ def test_capped_counts(claims, cap):
     assert counts.keys() == claims.keys()
     assert all(counts[c] <= claim for c, claim in claims.items() if claim is not None)
     assert not positive or max(positive) <= cap * np.median(positive) * (1 + 1e-12) or len(positive) < 3
+
+
+@pytest.mark.parametrize("claim", [math.inf, math.nan, -5, 10**400, [1]])
+def test_a_claim_that_is_no_count_is_refused(claim):
+    with pytest.raises((TypeError, ValueError), match="client 'eve'"):
+        ra.capped_counts({"eve": claim, "lima": 1})
+    with pytest.raises(ValueError, match="cap must be positive"):
+        ra.capped_counts({"lima": 1}, 0)
 
 
 # --- the ledger -----------------------------------------------------------------------------------------------------

@@ -19,6 +19,20 @@ def mean(counts):
     return ra.Mean().aggregate(X, clients=NAMES, sample_counts=counts).update[0]
 
 
+class Empty:
+    """A framework's tensor without values, or one whose numbers are had otherwise."""
+
+    ndim = 0
+
+    def __float__(self):
+        raise RuntimeError("no values")
+
+
+class Number(Empty):
+    def __float__(self):
+        return 2.0
+
+
 @pytest.mark.parametrize(
     "counts",
     [
@@ -28,6 +42,7 @@ def mean(counts):
         np.array([1, 1, 2], ">f4"),
         [np.int64(1), np.float16(1), np.array(2)],
         iter([1, 1, 2]),
+        [1, 1, Number()],
         {"ada": 1, "bob": 1, "cem": 2, "dan": 1e300},
         pandas.Series({"cem": 2, "bob": 1, "ada": 1}),
         {"x": 1, "y": 1, "z": 2}.values(),
@@ -51,6 +66,8 @@ def test_weighted_median_of_huge_counts():
     [
         ("123", TypeError, "sample_counts must be a number for each client, .*, got '123'"),
         ({1, 2, 3}, TypeError, "sample_counts must be"),
+        (np.ma.array([5, 1, 1], mask=[1, 0, 0]), TypeError, "a sample count must be a number, got masked"),
+        ([Empty(), 1, 1], TypeError, "a sample count must be a number"),
         (3, TypeError, "sample_counts must be .* got 3"),
         (np.array(3.0), TypeError, "sample_counts must be"),
         (["1", 1, 1], TypeError, "client 'ada': a sample count must be a number, got '1'"),

@@ -113,6 +113,38 @@ def test_tied_tensors_count_once_and_are_tied_again():
     assert each.reasons != once.reasons
 
 
+def test_a_negated_view_is_another_tensor():
+    sent = [{"w": w, "minus": torch._neg_view(w)} for w in torch.arange(6.0).reshape(3, 2)]
+    update = ra.Mean().aggregate(sent, policy=ra.Policy()).update
+    assert update["minus"].tolist() == (-update["w"]).tolist() == [-2, -3]
+
+
+def test_a_name_that_is_twice_in_a_tie_is_there_once():
+    sent = [{"a": np.full(2, i), "b": np.full(2, i)} for i in (1.0, 3.0)]
+    update = ra.Mean().aggregate(sent, policy=ra.Policy(ties=[["a", "b", "a"]])).update
+    assert update["b"] is update["a"]
+
+
+@pytest.mark.parametrize(
+    ("mean", "weight"), [("batch_stats.bn.mean", "params.w"), ("bn.moving_mean", "w"), ("bn.moving_variance", "w")]
+)
+def test_batch_norm_of_flax_and_keras_does_not_vote(mean, weight):
+    def site(i):
+        tree = {}
+        for name, value in ((mean, 10.0**i), (weight, float(i))):
+            *nodes, leaf = name.split(".")
+            node = tree
+            for key in nodes:
+                node = node.setdefault(key, {})
+            node[leaf] = np.full(3, value)
+        return tree
+
+    intake = ra.Intake(ra.Krum(f=0), like=site(0), reference=False)
+    for i in range(5):
+        assert intake.add(i, site(i)) is None
+    assert intake.close().reasons[2] == "selected: Krum score 18"
+
+
 def test_replies_over_a_network_have_lost_the_storage_and_the_model_has_it():
     intake = ra.Intake(ra.Krum(f=2), like=network(0).state_dict())
     for client, sent in SITES.items():

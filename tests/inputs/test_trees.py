@@ -98,6 +98,57 @@ def test_containers_come_back_as_their_own_kind(name):
         assert (update.step, update.name) == (3, "adam")
 
 
+class Known(Frozen):
+    """A mapping that a framework knows as a node without names, as JAX does Flax' FrozenDict."""
+
+
+class Named(Registered):
+    """A node that torch knows, and what its branch is called."""
+
+
+PYTREE = torch.utils._pytree
+PYTREE.register_pytree_node(Known, lambda n: ([*n.values()], [*n]), lambda v, names: Known(zip(names, v, strict=True)))
+PYTREE.register_pytree_node(
+    Named,
+    lambda node: ([node.weight], None),
+    lambda branches, _: Named(*branches),
+    flatten_with_keys_fn=lambda node: ([(PYTREE.GetAttrKey("weight"), node.weight)], None),
+)
+
+
+def test_nodes_that_frameworks_know_have_names():
+    def frozen(i, name="encoder"):
+        return Known({name: np.full(3, float(i)), "scale": np.full(3, 100.0)})
+
+    sent = [*map(frozen, range(4)), frozen(-7, "zeta")]
+    result = ra.Mean().aggregate(sent)
+    assert "lacks 'encoder', adds 'zeta'" in result.reasons[4]
+    assert type(result.update) is Known
+    assert result.update["encoder"].tolist() == [1.5] * 3
+    intake = ra.Intake("median", like=sent[0])  # a reply over a network is a dict
+    assert intake.add(1, dict(sent[1])) is None
+    assert intake.add(4, dict(sent[4])) is not None
+    update = ra.Mean()([Named(np.ones(2) * i) for i in (1, 3)], policy=ra.Policy(exclude=("weight",)))
+    assert update.weight.tolist() == [1, 1]  # the lower median
+
+
+def test_a_named_tuple_of_numbers_is_a_node():
+    update = ra.Mean()([{"bounds": Layer(1.0 * i, 2.0)} for i in range(4)])
+    assert update["bounds"] == Layer(1.5, 2.0)
+
+
+def test_constants_of_the_result_are_its_own():
+    sent = [{"w": np.ones(2), "sizes": [1, 2], "name": bytearray(b"x")} for _ in range(3)]
+    update = ra.Mean()(sent)
+    update["sizes"].append(3)
+    update["name"][:] = b""
+    assert (sent[0]["sizes"], sent[0]["name"]) == ([1, 2], b"x")
+
+
+def test_a_memoryview_is_rows():
+    assert ra.Median()(memoryview(np.arange(6.0).reshape(3, 2))).tolist() == [2, 3]
+
+
 def test_a_state_dicts_metadata_and_order_stay():
     states = [torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2)).state_dict() for _ in range(3)]
     update = ra.Median()(states)

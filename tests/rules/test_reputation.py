@@ -155,6 +155,12 @@ def test_a_sacrifice_lifts_nobody(rng):
     assert share["minmax"][1] > 0.25
 
 
+@pytest.mark.parametrize("step", [ra.repeated_median, ra.confidence, ra.rectify])
+def test_the_steps_name_who_sent_a_nan(step):
+    with pytest.raises(ValueError, match="NaN or infinite values in the update of client 1"):
+        step(np.array([[1.0], [np.nan], [2.0]]))
+
+
 @pytest.mark.parametrize("name", ["decay", "window", "newcomer"])
 def test_what_the_memory_depends_on_is_fixed(name):
     rule = ra.Reputation()

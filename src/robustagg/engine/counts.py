@@ -47,10 +47,20 @@ def _listed(counts: Any, n: int) -> list[Any]:
     return given
 
 
-def checked_count(client: Client, count: Any) -> float:
+def _number(client: object, count: Any) -> Any:
+    """What a tensor without axes holds."""
+    if count is np.ma.masked:
+        raise errors.sample_count_no_number(client, count)
+    try:
+        return count.item() if hasattr(count, "item") else float(count)
+    except Exception as fault:  # whatever a framework has for a tensor without values
+        raise errors.sample_count_no_number(client, count) from fault
+
+
+def checked_count(client: object, count: Any) -> float:
     """One client's count as a finite number that is not negative."""
     if getattr(count, "ndim", None) == 0:  # an array's or a tensor's number
-        count = count.item()
+        count = _number(client, count)
     if isinstance(count, bool) or not isinstance(count, Real):
         raise errors.sample_count_no_number(client, count)
     try:

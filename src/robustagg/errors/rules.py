@@ -30,7 +30,7 @@ def unknown_component(label: object) -> InvalidLedger:
 
 
 def not_a_rule(label: object) -> ValueError:
-    return ValueError(f"{label!r} is no rule")
+    return ValueError(f"{label!r} is no rule{', call it' if isinstance(label, type) else ''}")
 
 
 def unknown_module(label: object, missing: ImportError) -> ValueError:

@@ -7,6 +7,9 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
+from robustagg import errors
+from robustagg.engine.counts import checked_count
+
 K = TypeVar("K")
 COUNT_CAP = 4.0  # times the median: claims of more samples are no more believed
 EXACT = 1e-12  # equal counts hold with equality
@@ -31,15 +34,23 @@ def capped_counts(claims: Mapping[K, float | None], cap: float | None = COUNT_CA
     -------
     dict of client to float
 
+    Raises
+    ------
+    TypeError, ValueError
+        If a claim is no finite number of at least 0, or the cap is not positive.
+
     Examples
     --------
     >>> import robustagg as ra
     >>> ra.capped_counts({"lima": 100, "osaka": 120, "oslo": None, "eve": 10**6})
     {'lima': 100.0, 'osaka': 120.0, 'oslo': 120.0, 'eve': 480.0}
     """
-    positives = sorted(count for count in claims.values() if count is not None and count > 0)
+    if cap is not None and not cap > 0:
+        raise errors.out_of_range("cap", cap, "positive, or None")
+    said = {client: None if count is None else checked_count(client, count) for client, count in claims.items()}
+    positives = sorted(count for count in said.values() if count is not None and count > 0)
     middle = positives[(len(positives) - 1) // 2] if positives else 1.0
-    believed = {client: float(middle if count is None else count) for client, count in claims.items()}
+    believed = {client: middle if count is None else count for client, count in said.items()}
     most = math.inf if cap is None or not positives else min(cap * middle, _fair(list(believed.values()), f))
     return {client: min(count, most) for client, count in believed.items()}
 

@@ -20,6 +20,8 @@ def listed(updates: Any, clients: Iterable[Client] | None) -> tuple[Iterable[Cli
         return updates.keys(), list(updates.values())
     if hasattr(updates, "columns"):
         raise errors.frame_of_updates(updates)
+    if isinstance(updates, memoryview):
+        updates = np.asarray(updates)
     if isinstance(updates, Iterable) and not isinstance(updates, (str, bytes)):
         return clients, list(updates)
     raise errors.not_updates(updates)

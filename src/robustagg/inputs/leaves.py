@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -96,7 +97,7 @@ class Leaf:
         assert self.action is not None
         rows: Rows = [self.rows[i] for i in kept]
         if self.dtype == survey.CONSTANT:
-            return rows[0]
+            return deepcopy(rows[0]) if isinstance(rows[0], (list, bytearray)) else rows[0]
         rows = at_home(rows)
         pieces = [
             reduced(self.action, np.stack([numbers(row[start : start + CONTIGUOUS_BLOCK], self.dtype) for row in rows]))

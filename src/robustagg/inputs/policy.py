@@ -13,7 +13,14 @@ import numpy as np
 from robustagg import errors
 from robustagg.kernels.interface import Array
 
-RUNNING = {"*.running_mean": "median", "*.running_var": "median", "*.num_batches_tracked": "max"}
+RUNNING = {
+    "*.running_mean": "median",  # torch
+    "*.running_var": "median",
+    "*.num_batches_tracked": "max",
+    "*.batch_stats.*": "median",  # Flax
+    "*.moving_mean": "median",  # Keras
+    "*.moving_variance": "median",
+}
 """BatchNorm's buffers."""
 TIES = ("once", "each")
 LORA = ("factors", "product")
@@ -55,7 +62,7 @@ class Policy:
     buffers : mapping from pattern to action
         What the result holds of buffers, which neither vote nor count as coordinates: "median" (the lower one), "max",
         "min", "first" (of the admitted clients), or "equal" (most must agree, others are left out). By default
-        BatchNorm's: the median of running means and variances, which a minority cannot make negative, and the greatest
+        BatchNorm's, of torch, Flax and Keras: the median of running means and variances, which a minority cannot make negative, and the greatest
         count of batches.
     ties : "once", "each", or sequence of sequences of names
         Tensors that share their storage, in the model that an :class:`Intake` has (unless most replies hold other

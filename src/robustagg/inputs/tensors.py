@@ -47,7 +47,7 @@ def is_tensor(value: Any) -> bool:
 
 
 def is_numbers(value: Any) -> bool:
-    return isinstance(value, (list, tuple)) and all(type(v) in (int, float) for v in value) and bool(value)
+    return type(value) in (list, tuple) and all(type(v) in (int, float) for v in value) and bool(value)
 
 
 def holds_numbers(value: Any) -> bool:

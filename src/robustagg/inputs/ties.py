@@ -22,7 +22,7 @@ def place_of(tensor: Any) -> Any:
     if torch is not None and isinstance(tensor, torch.Tensor):
         if tensor.layout != torch.strided or not tensor.numel() or not tensor.data_ptr():
             return None
-        return tensor.device, tensor.data_ptr(), tuple(tensor.shape), tensor.stride(), tensor.dtype
+        return tensor.device, tensor.data_ptr(), tuple(tensor.shape), tensor.stride(), tensor.dtype, tensor.is_neg()
     return ("object", id(tensor)) if is_tensor(tensor) else None
 
 
@@ -36,7 +36,7 @@ def twins_of(
         for name in names:
             if name not in at:
                 raise errors.no_such_tie(name)
-        tied = sorted(at[name] for name in names)
+        tied = sorted({at[name] for name in names})
         for k in tied[1:]:
             if model[k][1:] != model[tied[0]][1:]:
                 raise errors.other_ties(policy.name(model[tied[0]][0]), policy.name(model[k][0]))

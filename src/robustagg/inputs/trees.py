@@ -36,7 +36,7 @@ def node(tree: Any) -> Node | None:
     """A tree's root; None where it is a leaf."""
     if isinstance(tree, np.ndarray):
         return None
-    if isinstance(tree, dict):
+    if isinstance(tree, Mapping):
         return _mapping(tree)
     if isinstance(tree, (list, tuple, deque)):
         if is_numbers(tree):
@@ -45,7 +45,7 @@ def node(tree: Any) -> Node | None:
         return Node(kind, range(len(tree)), list(tree), lambda branches: _sequence(tree, branches))
     if tree is None or isinstance(tree, (str, bytes, bool, int, float, np.generic)):
         return None
-    return _registered(tree) or (_mapping(tree) if isinstance(tree, Mapping) else _object(tree))
+    return _registered(tree) or _object(tree)
 
 
 def walk(tree: Any, path: Path = ()) -> Iterator[tuple[Path, str, Any]]:
@@ -131,8 +131,19 @@ def _registered(tree: Any) -> Node | None:
         if module is not None:
             branches, spec = module.tree_flatten(tree, is_leaf=lambda part: part is not tree)
             if len(branches) != 1 or branches[0] is not tree:
-                return Node(type(tree).__name__, range(len(branches)), branches, _unflatten(module, spec))
+                return Node(type(tree).__name__, _keys(module, tree, len(branches)), branches, _unflatten(module, spec))
     return None
+
+
+def _keys(module: Any, tree: Any, n: int) -> Sequence[Any]:
+    """What the framework calls a node's branches; their numbers where it has no names for them."""
+    try:
+        parts, _ = module.tree_flatten_with_path(tree, is_leaf=lambda part: part is not tree)
+    except Exception:  # torch's, of a node that was registered without names
+        return range(n)
+    named = [[getattr(entry, name) for name in ("key", "name", "idx") if hasattr(entry, name)] for (entry,), _ in parts]
+    keys = [names[0] for names in named if names]
+    return keys if len(set(map(str, keys))) == n else range(n)
 
 
 def _unflatten(module: Any, spec: Any) -> Rebuild:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from robustagg import inputs, kernels
+from robustagg import errors, inputs, kernels
 from robustagg.rules.reputation import Reputation
 
 
@@ -41,7 +41,7 @@ def repeated_median(updates: Any, intercept: str = Reputation.intercept) -> tupl
     (array([1.]), array([1.]))
     """
     Reputation(intercept=intercept)
-    leaf = inputs.flat(updates)
+    leaf = _finite(updates)
     slope, start = kernels.active().repeated_median(leaf.rows, intercept)
     return leaf.tensor(slope), leaf.tensor(start)
 
@@ -82,7 +82,7 @@ def confidence(
         rescale=rescale,
         scale_floor=scale_floor,
     )
-    return kernels.active().confidence(inputs.flat(updates).rows, rule.line)
+    return kernels.active().confidence(_finite(updates).rows, rule.line)
 
 
 def rectify(
@@ -126,8 +126,17 @@ def rectify(
         rescale=rescale,
         scale_floor=scale_floor,
     )
-    rows = inputs.flat(updates).rows
+    rows = _finite(updates).rows
     kernel = kernels.active()
     note = kernel.detect(rows, rule.line, rule.confidence_threshold)
     rejected = np.unpackbits(note.rejected, axis=1, count=rows[0].size, bitorder="little").view(np.bool_)
     return kernel.rectify(rows, note.rejected, note.median, rule.line.rescale), rejected
+
+
+def _finite(updates: Any) -> Any:
+    """The updates; raises where one holds a NaN or an infinity."""
+    leaf = inputs.flat(updates)
+    finite = kernels.active().finite(leaf.rows)
+    if not finite.all():
+        raise errors.non_finite_clients(np.flatnonzero(~finite).tolist())
+    return leaf

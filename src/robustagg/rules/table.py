@@ -235,6 +235,8 @@ def described(spec: Spec) -> list[tuple[Any, dict[str, Any]]]:
     if isinstance(spec, Mapping):
         own = dict(spec)
         return [(own.pop("rule", None), own)]
+    if not isinstance(spec, Sequence):
+        raise errors.not_a_rule(spec)
     return [member for part in spec for member in described(part)]
 
 
