@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -64,6 +65,26 @@ def test_aggregate_prints_a_table(tmp_path: Path, folder: Path) -> None:
     assert f"Update: {folder / 'g.npz'}" in done.stdout
     assert f"Ledger: {tmp_path / 'l.sqlite'} (new)" in done.stdout
     assert done.stderr == ""
+
+
+def test_a_file_that_may_not_be_read_leaves_its_client_out(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given, opened = files(tmp_path), os.open
+
+    def denied(path: Any, *arguments: Any, **options: Any) -> int:
+        if str(path) == given[1]:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return opened(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", denied)  # root may read anything
+    monkeypatch.setattr(os, "access", lambda path, mode: str(path) != given[1])
+    done = robustagg("aggregate", *given, "--rule", "mean", "--out", folder / "g.npz", "--json")
+    said = json.loads(done.stdout)
+    assert said["admitted"] == [name != "lima" for name in NAMES]
+    assert "Permission denied" in said["reasons"][1]
+    done = robustagg("aggregate", *given, "--rule", "mean", "--out", folder / "g.npz", "--strict", code=1)
+    assert "client 'lima'" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -163,6 +184,11 @@ FAILURES = {
     "a broken file": (["--rule", "mean", "--strict", "{tmp}/broken.npz"], "client 'broken'"),
     "too few clients": (["--rule", "trimmed-mean", "-p", "f=3"], "more than 2f = 6 clients; 5 clients"),
     "no sample count": (["--rule", "mean", "--sample-counts", "{tmp}/counts.json"], "'lima'"),
+    "no file of sample counts": (
+        ["--rule", "mean", "--sample-counts", "{tmp}/no.json"],
+        "no.json cannot be read: No such file",
+    ),
+    "no reference": (["--rule", "mean", "--reference", "{tmp}/no.npz"], "no.npz cannot be read: No such file"),
 }
 
 
@@ -215,7 +241,6 @@ USAGE = {
     "the same id twice": (["--rule", "mean", *["--id", "one"] * 5], "'one' is given twice"),
     "a rule that certifies nothing": (["--rule", "median", "--certify"], "Median certifies nothing"),
     "a rule that asks for more": (["--rule", "align-ins"], "AlignIns().aggregate gets its global_model"),
-    "no file of sample counts": (["--rule", "mean", "--sample-counts", "{tmp}/nothing"], "nothing"),
 }
 
 

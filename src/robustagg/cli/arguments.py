@@ -27,6 +27,15 @@ def usage() -> Iterator[None]:
         raise typer.BadParameter(str(error)) from error
 
 
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """That a file is not there, or may not be read, is no wrong usage: it fails."""
+    try:
+        yield
+    except OSError as fault:
+        raise errors.unreadable(path, fault) from fault
+
+
 def in_a_folder(path: Path | None) -> Path | None:
     """A file that is going to be written: better refused now than after the work."""
     if path is None:
@@ -58,6 +67,9 @@ def needed(module: str, package: str) -> None:
         raise errors.optional_package(package, "sim") from missing
 
 
+READ: dict[str, Any] = {"readable": False}
+"""What every argument and option for a file that is read has: whoever reads it says what is wrong with it."""
+
 WRITTEN: dict[str, Any] = {"dir_okay": False, "callback": in_a_folder}
 """What every option for a file that is going to be written has."""
 
@@ -84,7 +96,7 @@ def made_rule(spec: str, assignments: Sequence[str]) -> tuple[Rule[Any], list[di
 
 def sample_counts(path: Path) -> dict[str, float]:
     """The JSON object, client to number of samples, in a file."""
-    with usage():
+    with usage(), reading(path):
         try:
             counts = json.loads(path.read_text("utf-8"))
         except (RecursionError, ValueError) as fault:

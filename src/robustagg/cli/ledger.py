@@ -16,7 +16,7 @@ from robustagg.cli import plot as plots
 
 app = typer.Typer(no_args_is_help=True, help="Ask a ledger what happened, and why.")
 
-Ledger: TypeAlias = Annotated[Path, typer.Argument(help="The ledger's file.", show_default=False)]
+Ledger: TypeAlias = Annotated[Path, typer.Argument(help="The ledger's file.", show_default=False, **arguments.READ)]
 Client: TypeAlias = Annotated[str | None, typer.Option("--client", "-c", help="Only this client, round by round.")]
 Round: TypeAlias = Annotated[int | None, typer.Option("--round", "-r", help="Only this round, client by client.")]
 Out: TypeAlias = Annotated[Path, typer.Option("--out", "-o", **arguments.DRAWN)]

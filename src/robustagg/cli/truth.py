@@ -33,7 +33,9 @@ def _table(path: Path | None) -> Path | None:
 
 TABLE: dict[str, Any] = {"dir_okay": False, "callback": _table}
 
-Answers: TypeAlias = Annotated[Path, typer.Argument(help="A CSV or Parquet file, an answer a row.", show_default=False)]
+Answers: TypeAlias = Annotated[
+    Path, typer.Argument(help="A CSV or Parquet file, an answer a row.", show_default=False, **arguments.READ)
+]
 Item: TypeAlias = Annotated[str, typer.Option("--item", help="The column of the items.")]
 Worker: TypeAlias = Annotated[str, typer.Option("--worker", help="The column of the workers.")]
 Value: TypeAlias = Annotated[str, typer.Option("--value", help="The column of the answers.")]
@@ -45,7 +47,9 @@ Attacked: TypeAlias = Annotated[str, typer.Option("--method", "-m", help=f"{', '
 Params: TypeAlias = Annotated[
     list[str] | None, typer.Option("--param", metavar="NAME=VALUE", help="A parameter of the method; repeatable.")
 ]
-Gold: TypeAlias = Annotated[Path | None, typer.Option("--gold", help="A CSV or Parquet file of true values.")]
+Gold: TypeAlias = Annotated[
+    Path | None, typer.Option("--gold", help="A CSV or Parquet file of true values.", **arguments.READ)
+]
 GoldValue: TypeAlias = Annotated[str | None, typer.Option("--gold-value", help="Its column of values.")]
 Out: TypeAlias = Annotated[Path | None, typer.Option("--out", "-o", help="The estimates, .csv or .parquet.", **TABLE)]
 Weights: TypeAlias = Annotated[
