@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +105,20 @@ def test_tables_fit_80_columns_and_lose_nothing(monkeypatch: pytest.MonkeyPatch)
     assert max(map(len, (header, *lines))) <= 80
     assert lines[0].split()[:6] == ["site-0001", "yes", "876543210", "123456789", "0.5000", "0.0000"]
     assert " ".join(line[header.index("reason") :] for line in lines).split() == reason.split()
+
+
+def test_no_width_of_the_screen_loses_a_letter(monkeypatch: pytest.MonkeyPatch) -> None:
+    header, last = ("client", "admitted", "weight", "reason"), "equal_weight" * 2
+    clients = [f"hospital-saint-mary-of-the-angels-site-{k}" for k in (3, 4)]
+    for width in range(20, 90):
+        buffer = io.StringIO()
+        monkeypatch.setattr(screen, "_console", lambda stderr=False: Console(file=buffer, width=width))  # noqa: B023
+        screen.table(header, [(client, True, 0.5, last) for client in clients])
+        first, *lines = buffer.getvalue().splitlines()
+        starts = [first.index(name) for name in header]
+        columns = ["".join(line[i:j].strip() for line in lines) for i, j in pairwise([*starts, None])]
+        assert columns == ["".join(clients), "yes" * 2, "0.5000" * 2, last * 2]
+        assert len(lines) == 2 if width < 42 else len(first) <= width
 
 
 def test_other_peoples_names_cannot_steer_the_terminal(tmp_path: Path) -> None:

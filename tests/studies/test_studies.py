@@ -129,7 +129,7 @@ def test_a_study_that_cannot_be_read_is_named(tmp_path):
     done = robustagg("grid", "run", tmp_path / "no.toml", "--out", tmp_path / "out", code=1)
     assert done.stderr == f"robustagg: {tmp_path}/no.toml cannot be read: No such file or directory\n"
     (tmp_path / "bytes.toml").write_bytes(b"\xff")
-    with pytest.raises(ValueError, match="bytes.toml: 'utf-8' codec"):
+    with pytest.raises(ValueError, match=r"bytes\.toml: 'utf-8' codec"):
         studies.load_study(tmp_path / "bytes.toml")
 
 
