@@ -188,6 +188,10 @@ FAILURES = {
         ["--rule", "mean", "--sample-counts", "{tmp}/no.json"],
         "no.json cannot be read: No such file",
     ),
+    "a file for one tensor": (
+        ["--rule", "mean", "--out", "{tmp}/out/g.npy"],
+        "cannot write g.npy: a .npy file holds one",
+    ),
     "no reference": (["--rule", "mean", "--reference", "{tmp}/no.npz"], "no.npz cannot be read: No such file"),
 }
 
@@ -200,7 +204,8 @@ def test_a_failed_round_says_why_and_changes_nothing(case: str, tmp_path: Path, 
     (folder / "g.npz").write_text("the last round's")
     before, (options, told) = book.read_bytes(), FAILURES[case]
     options = [option.format(book=book, tmp=tmp_path) for option in options]
-    done = robustagg("aggregate", *given, "--out", folder / "g.npz", *options, code=1)
+    out = [] if "--out" in options else ["--out", folder / "g.npz"]
+    done = robustagg("aggregate", *given, *out, *options, code=1)
     assert re.match("robustagg: .", done.stderr)
     assert told in done.stderr
     assert done.stderr.count("\n") == 1
@@ -210,6 +215,8 @@ def test_a_failed_round_says_why_and_changes_nothing(case: str, tmp_path: Path, 
 
 
 USAGE = {
+    "two rules": (["--rule", "mean", "--rule", "median"], "'--rule' / '-r': it is given more than once"),
+    "a pre-aggregation alone": (["--rule", "nnm(f=1)"], "nnm is a pre-aggregation, which stands before a rule"),
     "no rule of that name": (["--rule", "meden"], "'median'"),
     "no parameter of that name": (["--ledger", "{tmp}/l", "-p", "windw=20"], "'windw'; it has nonfinite=reject"),
     "no value": (["--ledger", "{tmp}/l", "-p", "decay"], "NAME=VALUE"),

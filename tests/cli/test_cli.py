@@ -43,6 +43,14 @@ def test_the_help_of_rules_names_those_that_are_for_python() -> None:
     assert f"All but {named}, which ask for" in said
 
 
+def test_the_help_says_what_is_usual_and_what_is_required() -> None:
+    said = " ".join(robustagg("truth", "compare", "--help", columns=300).stdout.split())
+    assert "[default: crh, crh+mwa, crh+mie, gtm, gtm+mwa, gtm+mie, reputation]" in said
+    assert "optimised, adaptive. [default: all]" in said
+    said = " ".join(robustagg("aggregate", "--help", columns=300).stdout.split())
+    assert "Required by rules that remember clients, as the default, reputation, does." in said
+
+
 def test_version() -> None:
     assert robustagg("--version").stdout == f"robustagg {ra.__version__}\n"
 

@@ -22,7 +22,10 @@ _FILES = (
     "One file or folder per client: .safetensors, .bin, or their index, .npz, .npy, .pt, .pth, .h5, .hdf5 or .keras. "
     "The name without the suffix is the client's id."
 )
-_LEDGER = "Keep what the rule remembers, and who got which weight and why, here; made if missing."
+_LEDGER = (
+    "Keep what the rule remembers, and who got which weight and why, here; made if missing. Required by rules that "
+    "remember clients, as the default, reputation, does."
+)
 _RULE = "How to aggregate, as in 'nnm(f=1) + median'; 'robustagg rules' lists the names."
 _PARAM = "A parameter of the (last) rule, f=2 or window=none; repeatable. A ledger keeps those that it was made with."
 _ROUND = "Number of the round; without it, the ledger's last one plus 1."

@@ -11,11 +11,24 @@ from pathlib import Path
 from typing import Any
 
 import typer
+from typer.core import TyperCommand
 
 from robustagg import Rule, errors
 from robustagg.rules.table import RULES, entry_of, rule
 from robustagg.rules.written import assigned as assigned
 from robustagg.rules.written import read
+
+
+class Once(TyperCommand):
+    """A command that refuses to be given an option twice that is not repeatable: the last would win without a word."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        option: Any
+        _, _, given = self.make_parser(ctx).parse_args(list(args))
+        for option in given:
+            if given.count(option) > 1 and not getattr(option, "multiple", True) and not option.is_flag:
+                raise typer.BadParameter("it is given more than once", ctx=ctx, param=option)
+        return super().parse_args(ctx, args)
 
 
 @contextmanager

@@ -31,6 +31,8 @@ def _table(path: Path | None) -> Path | None:
     return path
 
 
+_USUAL = f"[default: {', '.join(comparing.COMPARED)}]"
+
 TABLE: dict[str, Any] = {"dir_okay": False, "callback": _table}
 
 Answers: TypeAlias = Annotated[
@@ -70,17 +72,18 @@ Knowledge: TypeAlias = Annotated[float, typer.Option("--knowledge", help="Share 
 Poisoned: TypeAlias = Annotated[Path, typer.Option("--out", "-o", help="All answers, .csv or .parquet.", **TABLE)]
 Shares: TypeAlias = Annotated[str, typer.Option("--malicious", help="Shares of all workers, FIRST:LAST:STEP.")]
 Methods: TypeAlias = Annotated[
-    list[str] | None, typer.Option("--method", "-m", help=f"Repeatable: {', '.join(comparing.NAMES)}.")
+    list[str] | None, typer.Option("--method", "-m", help=f"Repeatable: {', '.join(comparing.NAMES)}. {_USUAL}")
 ]
 Attacks: TypeAlias = Annotated[
-    list[str] | None, typer.Option("--attack", "-a", help=f"Repeatable: {', '.join(comparing.ATTACKS)}.")
+    list[str] | None,
+    typer.Option("--attack", "-a", help=f"Repeatable: {', '.join(comparing.ATTACKS)}. [default: all]"),
 ]
 Seeds: TypeAlias = Annotated[int, typer.Option("--seeds", min=1, help="Over how many seeds cells are averaged.")]
 Steps: TypeAlias = Annotated[int, typer.Option("--steps", min=1, help="Of the attacks that search.")]
 Picture: TypeAlias = Annotated[Path, typer.Option("--out", "-o", **arguments.DRAWN)]
 
 
-@app.command()
+@app.command(cls=arguments.Once)
 def fit(
     answers: Answers,
     method: MethodName = "crh",
@@ -125,7 +128,7 @@ def fit(
         screen.say(f"Estimates: {out}")
 
 
-@app.command()
+@app.command(cls=arguments.Once)
 def attack(
     answers: Answers,
     out: Poisoned,
