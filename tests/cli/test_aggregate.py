@@ -78,7 +78,7 @@ def test_a_file_that_may_not_be_read_leaves_its_client_out(
         return opened(path, *arguments, **options)
 
     monkeypatch.setattr(os, "open", denied)  # root may read anything
-    monkeypatch.setattr(os, "access", lambda path, mode: str(path) != given[1])
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.R_OK)
     done = robustagg("aggregate", *given, "--rule", "mean", "--out", folder / "g.npz", "--json")
     said = json.loads(done.stdout)
     assert said["admitted"] == [name != "lima" for name in NAMES]
@@ -216,7 +216,7 @@ def test_a_failed_round_says_why_and_changes_nothing(case: str, tmp_path: Path, 
 
 USAGE = {
     "two rules": (["--rule", "mean", "--rule", "median"], "'--rule' / '-r': it is given more than once"),
-    "a pre-aggregation alone": (["--rule", "nnm(f=1)"], "nnm is a pre-aggregation, which stands before a rule"),
+    "a pre-aggregation alone": (["--rule", "nnm(f=1)"], "nnm is no rule but a pre-aggregation"),
     "no rule of that name": (["--rule", "meden"], "'median'"),
     "no parameter of that name": (["--ledger", "{tmp}/l", "-p", "windw=20"], "'windw'; it has nonfinite=reject"),
     "no value": (["--ledger", "{tmp}/l", "-p", "decay"], "NAME=VALUE"),

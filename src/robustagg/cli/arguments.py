@@ -83,13 +83,13 @@ def needed(module: str, package: str) -> None:
 READ: dict[str, Any] = {"readable": False}
 """What every argument and option for a file that is read has: whoever reads it says what is wrong with it."""
 
-WRITTEN: dict[str, Any] = {"dir_okay": False, "callback": in_a_folder}
+WRITTEN: dict[str, Any] = {**READ, "dir_okay": False, "callback": in_a_folder}
 """What every option for a file that is going to be written has."""
 
 _ASKING = {entry.name: entry for entry in RULES if entry.asks}
 
 PICTURES = (".png", ".svg", ".pdf")
-DRAWN: dict[str, Any] = {"dir_okay": False, "callback": picture, "help": "The picture: .png, .svg or .pdf."}
+DRAWN: dict[str, Any] = {**WRITTEN, "callback": picture, "help": "The picture: .png, .svg or .pdf."}
 """What every option for a picture has."""
 
 

@@ -33,7 +33,7 @@ def _table(path: Path | None) -> Path | None:
 
 _USUAL = f"[default: {', '.join(comparing.COMPARED)}]"
 
-TABLE: dict[str, Any] = {"dir_okay": False, "callback": _table}
+TABLE: dict[str, Any] = {**arguments.WRITTEN, "callback": _table}
 
 Answers: TypeAlias = Annotated[
     Path, typer.Argument(help="A CSV or Parquet file, an answer a row.", show_default=False, **arguments.READ)

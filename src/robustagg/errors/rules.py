@@ -34,7 +34,7 @@ def not_a_rule(label: object) -> ValueError:
 
 
 def rule_missing(name: object) -> ValueError:
-    return ValueError(f"{name} is a pre-aggregation, which stands before a rule: '{name} + RULE'")
+    return ValueError(f"{name} is no rule but a pre-aggregation, which stands before one: '{name} + RULE'")
 
 
 def unknown_module(label: object, missing: ImportError) -> ValueError:
