@@ -500,7 +500,7 @@ def test_a_rule_that_there_is_not(spec, text):
 
 
 def test_a_preaggregation_alone_is_no_rule():
-    with pytest.raises(ValueError, match="no rule"):
+    with pytest.raises(ValueError, match=r"no rule but a pre-aggregation, .* 'nnm \+ RULE'"):
         ra.rule("nnm", f=1)
     with pytest.raises(TypeError, match="last member"):
         ra.rule(["median", {"rule": "nnm", "f": 1}])

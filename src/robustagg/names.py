@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias, TypeGuard
 
 import numpy as np
@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 Client: TypeAlias = int | str
 Floats: TypeAlias = NDArray[np.float64]
+SampleCounts: TypeAlias = (
+    Mapping[int, float] | Mapping[str, float] | Mapping[Client, float] | Sequence[float] | NDArray[Any]
+)  # a mapping's kind of key must be just the same: a dict[str, int] is no Mapping[Client, float]
 LONGEST_ID = 1024  # characters of a client's id, or hexadecimal digits
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -64,6 +65,26 @@ def test_aggregate_prints_a_table(tmp_path: Path, folder: Path) -> None:
     assert f"Update: {folder / 'g.npz'}" in done.stdout
     assert f"Ledger: {tmp_path / 'l.sqlite'} (new)" in done.stdout
     assert done.stderr == ""
+
+
+def test_a_file_that_may_not_be_read_leaves_its_client_out(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given, opened = files(tmp_path), os.open
+
+    def denied(path: Any, *arguments: Any, **options: Any) -> int:
+        if str(path) == given[1]:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return opened(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", denied)  # root may read anything
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.R_OK)
+    done = robustagg("aggregate", *given, "--rule", "mean", "--out", folder / "g.npz", "--json")
+    said = json.loads(done.stdout)
+    assert said["admitted"] == [name != "lima" for name in NAMES]
+    assert "Permission denied" in said["reasons"][1]
+    done = robustagg("aggregate", *given, "--rule", "mean", "--out", folder / "g.npz", "--strict", code=1)
+    assert "client 'lima'" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -163,6 +184,15 @@ FAILURES = {
     "a broken file": (["--rule", "mean", "--strict", "{tmp}/broken.npz"], "client 'broken'"),
     "too few clients": (["--rule", "trimmed-mean", "-p", "f=3"], "more than 2f = 6 clients; 5 clients"),
     "no sample count": (["--rule", "mean", "--sample-counts", "{tmp}/counts.json"], "'lima'"),
+    "no file of sample counts": (
+        ["--rule", "mean", "--sample-counts", "{tmp}/no.json"],
+        "no.json cannot be read: No such file",
+    ),
+    "a file for one tensor": (
+        ["--rule", "mean", "--out", "{tmp}/out/g.npy"],
+        "cannot write g.npy: a .npy file holds one",
+    ),
+    "no reference": (["--rule", "mean", "--reference", "{tmp}/no.npz"], "no.npz cannot be read: No such file"),
 }
 
 
@@ -174,7 +204,8 @@ def test_a_failed_round_says_why_and_changes_nothing(case: str, tmp_path: Path, 
     (folder / "g.npz").write_text("the last round's")
     before, (options, told) = book.read_bytes(), FAILURES[case]
     options = [option.format(book=book, tmp=tmp_path) for option in options]
-    done = robustagg("aggregate", *given, "--out", folder / "g.npz", *options, code=1)
+    out = [] if "--out" in options else ["--out", folder / "g.npz"]
+    done = robustagg("aggregate", *given, *out, *options, code=1)
     assert re.match("robustagg: .", done.stderr)
     assert told in done.stderr
     assert done.stderr.count("\n") == 1
@@ -184,6 +215,8 @@ def test_a_failed_round_says_why_and_changes_nothing(case: str, tmp_path: Path, 
 
 
 USAGE = {
+    "two rules": (["--rule", "mean", "--rule", "median"], "'--rule' / '-r': it is given more than once"),
+    "a pre-aggregation alone": (["--rule", "nnm(f=1)"], "nnm is no rule but a pre-aggregation"),
     "no rule of that name": (["--rule", "meden"], "'median'"),
     "no parameter of that name": (["--ledger", "{tmp}/l", "-p", "windw=20"], "'windw'; it has nonfinite=reject"),
     "no value": (["--ledger", "{tmp}/l", "-p", "decay"], "NAME=VALUE"),
@@ -215,7 +248,6 @@ USAGE = {
     "the same id twice": (["--rule", "mean", *["--id", "one"] * 5], "'one' is given twice"),
     "a rule that certifies nothing": (["--rule", "median", "--certify"], "Median certifies nothing"),
     "a rule that asks for more": (["--rule", "align-ins"], "AlignIns().aggregate gets its global_model"),
-    "no file of sample counts": (["--rule", "mean", "--sample-counts", "{tmp}/nothing"], "nothing"),
 }
 
 

@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,14 @@ def test_the_help_of_rules_names_those_that_are_for_python() -> None:
     said = " ".join(robustagg("rules", "--help").stdout.split())
     named = " and ".join(entry.name for entry in RULES if entry.asks)
     assert f"All but {named}, which ask for" in said
+
+
+def test_the_help_says_what_is_usual_and_what_is_required() -> None:
+    said = " ".join(robustagg("truth", "compare", "--help", columns=300).stdout.split())
+    assert "[default: crh, crh+mwa, crh+mie, gtm, gtm+mwa, gtm+mie, reputation]" in said
+    assert "optimised, adaptive. [default: all]" in said
+    said = " ".join(robustagg("aggregate", "--help", columns=300).stdout.split())
+    assert "Required by rules that remember clients, as the default, reputation, does." in said
 
 
 def test_version() -> None:
@@ -104,6 +113,20 @@ def test_tables_fit_80_columns_and_lose_nothing(monkeypatch: pytest.MonkeyPatch)
     assert max(map(len, (header, *lines))) <= 80
     assert lines[0].split()[:6] == ["site-0001", "yes", "876543210", "123456789", "0.5000", "0.0000"]
     assert " ".join(line[header.index("reason") :] for line in lines).split() == reason.split()
+
+
+def test_no_width_of_the_screen_loses_a_letter(monkeypatch: pytest.MonkeyPatch) -> None:
+    header, last = ("client", "admitted", "weight", "reason"), "equal_weight" * 2
+    clients = [f"hospital-saint-mary-of-the-angels-site-{k}" for k in (3, 4)]
+    for width in range(20, 90):
+        buffer = io.StringIO()
+        monkeypatch.setattr(screen, "_console", lambda stderr=False: Console(file=buffer, width=width))  # noqa: B023
+        screen.table(header, [(client, True, 0.5, last) for client in clients])
+        first, *lines = buffer.getvalue().splitlines()
+        starts = [first.index(name) for name in header]
+        columns = ["".join(line[i:j].strip() for line in lines) for i, j in pairwise([*starts, None])]
+        assert columns == ["".join(clients), "yes" * 2, "0.5000" * 2, last * 2]
+        assert len(lines) == 2 if width < 42 else len(first) <= width
 
 
 def test_other_peoples_names_cannot_steer_the_terminal(tmp_path: Path) -> None:

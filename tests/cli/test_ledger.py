@@ -63,6 +63,7 @@ def test_a_client_whose_id_is_a_number(book: Path) -> None:
     [
         (["{book}", "--client", "oslo"], "no record of client 'oslo'"),
         (["{book}", "--client", "77"], "no record of client '77'"),
+        (["{book}", "--client", "07"], "no record of client '07'"),
         (["{book}", "--round", "4"], "no record of round 4"),
         (["{book}", "--round", "4", "--client", "lima"], "client 'lima' in round 4"),
         (["{book}.not"], "there is no ledger"),
@@ -153,6 +154,7 @@ def test_the_policy_of_its_rounds_is_shown(tmp_path):
     intake = ra.Intake("median", {"w": np.zeros(2)}, ledger=tmp_path / "book", policy=ra.Policy(exclude=["head.*"]))
     intake.add("lima", {"w": np.ones(2)})
     intake.close()
+    assert "book: 1 client, 1 round\n" in robustagg("ledger", "show", tmp_path / "book", columns=None).stdout
     assert 'Policy: {"include": [], "exclude": ["head.*"]' in robustagg("ledger", "show", tmp_path / "book").stdout
     said = json.loads(robustagg("ledger", "show", tmp_path / "book", "--json").stdout)
     assert said["policy"]["exclude"] == ["head.*"]

@@ -146,6 +146,30 @@ def test_compare(answers, gold, tmp_path):
     assert [(cell["method"], cell["malicious"]) for cell in said["cells"]] == [("mean", 0), ("mean", 1), ("mean", 3)]
 
 
+@pytest.mark.parametrize("option", ["answers", "gold"])
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("no.csv", None, "no.csv cannot be read: No such file or directory"),
+        ("no.parquet", None, "no.parquet cannot be read: No such file or directory"),
+        ("empty.csv", b"", "empty.csv is no table of answers: Empty CSV file"),
+        ("bytes.csv", b"a,b\n\xff\xfe,\n", "bytes.csv is no table of answers: "),
+        ("uneven.csv", b"a,b\n1\n", "uneven.csv is no table of answers: "),
+        ("empty.parquet", b"", "empty.parquet is no table of answers: "),
+        ("bytes.parquet", b"words", "bytes.parquet is no table of answers: "),
+    ],
+)
+def test_a_file_that_is_no_table_is_named(option, name, content, told, answers, tmp_path):
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
+    asked = (path, "--item", "a") if option == "answers" else (answers, *NAMES[:1], "a", "--gold", path)
+    if option == "gold":
+        answers.write_text("a,worker,label\n1,2,3\n")
+    done = robustagg("truth", "fit", *asked, code=1)
+    assert f"{tmp_path}/{told}" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("command", "code", "told"),
     [
@@ -160,6 +184,7 @@ def test_compare(answers, gold, tmp_path):
         (("attack", "{answers}", *NAMES, "--attack", "random", "--out", "{answers}"), 2, "be overwritten"),
         (("attack", "{answers}", *NAMES, "--method", "majority", "--out", "{answers}.csv"), 2, "'majority'"),
         (("compare", "{answers}", *NAMES, "--seeds", "0"), 2, "--seeds"),
+        (("fit", "{answers}", *NAMES, "-m", "crh", "--method", "gtm"), 2, "it is given more than once"),
         (("fit", "{answers}", *NAMES, "--categorical", "--gold", "{answers}"), 2, "categories have no distance"),
         (("fit", "{answers}", *NAMES, "--param", "name=3"), 2, "crh has no parameter 'name'"),
         (("attack", "{answers}", *NAMES, "--param", "seed=3", "--out", "{answers}.csv"), 2, "has no parameter 'seed'"),

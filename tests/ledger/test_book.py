@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -681,6 +682,19 @@ def test_a_killed_save_does_not_undo_another_ledger_of_the_name(path: Path, tmp_
     journal.unlink()
     rule.save(path)
     assert same(ra.load(path).state_dict(), rule.state_dict())
+
+
+def test_where_nothing_can_be_written_a_killed_save_cannot_be_undone(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python(MORTAL, path, 1, -1).communicate()
+    shutil.copy(path, tmp_path / "rehearsal")
+    python(MORTAL, path, 1, moments(tmp_path / "rehearsal", 8)[-1]).communicate()
+    with monkeypatch.context() as read_only:
+        read_only.setattr(database, "opened", partial(database.opened, mode="ro"))  # root may write anywhere
+        with pytest.raises(OSError, match="was cut short and must first be undone, where the file can be written"):
+            ledger.rounds(path)
+    check_crowd(path, rounds=1)
 
 
 def test_a_memory_longer_than_one_value_may_be(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,6 +53,12 @@ def test_a_draft_left_alone_is_deleted(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["out"]
 
 
+def test_where_no_draft_can_be_the_target_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as found:
+        Draft(tmp_path / "no" / "out")
+    assert str(found.value) == f"[Errno 2] No such file or directory: '{tmp_path}/no/out'"
+
+
 @pytest.mark.parametrize("code", [None, errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS])
 def test_exclusive_with_and_without_hard_links(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int | None

@@ -125,6 +125,14 @@ def test_a_study_that_makes_no_sense(text, told, tmp_path):
     assert "s.toml: " in str(found.value)
 
 
+def test_a_study_that_cannot_be_read_is_named(tmp_path):
+    done = robustagg("grid", "run", tmp_path / "no.toml", "--out", tmp_path / "out", code=1)
+    assert done.stderr == f"robustagg: {tmp_path}/no.toml cannot be read: No such file or directory\n"
+    (tmp_path / "bytes.toml").write_bytes(b"\xff")
+    with pytest.raises(ValueError, match=r"bytes\.toml: 'utf-8' codec"):
+        studies.load_study(tmp_path / "bytes.toml")
+
+
 # --- running ---
 
 

@@ -22,7 +22,10 @@ _FILES = (
     "One file or folder per client: .safetensors, .bin, or their index, .npz, .npy, .pt, .pth, .h5, .hdf5 or .keras. "
     "The name without the suffix is the client's id."
 )
-_LEDGER = "Keep what the rule remembers, and who got which weight and why, here; made if missing."
+_LEDGER = (
+    "Keep what the rule remembers, and who got which weight and why, here; made if missing. Required by rules that "
+    "remember clients, as the default, reputation, does."
+)
 _RULE = "How to aggregate, as in 'nnm(f=1) + median'; 'robustagg rules' lists the names."
 _PARAM = "A parameter of the (last) rule, f=2 or window=none; repeatable. A ledger keeps those that it was made with."
 _ROUND = "Number of the round; without it, the ledger's last one plus 1."
@@ -39,15 +42,17 @@ _RAY = (
 )
 _STRICT = "Fail on an unusable file; otherwise its client is left out of the round."
 
-Files: TypeAlias = Annotated[list[Path], typer.Argument(help=_FILES, show_default=False)]
+Files: TypeAlias = Annotated[list[Path], typer.Argument(help=_FILES, show_default=False, **arguments.READ)]
 Out: TypeAlias = Annotated[Path, typer.Option("--out", "-o", help="Write the update here.", **arguments.WRITTEN)]
 Ledger: TypeAlias = Annotated[Path | None, typer.Option("--ledger", "-l", help=_LEDGER, **arguments.WRITTEN)]
 RuleName: TypeAlias = Annotated[str, typer.Option("--rule", "-r", metavar="NAME", help=_RULE)]
 Parameters: TypeAlias = Annotated[list[str] | None, typer.Option("--param", "-p", metavar="NAME=VALUE", help=_PARAM)]
 Round: TypeAlias = Annotated[int | None, typer.Option("--round", min=0, help=_ROUND)]
 Ids: TypeAlias = Annotated[list[str] | None, typer.Option("--id", help=_IDS)]
-Counts: TypeAlias = Annotated[Path | None, typer.Option("--sample-counts", exists=True, dir_okay=False, help=_COUNTS)]
-Reference: TypeAlias = Annotated[Path | None, typer.Option("--reference", exists=True, help=_REFERENCE)]
+Counts: TypeAlias = Annotated[
+    Path | None, typer.Option("--sample-counts", dir_okay=False, help=_COUNTS, **arguments.READ)
+]
+Reference: TypeAlias = Annotated[Path | None, typer.Option("--reference", help=_REFERENCE, **arguments.READ)]
 Memory: TypeAlias = Annotated[str, typer.Option("--max-memory", help="Memory to work in.")]
 Cluster: TypeAlias = Annotated[str | None, typer.Option("--ray", metavar="ADDRESS", help=_RAY)]
 Certify: TypeAlias = Annotated[bool, typer.Option("--certify", help=_CERTIFY)]
@@ -112,7 +117,11 @@ def _check(made: Rule[Any], files: list[Path], out: Path, ledger: Path | None, o
         raise errors.sample_counts_unused(type(made).__name__)
     budget.parse(options["max_memory"])
     senders(files, options["ids"])
-    read = [str(path) for path in (*files, options["reference"]) if path is not None]
+    reference = options["reference"]
+    if reference is not None:
+        with arguments.reading(reference):
+            reference.stat()
+    read = [str(path) for path in (*files, reference) if path is not None]
     check_output(out, read)
     if ledger is not None and overwritten(ledger, [str(out), *read]):
         raise errors.ledger_is_another_file(ledger)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from robustagg.cli import aggregate, grid, info, ledger, rules, screen, simulate, truth
+from robustagg.cli import aggregate, arguments, grid, info, ledger, rules, screen, simulate, truth
 from robustagg.config import __version__
 
 HELP = """Robust aggregation of clients' updates in federated learning.
@@ -52,7 +52,7 @@ def options(
     """The options of all commands; what they do, they do above."""
 
 
-app.command()(aggregate.aggregate)
+app.command(cls=arguments.Once)(aggregate.aggregate)
 app.add_typer(ledger.app, name="ledger")
 app.command()(rules.rules)
 app.command()(simulate.simulate)

@@ -11,11 +11,24 @@ from pathlib import Path
 from typing import Any
 
 import typer
+from typer.core import TyperCommand
 
 from robustagg import Rule, errors
 from robustagg.rules.table import RULES, entry_of, rule
 from robustagg.rules.written import assigned as assigned
 from robustagg.rules.written import read
+
+
+class Once(TyperCommand):
+    """A command that refuses to be given an option twice that is not repeatable: the last would win without a word."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        option: Any
+        _, _, given = self.make_parser(ctx).parse_args(list(args))
+        for option in given:
+            if given.count(option) > 1 and not getattr(option, "multiple", True) and not option.is_flag:
+                raise typer.BadParameter("it is given more than once", ctx=ctx, param=option)
+        return super().parse_args(ctx, args)
 
 
 @contextmanager
@@ -25,6 +38,15 @@ def usage() -> Iterator[None]:
         yield
     except (TypeError, ValueError) as error:
         raise typer.BadParameter(str(error)) from error
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """That a file is not there, or may not be read, is no wrong usage: it fails."""
+    try:
+        yield
+    except OSError as fault:
+        raise errors.unreadable(path, fault) from fault
 
 
 def in_a_folder(path: Path | None) -> Path | None:
@@ -58,13 +80,16 @@ def needed(module: str, package: str) -> None:
         raise errors.optional_package(package, "sim") from missing
 
 
-WRITTEN: dict[str, Any] = {"dir_okay": False, "callback": in_a_folder}
+READ: dict[str, Any] = {"readable": False}
+"""What every argument and option for a file that is read has: whoever reads it says what is wrong with it."""
+
+WRITTEN: dict[str, Any] = {**READ, "dir_okay": False, "callback": in_a_folder}
 """What every option for a file that is going to be written has."""
 
 _ASKING = {entry.name: entry for entry in RULES if entry.asks}
 
 PICTURES = (".png", ".svg", ".pdf")
-DRAWN: dict[str, Any] = {"dir_okay": False, "callback": picture, "help": "The picture: .png, .svg or .pdf."}
+DRAWN: dict[str, Any] = {**WRITTEN, "callback": picture, "help": "The picture: .png, .svg or .pdf."}
 """What every option for a picture has."""
 
 
@@ -84,7 +109,7 @@ def made_rule(spec: str, assignments: Sequence[str]) -> tuple[Rule[Any], list[di
 
 def sample_counts(path: Path) -> dict[str, float]:
     """The JSON object, client to number of samples, in a file."""
-    with usage():
+    with usage(), reading(path):
         try:
             counts = json.loads(path.read_text("utf-8"))
         except (RecursionError, ValueError) as fault:

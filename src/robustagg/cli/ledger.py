@@ -16,7 +16,7 @@ from robustagg.cli import plot as plots
 
 app = typer.Typer(no_args_is_help=True, help="Ask a ledger what happened, and why.")
 
-Ledger: TypeAlias = Annotated[Path, typer.Argument(help="The ledger's file.", show_default=False)]
+Ledger: TypeAlias = Annotated[Path, typer.Argument(help="The ledger's file.", show_default=False, **arguments.READ)]
 Client: TypeAlias = Annotated[str | None, typer.Option("--client", "-c", help="Only this client, round by round.")]
 Round: TypeAlias = Annotated[int | None, typer.Option("--round", "-r", help="Only this round, client by client.")]
 Out: TypeAlias = Annotated[Path, typer.Option("--out", "-o", **arguments.DRAWN)]
@@ -61,7 +61,7 @@ def _overview(ledger: Path, as_json: bool) -> None:
         screen.say_json({**told, "rounds": rounds})
         return
     screen.say(
-        f"{ledger}: {clients} clients, {len(rounds)} rounds",
+        f"{ledger}: {_number(clients, 'client')}, {_number(len(rounds), 'round')}",
         "Parameters: " + ", ".join(f"{name} {value}" for name, value in parameters.items()),
         *([] if policy is None else [f"Policy: {json.dumps(policy)}"]),
         "",
@@ -80,7 +80,11 @@ def _lines(ledger: Path, client: str | None, round: int | None) -> list[dict[str
     return lines
 
 
-_NUMBER = re.compile(r"-?[0-9]{1,4000}")
+_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,3999}")  # as one is printed: 07 is a text
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count} {what}{'s' * (count != 1)}"
 
 
 def _answer(line: dict[str, Any]) -> list[str]:

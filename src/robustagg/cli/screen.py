@@ -16,6 +16,7 @@ from errno import EPIPE
 from typing import Annotated, Any, TypeAlias
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -25,6 +26,8 @@ from robustagg.names import printable
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 
 _ENDLESS = 10_000  # columns: in a file or a pipe, a line of a table is a line
+_LEAST = 10  # columns that a text is given before it is broken into lines
+_GAP = 2  # columns after each
 
 
 def say(*lines: str) -> None:
@@ -60,15 +63,26 @@ def say_json(value: Any) -> None:
 
 
 def table(header: Sequence[str], lines: Iterable[Sequence[Any]]) -> None:
-    """A table of a result, the last column to be read as text; numbers to the right, floats with four places."""
+    """A table of a result: numbers to the right, floats with four places.
+
+    On a narrow screen the first and the last column are broken into several lines; nothing is cut off. Where that is
+    not enough, a line of the table is a line, as in a file.
+    """
     cells = [list(line) for line in lines]
-    grid = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    grid = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False, header_style="bold")
+    least = _GAP * len(header)
     for k, name in enumerate(header):
         numbers = any(isinstance(line[k], (int, float)) and not isinstance(line[k], bool) for line in cells)
-        grid.add_column(name, justify="right" if numbers else "left", no_wrap=0 < k < len(header) - 1)
+        breaks = k in (0, len(header) - 1)
+        grid.add_column(name, justify="right" if numbers else "left", no_wrap=not breaks, overflow="fold")
+        width = max(map(cell_len, (name, *(_cell(line[k]) for line in cells))))
+        least += min(width, _LEAST) if breaks else width
     for line in cells:
         grid.add_row(*map(_cell, line))
-    _console().print(grid)
+    console = _console()
+    if console.width < least:
+        console.width = _ENDLESS
+    console.print(grid)
 
 
 @contextmanager

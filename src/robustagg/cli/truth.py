@@ -31,9 +31,13 @@ def _table(path: Path | None) -> Path | None:
     return path
 
 
-TABLE: dict[str, Any] = {"dir_okay": False, "callback": _table}
+_USUAL = f"[default: {', '.join(comparing.COMPARED)}]"
 
-Answers: TypeAlias = Annotated[Path, typer.Argument(help="A CSV or Parquet file, an answer a row.", show_default=False)]
+TABLE: dict[str, Any] = {**arguments.WRITTEN, "callback": _table}
+
+Answers: TypeAlias = Annotated[
+    Path, typer.Argument(help="A CSV or Parquet file, an answer a row.", show_default=False, **arguments.READ)
+]
 Item: TypeAlias = Annotated[str, typer.Option("--item", help="The column of the items.")]
 Worker: TypeAlias = Annotated[str, typer.Option("--worker", help="The column of the workers.")]
 Value: TypeAlias = Annotated[str, typer.Option("--value", help="The column of the answers.")]
@@ -45,7 +49,9 @@ Attacked: TypeAlias = Annotated[str, typer.Option("--method", "-m", help=f"{', '
 Params: TypeAlias = Annotated[
     list[str] | None, typer.Option("--param", metavar="NAME=VALUE", help="A parameter of the method; repeatable.")
 ]
-Gold: TypeAlias = Annotated[Path | None, typer.Option("--gold", help="A CSV or Parquet file of true values.")]
+Gold: TypeAlias = Annotated[
+    Path | None, typer.Option("--gold", help="A CSV or Parquet file of true values.", **arguments.READ)
+]
 GoldValue: TypeAlias = Annotated[str | None, typer.Option("--gold-value", help="Its column of values.")]
 Out: TypeAlias = Annotated[Path | None, typer.Option("--out", "-o", help="The estimates, .csv or .parquet.", **TABLE)]
 Weights: TypeAlias = Annotated[
@@ -66,17 +72,18 @@ Knowledge: TypeAlias = Annotated[float, typer.Option("--knowledge", help="Share 
 Poisoned: TypeAlias = Annotated[Path, typer.Option("--out", "-o", help="All answers, .csv or .parquet.", **TABLE)]
 Shares: TypeAlias = Annotated[str, typer.Option("--malicious", help="Shares of all workers, FIRST:LAST:STEP.")]
 Methods: TypeAlias = Annotated[
-    list[str] | None, typer.Option("--method", "-m", help=f"Repeatable: {', '.join(comparing.NAMES)}.")
+    list[str] | None, typer.Option("--method", "-m", help=f"Repeatable: {', '.join(comparing.NAMES)}. {_USUAL}")
 ]
 Attacks: TypeAlias = Annotated[
-    list[str] | None, typer.Option("--attack", "-a", help=f"Repeatable: {', '.join(comparing.ATTACKS)}.")
+    list[str] | None,
+    typer.Option("--attack", "-a", help=f"Repeatable: {', '.join(comparing.ATTACKS)}. [default: all]"),
 ]
 Seeds: TypeAlias = Annotated[int, typer.Option("--seeds", min=1, help="Over how many seeds cells are averaged.")]
 Steps: TypeAlias = Annotated[int, typer.Option("--steps", min=1, help="Of the attacks that search.")]
 Picture: TypeAlias = Annotated[Path, typer.Option("--out", "-o", **arguments.DRAWN)]
 
 
-@app.command()
+@app.command(cls=arguments.Once)
 def fit(
     answers: Answers,
     method: MethodName = "crh",
@@ -121,7 +128,7 @@ def fit(
         screen.say(f"Estimates: {out}")
 
 
-@app.command()
+@app.command(cls=arguments.Once)
 def attack(
     answers: Answers,
     out: Poisoned,

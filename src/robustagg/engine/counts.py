@@ -16,7 +16,7 @@ from robustagg.names import Client, Floats, labelled
 _HUGE = 2.0**896
 
 
-def checked_counts(counts: Iterable[float] | Mapping[Client, float] | None, clients: Sequence[Client]) -> Floats | None:
+def checked_counts(counts: Iterable[float] | Mapping[Any, float] | None, clients: Sequence[Client]) -> Floats | None:
     """(n,) what `aggregate` was given as sample counts, each of which is finite and not negative."""
     if counts is None:
         return None

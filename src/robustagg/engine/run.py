@@ -15,6 +15,7 @@ from robustagg.engine.shared import Found, Masked, inspect
 from robustagg.engine.spread import Crew, Spread
 from robustagg.engine.turns import uninterrupted
 from robustagg.memory.vectors import Vector
+from robustagg.names import SampleCounts
 from robustagg.protocol import (
     NON_FINITE,
     ROUNDS,
@@ -37,7 +38,7 @@ Done: TypeAlias = tuple[Round, Verdict, Any, Sink, Mapping[Client, Vector]]
 def run(
     rule: Verbs,
     source: Source,
-    sample_counts: Sequence[float] | Mapping[Client, float] | None = None,
+    sample_counts: SampleCounts | None = None,
     number: int | None = None,
     extras: Mapping[str, Any] | None = None,
     remarks: Mapping[int, str] | None = None,

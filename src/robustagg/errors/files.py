@@ -7,6 +7,11 @@ from collections.abc import Iterable
 from robustagg.errors.kinds import Unreadable
 
 
+def unreadable(path: object, fault: OSError) -> OSError:
+    """A file of the caller's own; of the fault's kind."""
+    return type(fault)(f"{path} cannot be read: {fault.strerror or fault}")
+
+
 def bad_memory(size: object) -> ValueError:
     return ValueError(f"max_memory must be a positive number of bytes, or a size like '512 MiB', got {size!r}")
 

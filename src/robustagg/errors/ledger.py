@@ -34,6 +34,13 @@ def unusable_ledger(path: object, fault: object) -> OSError:
     return OSError(f"the ledger {path} cannot be used now: {fault}")
 
 
+def cut_short(path: object) -> OSError:
+    return OSError(
+        f"the last save to the ledger {path} was cut short and must first be undone, where the file can be written: "
+        f"run this there, or on a copy of it with its {path}-journal"
+    )
+
+
 def others_journal(path: object, journal: object) -> InvalidLedger:
     return InvalidLedger(
         f"{journal} is of another ledger {path}, which was moved away or deleted after a save that was cut short: "

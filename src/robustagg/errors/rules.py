@@ -33,6 +33,10 @@ def not_a_rule(label: object) -> ValueError:
     return ValueError(f"{label!r} is no rule{', call it' if isinstance(label, type) else ''}")
 
 
+def rule_missing(name: object) -> ValueError:
+    return ValueError(f"{name} is no rule but a pre-aggregation, which stands before one: '{name} + RULE'")
+
+
 def unknown_module(label: object, missing: ImportError) -> ValueError:
     return ValueError(f"{label!r} cannot be imported: {missing}")
 

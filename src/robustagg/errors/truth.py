@@ -64,6 +64,10 @@ def unknown_table(path: object) -> ValueError:
     return ValueError(f"{path} is no table of answers: its suffix must be .csv or .parquet")
 
 
+def bad_table(path: object, fault: Exception) -> ValueError:
+    return ValueError(f"{path} is no table of answers: {fault}")
+
+
 def no_attack_on(what: str) -> ValueError:
     return ValueError(f"this attack is on numbers, not on {what}")
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from robustagg import errors, inputs
 from robustagg.files import folder, output
@@ -17,20 +17,24 @@ from robustagg.files.rounds import held
 from robustagg.files.shards import INDEXES, MODELS
 from robustagg.files.survey import Entrants
 from robustagg.files.writers import WRITERS
+from robustagg.names import SampleCounts
 from robustagg.protocol import Client, Executor, Result, offers
 from robustagg.rules.base import Rule
 from robustagg.rules.mixing.base import Mixer, PreAggregation
 
 __all__ = ["aggregate_files", "preaggregate_files"]
 
+AnyPath: TypeAlias = str | PathLike[str]
+Paths: TypeAlias = Iterable[AnyPath] | Mapping[int, AnyPath] | Mapping[str, AnyPath] | Mapping[Client, AnyPath]
+
 
 def aggregate_files(
     rule: Rule[Any],
-    paths: Iterable[str | PathLike[str]] | Mapping[Client, str | PathLike[str]],
-    out: str | PathLike[str],
+    paths: Paths,
+    out: AnyPath,
     *,
     ids: Iterable[Client] | None = None,
-    sample_counts: Sequence[float] | Mapping[Client, float] | None = None,
+    sample_counts: SampleCounts | None = None,
     round: int | None = None,
     max_memory: int | str = "1 GiB",
     strict: bool = False,
@@ -128,8 +132,8 @@ def aggregate_files(
 
 def preaggregate_files(
     member: PreAggregation,
-    paths: Iterable[str | PathLike[str]] | Mapping[Client, str | PathLike[str]],
-    out: str | PathLike[str],
+    paths: Paths,
+    out: AnyPath,
     *,
     ids: Iterable[Client] | None = None,
     round: int | None = None,
@@ -200,9 +204,7 @@ def preaggregate_files(
     return result
 
 
-def senders(
-    paths: Iterable[str | PathLike[str]] | Mapping[Client, str | PathLike[str]], ids: Iterable[Client] | None
-) -> tuple[tuple[str, ...], tuple[Client, ...]]:
+def senders(paths: Paths, ids: Iterable[Client] | None) -> tuple[tuple[str, ...], tuple[Client, ...]]:
     """The paths, and who each is of."""
     if isinstance(paths, (str, bytes, PathLike)):
         raise errors.not_a_list_of_paths(paths)

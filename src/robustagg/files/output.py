@@ -168,7 +168,7 @@ class Target:
     """
 
     def __init__(self, path: Path, model: Model, pieces: bool = False) -> None:
-        check_model(path, path.suffix, model)
+        check_model(path.name, path.suffix, model)  # the path may be a draft's, which its caller has not named
         self._path, self._model, self._draft = path, model, Draft(path)
         self._pieces, self._loose = pieces, pieces and needs_loose(path.suffix, model)
         self._begun: tuple[Output, BinaryIO] | None = None

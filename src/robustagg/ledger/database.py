@@ -100,6 +100,8 @@ def told(path: AnyPath) -> Iterator[None]:
     except sqlite3.ProgrammingError:  # tells of a bug, not of the file
         raise
     except sqlite3.OperationalError as fault:
+        if str(fault).startswith(_READ_ONLY) and os.path.exists(f"{os.fspath(path)}-journal"):
+            raise errors.cut_short(path) from fault
         if str(fault).startswith(_PASSING):
             raise errors.unusable_ledger(path, fault) from fault
         raise errors.damaged_ledger(path, fault) from fault
@@ -107,9 +109,10 @@ def told(path: AnyPath) -> Iterator[None]:
         raise errors.damaged_ledger(path, fault) from fault
 
 
+_READ_ONLY = "attempt to write a readonly"
 _PASSING = (
     *("database is locked", "database table is locked", "unable to open", "disk I/O error", "locking protocol"),
-    *("attempt to write a readonly", "database or disk is full", "access permission denied", "authorization denied"),
+    *(_READ_ONLY, "database or disk is full", "access permission denied", "authorization denied"),
 )
 """How SQLite's messages begin where the file is sound and cannot be used now."""
 

@@ -84,7 +84,11 @@ def _claimed(target: Path) -> tuple[Path, int]:
     """A new draft's folder and lock."""
     while True:
         folder = target.with_name(f".{target.name}.{secrets.token_hex(8)}.partial")
-        folder.mkdir(0o700)
+        try:
+            folder.mkdir(0o700)
+        except OSError as fault:
+            fault.filename = os.fspath(target)  # nobody knows the draft's
+            raise
         try:
             lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         except FileNotFoundError:  # swept before it was locked

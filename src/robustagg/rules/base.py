@@ -8,23 +8,29 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic
 
 import numpy as np
 
 from robustagg import engine, errors, inputs
 from robustagg.kernels.interface import Array
 from robustagg.memory.vectors import Vector
+from robustagg.names import SampleCounts
 from robustagg.protocol import Block, Client, Executor, Floats, Holder, Result, Round, Source, Span, Verdict
 from robustagg.rules.checks import one_of
 from robustagg.rules.saving import Saved
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing_extensions import Self, TypeVar
+
+    V = TypeVar("V", bound=Verdict, default=Any)  # so that an annotation may say Rule alone
+else:
+    from typing import TypeVar
+
+    V = TypeVar("V", bound=Verdict)
 
 CERTIFY = "certify"
 NONFINITE = ("reject", "raise")
-V = TypeVar("V", bound=Verdict)
 
 
 @dataclass(eq=False, kw_only=True)
@@ -120,7 +126,7 @@ class Rule(Saved, Generic[V]):
         self,
         updates: Any,
         clients: Iterable[Client] | None = None,
-        sample_counts: Sequence[float] | Mapping[Client, float] | None = None,
+        sample_counts: SampleCounts | None = None,
         round: int | None = None,
         strict: bool = False,
         buffers: Mapping[str, str] | None = None,
@@ -198,7 +204,7 @@ class Rule(Saved, Generic[V]):
         self,
         source: Source,
         policy: inputs.Policy,
-        sample_counts: Sequence[float] | Mapping[Client, float] | None = None,
+        sample_counts: SampleCounts | None = None,
         number: int | None = None,
         extras: Mapping[str, Any] | None = None,
         remarks: Mapping[int, str] | None = None,

@@ -146,6 +146,8 @@ UNAIDED = {entry.name: entry for entry in RULES if not entry.asks}
 def entry_of(name: str) -> Entry:
     """The rule of this name: one of :data:`UNAIDED`, or a user's own as ``module:Class``, whose module is imported."""
     if ":" not in name:
+        if name in {entry.name for entry in PREAGGREGATIONS}:
+            raise errors.rule_missing(name)
         if name not in UNAIDED:
             raise errors.not_one_of("the rule", name, [*UNAIDED, "module:Class"])
         return UNAIDED[name]
@@ -208,6 +210,8 @@ def rule(spec: Spec, **parameters: Any) -> Rule[Any]:
         return Pipeline(*(made_of(name, own) for name, own in members), **parameters)
     name, own = members[0]
     made = made_of(name, {**own, **parameters})
+    if isinstance(made, PreAggregation):
+        raise errors.rule_missing(name)
     if not isinstance(made, Rule):
         raise errors.not_a_rule(spec)
     return made

@@ -102,9 +102,11 @@ def load_study(path: str | Path, changes: Mapping[str, Any] | None = None) -> St
 
 def read_toml(path: Path, sections: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
     """A file, word by word, and what it says; raises where it is no TOML, or a section is not known or not as told."""
-    text = path.read_text("utf-8")
     try:
+        text = path.read_text("utf-8")
         told: dict[str, Any] = _toml().loads(text)
+    except OSError as fault:
+        raise errors.unreadable(path, fault) from fault
     except ValueError as fault:
         raise errors.bad_study(path, str(fault)) from fault
     for section in told.keys() - set(sections):

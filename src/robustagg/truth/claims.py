@@ -96,9 +96,11 @@ class Claims:
 
         Raises
         ------
+        OSError
+            If a file is to be read and cannot be.
         ValueError, TypeError
-            If a column is missing or of another length, an id is missing or no int or str, a value is no number, or no
-            answer is left; with both rows named where a worker answered twice.
+            If a file holds no table, a column is missing or of another length, an id is missing or no int or str, a
+            value is no number, or no answer is left; with both rows named where a worker answered twice.
         ImportError
             If a file is to be read and pyarrow is not installed.
         """

@@ -21,6 +21,7 @@ from robustagg.truth.results import Result
 ATTACKS = ("random", "high", "maximum", "optimised", "adaptive")
 DEFENDED = ("mwa", "mie")
 NAMES = (*METHODS, "reputation", *(f"{method}+{defence}" for method in ("crh", "gtm") for defence in DEFENDED))
+COMPARED = ("crh", "crh+mwa", "crh+mie", "gtm", "gtm+mwa", "gtm+mie", "reputation")
 GROUPS = 5
 
 E = TypeVar("E", bound=Estimator)
@@ -118,7 +119,7 @@ def compare(
     shares: Sequence[float],
     low: float,
     high: float,
-    methods: Sequence[str] = ("crh", "crh+mwa", "crh+mie", "gtm", "gtm+mwa", "gtm+mie", "reputation"),
+    methods: Sequence[str] = COMPARED,
     attack_names: Sequence[str] = ATTACKS,
     gold: Mapping[Any, float] | None = None,
     seeds: Sequence[int] = (0,),

@@ -43,16 +43,21 @@ def read(path: Path, ids: Collection[str]) -> dict[str, Any]:
     There an integer is an integer, also as text, everything else is text, and an empty cell is missing.
     """
     try:
-        from pyarrow import csv, parquet, string
+        from pyarrow import ArrowException, csv, parquet, string
     except ImportError as cause:
         raise errors.optional_package("pyarrow", "truth") from cause
-    if path.suffix.lower() == ".csv":
-        table = csv.read_csv(path, convert_options=csv.ConvertOptions(column_types=dict.fromkeys(ids, string())))
-    elif path.suffix.lower() == ".parquet":
-        table = parquet.read_table(path)
-    else:
+    suffix = path.suffix.lower()
+    if suffix not in (".csv", ".parquet"):
         raise errors.unknown_table(path)
-    known = table.column_names
+    text_ids = csv.ConvertOptions(column_types=dict.fromkeys(ids, string()))
+    try:
+        os.close(os.open(path, os.O_RDONLY))  # Arrow does not always say what is wrong
+        table = csv.read_csv(path, convert_options=text_ids) if suffix == ".csv" else parquet.read_table(path)
+        known = table.column_names
+    except OSError as fault:
+        raise errors.unreadable(path, fault) from fault
+    except (ArrowException, ValueError) as fault:
+        raise errors.bad_table(path, fault) from fault
     if len(set(known)) < len(known):
         raise errors.column_twice(path, known)
     return {name: _cells(table[name]) if name in ids else table[name] for name in known}
