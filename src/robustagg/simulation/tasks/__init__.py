@@ -21,7 +21,7 @@ TASKS = ("digits", "mnist:PATH", "topics:FOLDER", "csv:PATH", "images:PATH")
 
 def check(task: str) -> None:
     """Raise unless there is such a task, and data where it says."""
-    name, colon, path = task.partition(":")
+    name, colon, path = task.partition(":") if isinstance(task, str) else (task, "", "")
     if name not in {known.partition(":")[0] for known in TASKS} or (name == "digits") == bool(path):
         raise errors.not_one_of("the task", task, TASKS)
     if colon and not Path(path).exists():
