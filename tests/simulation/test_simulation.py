@@ -2,17 +2,19 @@
 
 import builtins
 import json
+from datetime import date
 
 import numpy as np
 import pytest
 
 pytest.importorskip("sklearn")
 
+from robustagg.attacks import ATTACKS
 from robustagg.simulation import CHOICES, RULES, RoundRecord, RuleRun, Settings, Simulation, picture, simulate
 from robustagg.simulation.pictures import styles
 from robustagg.simulation.results import CLEAN
 from robustagg.simulation.run import Federation
-from robustagg.simulation.settings import USUAL
+from robustagg.simulation.settings import EXAMPLES, NEEDED, USUAL
 from robustagg.simulation.tasks import load
 
 
@@ -42,11 +44,35 @@ NEWCOMERS = (("late", "arrive"), ("sleeper", "wake"))
         ({"attackers": 1.5}, "attackers must be between 0 and 1"),
         ({"attackers": 1.0}, "10 attackers of 10 clients leave nobody honest"),
         ({"attack": "sleeper", "options": {"sleep": 3}}, "attack 'sleeper' has no option 'sleep'; it has wake"),
+        ({"adaptive": "no"}, "adaptive must be True or False, got 'no'"),
+        ({"attackers": "0.3"}, "attackers must be between 0 and 1, got '0.3'"),
+        ({"task": 3}, "the task must be one of 'digits'"),
+        ({"model": 3}, "the model must be one of 'softmax'"),
+        ({"rules": ("median", " median", "median()")}, "each rule once"),
+        ({"attack": "looping", "options": {"every": 2.5}}, "every must be an integer of at least 1"),
+        ({"attack": "on-off", "options": {"share": 7}}, "share must be between 0 and 1, got 7"),
+        ({"attack": "alie", "options": {"z": "big"}}, "z must be a finite number, got 'big'"),
+        ({"options": {"target": date(2024, 1, 1)}}, "target must be an integer of at least 0"),
+        ({"options": {"size": 0}}, "size must be an integer of at least 1"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(settings, told):
     with pytest.raises(ValueError, match=told):
         Settings(**settings)
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_what_attacks_are_tried_with_fits_them_all(attack):
+    kind = ATTACKS[attack].kind
+    ATTACKS[attack].function(*EXAMPLES[kind], **NEEDED.get(attack, {}))
+
+
+def test_a_rule_that_needs_more_clients_is_told_before_any_is_trained():
+    seen = []
+    settings = Settings(clients=5, rounds=1, rules=("mean", "fltrust", "krum(f=2)"))
+    with pytest.raises(ValueError, match=r"Krum needs at least 2f \+ 3 = 7 clients"):
+        simulate(settings, lambda *told: seen.append(told))
+    assert not seen
 
 
 # --- the run ---
@@ -177,6 +203,16 @@ def test_words_say_what_the_numbers_show():
     assert "70.0% of the weight, not less than" in bad
     for text in (good, level, bad):
         assert not any(word in text for word in ("robust", "secure", "defeat", "protect", "better"))
+
+
+def test_words_say_of_which_rounds_the_figures_are_means():
+    records = [RoundRecord(k, 0.9, 0.5, k > 8, (0.5, 0.5), None) for k in range(1, 11)]
+    runs = (RuleRun("mean", tuple(records), True, 1, 0.9),)
+    settings = Settings(rules=("mean",), rounds=10, clients=2, attackers=0.5)
+    assert (
+        "Accuracy is the mean of the last 5 rounds, attack success that of the last 2 with an attack, "
+        "the attackers' weight that of all 2 with one."
+    ) in Simulation(settings, runs).words()[0]
 
 
 @pytest.mark.parametrize("attack", ["backdoor", "gaussian", "on-off", "none"])

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import asdict
 
 import numpy as np
@@ -116,6 +116,7 @@ def test_lists_in_a_rule_and_options_in_the_grid():
         ("[defaults]\nalpha = 'much'", r"cell 1 \(the defaults\)"),
         ("[[cells]]\nalpha = 1\n[[cells]]\nalpha = 1.0", r"cell 2 \(alpha=1.0\) is the same"),
         ("[defaults]\noptions = {sleep = 3}", "attack 'backdoor' has no option 'sleep'"),
+        ("[grid]\n'options.target' = [1, 2020-01-01]", r"cell 2 \(target=2020-01-01\): target must be an integer"),
     ],
 )
 def test_a_study_that_makes_no_sense(text, told, tmp_path):
@@ -131,6 +132,12 @@ def test_a_study_that_cannot_be_read_is_named(tmp_path):
     (tmp_path / "bytes.toml").write_bytes(b"\xff")
     with pytest.raises(ValueError, match=r"bytes\.toml: 'utf-8' codec"):
         studies.load_study(tmp_path / "bytes.toml")
+
+
+def test_an_option_may_be_set_in_place_of_that_of_the_defaults(tmp_path):
+    (tmp_path / "s.toml").write_text("[defaults]\noptions.size = 4\noptions.share = 0.5\n", "utf-8")
+    changed = studies.load_study(tmp_path / "s.toml", {"options.size": 2})
+    assert changed.cells[0].settings.options == {"size": 2, "share": 0.5}
 
 
 # --- running ---
@@ -194,15 +201,79 @@ def test_what_fails_is_told_and_tried_again(tmp_path):
     assert "bulyan(f=3), seed 0 failed: NoRound: Bulyan needs" in " ".join(said.stderr.split())
 
 
+FAILING = """
+import os
+from dataclasses import dataclass
+import robustagg as ra
+
+@dataclass(eq=False)
+class Astray(ra.Mean):
+    def decide(self, evidence, round):
+        raise KeyError("oops")
+
+@dataclass(eq=False)
+class Killed(ra.Mean):
+    def decide(self, evidence, round):
+        os.kill(os.getpid(), 9)
+
+@dataclass(eq=False)
+class Once(ra.Mean):
+    def decide(self, evidence, round):
+        if os.path.exists("seen"):
+            raise ValueError("once is enough")
+        open("seen", "w").close()
+        return super().decide(evidence, round)
+"""
+
+
+@pytest.fixture
+def failing(tmp_path, monkeypatch):
+    """Rules that fail, in the current folder."""
+    (tmp_path / "failing.py").write_text(FAILING, "utf-8")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.usefixtures("failing")
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_whatever_a_rule_raises_is_a_row(jobs):
+    rules = ["failing:Astray", "mean"] + ["failing:Killed"] * (jobs > 1)
+    planned = study({"rounds": 1, "clients": 5, "rules": rules, "seeds": 1, "attack": "ipm"})
+    told = {row.rule: row.error for row in studies.run_grid(planned, "out", jobs=jobs).rows()}
+    assert told["failing:Astray"] == "KeyError: 'oops'"
+    assert told["mean"] is None
+    assert told.get("failing:Killed", "killed").count("killed") == 1
+
+
+@pytest.mark.usefixtures("failing")
+def test_data_that_have_changed_are_told(tmp_path):
+    rows = [f"{k % 7},{k % 5},{'ab'[k % 2]}\n" for k in range(60)]
+    (tmp_path / "data.csv").write_text("x,y,label\n" + "".join(rows), "utf-8")
+    text = "[defaults]\ntask = 'csv:data.csv'\nrounds = 1\nclients = 3\nattack = 'none'\nrules = ['mean']\nseeds = {}"
+    (tmp_path / "s.toml").write_text(text.format(1), "utf-8")
+    robustagg("grid", "s.toml", "--out", "out", "-j", 1)
+    (tmp_path / "s.toml").write_text(text.format(2), "utf-8")
+    assert "different data" not in robustagg("grid", "s.toml", "--out", "out", "-j", 1, "--resume").stderr
+    (tmp_path / "s.toml").write_text(text.format(3), "utf-8")
+    (tmp_path / "data.csv").write_text("x,y,label\n" + "".join(rows[1:]), "utf-8")
+    said = " ".join(robustagg("grid", "s.toml", "--out", "out", "-j", 1, "--resume").stderr.split())
+    assert "different data: the files of csv:data.csv have changed" in said
+    assert "versions" not in said
+
+
 def test_a_grid_survives_kill_9(small, tmp_path):
+    """Its processes do not: the pipe is closed when the last one is gone."""
     command = (sys.executable, "-c", MAIN, "grid", str(small), "--out", str(tmp_path / "out"), "--jobs", "2")
-    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
     store = studies.Store(tmp_path / "out")
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and not _rows(store):
         time.sleep(0.01)
-    os.killpg(running.pid, signal.SIGKILL)
-    running.wait()
+    running.kill()
+    try:
+        running.communicate(timeout=30)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(running.pid, signal.SIGKILL)
     before = {(row.cell, row.rule, row.seed): row.result for row in store.rows()}
     assert 0 < len(before) < 26
     said = robustagg("grid", small, "--out", tmp_path / "out", "--jobs", 1, "--resume", "--json")
@@ -215,7 +286,7 @@ def test_a_grid_survives_kill_9(small, tmp_path):
 def _rows(store):
     try:
         return store.done()
-    except sqlite3.OperationalError:  # the table is not there yet
+    except ValueError:  # the table is not there yet
         return set()
 
 
@@ -250,6 +321,34 @@ def test_regret_is_against_the_best_rule_of_each_cell():
     assert second.worst == pytest.approx(0.48)
 
 
+def test_rules_are_compared_over_the_seeds_that_all_have(tmp_path):
+    class Stop(Exception):
+        pass
+
+    def stop(done, count, last):
+        if done == 3:
+            raise Stop
+
+    planned = study({"rounds": 1, "clients": 5, "rules": ["median", "mean"], "attack": "ipm"})
+    with pytest.raises(Stop):
+        studies.run_grid(planned, tmp_path, progress=stop)
+    (cell,) = studies.situations(studies.Store(tmp_path))
+    assert {rule: [row.seed for row in own.rows] for rule, own in cell.figures.items()} == {"median": [0], "mean": [0]}
+    said = robustagg("grid", "show", tmp_path, "--curves", 0).stderr
+    assert "1 results are not compared" in " ".join(said.split())
+
+
+def test_a_rule_that_is_not_in_all_cells_comes_last():
+    told = {"easy": {"a": (0.9, None), "b": (0.8, None)}, "hard": {"b": (0.7, None)}}
+    cells = tuple(
+        Situation(name, name, {}, {rule: figures(rule, *values) for rule, values in rules.items()}, None)
+        for name, rules in told.items()
+    )
+    assert [regret.rule for regret in studies.regrets(cells)] == ["b", "a"]
+    partial = studies.Recommendation(tuple(studies.regrets(cells))[::-1], cells, 1)
+    assert partial.words()[0].startswith("a: in the worst of 1 cells")
+
+
 def test_show_draws_every_rule(finished, tmp_path):
     pytest.importorskip("matplotlib")
     found = studies.situations(finished)
@@ -268,6 +367,10 @@ def test_show_draws_every_rule(finished, tmp_path):
         "curves-02.png",
     ]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
+    studies.show(finished, tmp_path, curves=1)
+    assert [path.name for path in sorted(tmp_path.glob("curves*"))] == ["curves-01.png"]
+    with pytest.raises(ValueError, match="curves must be an integer of at least 0"):
+        studies.show(finished, tmp_path, curves=-1)
 
 
 def test_show_on_the_command_line(finished, tmp_path):
@@ -284,6 +387,19 @@ def test_show_on_the_command_line(finished, tmp_path):
 
 def test_a_folder_without_a_study(tmp_path):
     assert "there are no results of a study" in robustagg("grid", "show", tmp_path, code=1).stderr
+    with pytest.raises(ValueError, match="there are no results of a study"):
+        studies.Store(tmp_path).rows()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("content", ["", "no database " * 100])
+def test_a_file_that_is_no_study(content, tmp_path, small):
+    (tmp_path / "results.sqlite").write_text(content, "utf-8")
+    told = "results.sqlite cannot be used as the results of a study"
+    assert told in " ".join(robustagg("grid", "show", tmp_path, code=1).stderr.split())
+    if content:  # an empty file is what a kill has left before the first transaction
+        with pytest.raises(ValueError, match=told):
+            studies.run_grid(studies.load_study(small), tmp_path, resume=True)
 
 
 def test_recommend_names_the_least_worst_regret(tmp_path):
@@ -302,3 +418,32 @@ def test_recommend_names_the_least_worst_regret(tmp_path):
 def test_the_rules_that_recommend_tries_are_named():
     told = robustagg("recommend", "--help", columns=400).stdout
     assert f"by default {', '.join(map(str, CANDIDATES))}." in told
+
+
+@pytest.mark.usefixtures("failing")
+def test_a_rule_that_fails_is_not_recommended_and_told():
+    command = ("recommend", "-n", 5, "--attackers", 0.4, "--alpha", 100, "--rounds", 1, "--seeds", 1, "-j", 1)
+    rules = ("-r", "failing:Once", "-r", "median", "-r", "krum(f=3)")
+    told = json.loads(robustagg(*command, *rules, "--json").stdout)
+    assert [(regret["rule"], regret["cells"]) for regret in told["regrets"]] == [("median", 8), ("failing:Once", 1)]
+    assert {row["rule"] for row in told["failed"]} == {"failing:Once", "krum(f=3)"}
+    os.remove("seen")
+    said = " ".join(robustagg(*command, *rules).stderr.split())
+    assert "krum(f=3), seed 0 failed in 8 cells: NoRound: Krum needs" in said
+    alone = " ".join(robustagg(*command, *rules[-2:], code=1).stderr.split())
+    assert "one ended in NoRound: Krum needs" in alone
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("attack=ipm", "attack cannot be set here"),
+        ("options.size=3", "options.size cannot be set here"),
+        ("seeds=2", "(--rule, --seeds)"),
+        ("alhpa=1", "there is no 'alhpa'"),
+    ],
+)
+def test_what_recommend_cannot_be_told(setting, told):
+    assert told in " ".join(robustagg("recommend", "--set", setting, "-j", 1, code=2, columns=400).stderr.split())
+    with pytest.raises(ValueError, match="minutes must be at least 0"):
+        studies.recommend(minutes=-1)

@@ -19,7 +19,7 @@ from robustagg.studies.sweeps import QUANTITIES, _panels
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    rules = ["mean", {"rule": "reputation", "prior": [0.1, 0.9]}]
+    rules = ["mean", {"rule": "reputation", "prior": 0.1}, "reputation(prior=0.9)"]
     made = studies.study(
         {"rounds": 2, "epochs": 1, "seeds": 2, "rules": rules},
         [{"attack": ["backdoor"], "attackers": [0.4, 0.1], "options.size": [2]}, {"attack": ["ipm"]}],

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
@@ -12,8 +13,10 @@ from typer.core import TyperGroup
 
 from robustagg import kernels, simulation, studies
 from robustagg.cli import arguments, screen
+from robustagg.rules.table import Spec
+from robustagg.simulation.results import CLEAN
 from robustagg.studies.grid import strays
-from robustagg.studies.recommend import CANDIDATES
+from robustagg.studies.recommend import CANDIDATES, planned_study
 
 _DEFAULT = simulation.Settings()
 _PROCESSORS = kernels.num_threads()
@@ -71,7 +74,9 @@ Rules: TypeAlias = Annotated[
     list[str] | None, typer.Option("--rule", "-r", help=f"Repeatable; by default {', '.join(map(str, CANDIDATES))}.")
 ]
 Seeds: TypeAlias = Annotated[int, typer.Option("--seeds", min=1, help="With how many seeds at most.")]
-Minutes: TypeAlias = Annotated[float, typer.Option("--minutes", help="No other seed is begun that would end later.")]
+Minutes: TypeAlias = Annotated[
+    float, typer.Option("--minutes", min=0, help="No other seed is begun that would end later.")
+]
 Kept: TypeAlias = Annotated[Path | None, typer.Option("--out", "-o", help="A folder for all results.")]
 
 
@@ -145,7 +150,7 @@ def recommend(
 ) -> None:
     """Name the rule that would be regretted least for clients like yours, and say where it would lose."""
     arguments.needed("sklearn", "scikit-learn")
-    chosen: dict[str, Any] = {"rules": rule} if rule else {}
+    rules: Sequence[Spec] = rule or CANDIDATES
     with arguments.usage():
         own: dict[str, Any] = {
             "clients": clients,
@@ -155,15 +160,18 @@ def recommend(
             "rounds": rounds,
         }
         own |= arguments.assigned(change or ())
-        simulation.Settings(**own)
+        planned_study(rules, seeds, minutes, own)
     with _told("Trying rules") as progress:
-        found = studies.recommend(seeds=seeds, minutes=minutes, jobs=jobs, out=out, progress=progress, **chosen, **own)
+        found = studies.recommend(
+            rules=rules, seeds=seeds, minutes=minutes, jobs=jobs, out=out, progress=progress, **own
+        )
     if as_json:
-        cells = [_cell(cell) for cell in found.situations]
-        screen.say_json({"rule": found.rule, "words": found.words(), "regrets": _dicts(found.regrets), "cells": cells})
+        told = _compared(found.regrets, found.situations, found.failed)
+        screen.say_json({"rule": found.rule, "words": found.words(), **told})
         return
     screen.table(HEADER, map(_line, found.regrets))
     screen.say("", *found.words())
+    _warn_of(found.failed)
 
 
 HEADER = ("rule", "worst regret", "mean regret", "cells near the best", "worst at")
@@ -184,29 +192,46 @@ def _course(scenario: studies.Scenario) -> Iterator[tuple[str, ...]]:
 def _regrets(store: studies.Store, as_json: bool, pictures: list[str]) -> None:
     cells = studies.situations(store)
     found = studies.regrets(cells)
-    failed = [row for row in store.rows() if row.error is not None]
-    made = {tuple(sorted(row.versions.items())) for row in store.rows()}
+    rows = store.rows()
+    failed = [row for row in rows if row.error is not None]
     if as_json:
-        errors = [{"cell": row.cell, "rule": row.rule, "seed": row.seed, "error": row.error} for row in failed]
-        told = {"regrets": _dicts(found), "cells": list(map(_cell, cells)), "failed": errors, "pictures": pictures}
-        screen.say_json(told)
+        screen.say_json({**_compared(found, cells, failed), "pictures": pictures})
         return
     screen.table(HEADER, map(_line, found))
     screen.say("", "Regret: how many points of accuracy less attack success the best rule of a cell is ahead.")
-    for row in failed:
-        screen.warn(f"{row.rule}, seed {row.seed} failed: {row.error}")
-    if len(made) > 1:
+    _warn_of(failed)
+    if alone := len(rows) - len(failed) - _count(cells, rows):
+        screen.warn(f"{alone} results are not compared: other rules of their cells have none with the same seed")
+    if len({tuple(sorted(row.versions.items())) for row in rows}) > 1:
         screen.warn("the results come from different versions of Python or packages")
+    for task in dict.fromkeys(row.settings["task"] for row in rows):
+        if len({row.data for row in rows if row.settings["task"] == task and row.data}) > 1:
+            screen.warn(f"the results come from different data: the files of {task} have changed in between")
     screen.say(*(f"Picture: {path}" for path in pictures))
+
+
+def _count(cells: Iterable[studies.Situation], rows: Iterable[studies.Row]) -> int:
+    """How many results are compared, or stand beside."""
+    beside = sum(row.rule == CLEAN and row.error is None for row in rows)
+    return beside + sum(len(figures.rows) for cell in cells for figures in cell.figures.values())
+
+
+def _warn_of(failed: Iterable[studies.Row]) -> None:
+    for (rule, seed, error), cells in Counter((row.rule, row.seed, row.error) for row in failed).items():
+        screen.warn(f"{rule}, seed {seed} failed{f' in {cells} cells' if cells > 1 else ''}: {error}")
+
+
+def _compared(
+    regrets: Iterable[studies.Regret], cells: Iterable[studies.Situation], failed: Iterable[studies.Row]
+) -> dict[str, Any]:
+    """Ready for JSON."""
+    errors = [{"cell": row.cell, "rule": row.rule, "seed": row.seed, "error": row.error} for row in failed]
+    return {"regrets": list(map(vars, regrets)), "cells": list(map(_cell, cells)), "failed": errors}
 
 
 def _line(regret: studies.Regret) -> tuple[str, ...]:
     worst, mean = f"{regret.worst * 100:.1f}", f"{regret.mean * 100:.1f}"
     return regret.rule, worst, mean, f"{regret.near:.0%} of {regret.cells}", regret.where
-
-
-def _dicts(regrets: Any) -> list[dict[str, Any]]:
-    return [vars(regret) for regret in regrets]
 
 
 def _cell(cell: studies.Situation) -> dict[str, Any]:

@@ -155,12 +155,31 @@ def no_study(folder: object) -> ValueError:
     return ValueError(f"there are no results of a study in {folder}")
 
 
+def bad_results(path: object, fault: object) -> ValueError:
+    return ValueError(f"{path} cannot be used as the results of a study: {fault}")
+
+
+def chosen_by_recommend(name: str) -> ValueError:
+    return ValueError(
+        f"{name} cannot be set here: attacks, with payload, effort and options, are those that recommend tries, "
+        f"and rules and seeds have arguments of their own (--rule, --seeds)"
+    )
+
+
+def process_killed() -> ChildProcessError:
+    return ChildProcessError("the process that trained was killed: out of memory, or by a signal")
+
+
 def nothing_to_draw(folder: object, quantities: Iterable[object]) -> ValueError:
     return ValueError(f"no training of the study in {folder} has {' or '.join(map(str, quantities))}")
 
 
-def nothing_to_compare(folder: object) -> ValueError:
-    return ValueError(f"no training of the study in {folder} has succeeded yet: there is nothing to compare")
+def nothing_to_compare(folder: object, failure: str | None) -> ValueError:
+    one = f"; one ended in {failure}" if failure else ""
+    return ValueError(
+        f"there is nothing to compare in {folder}: no training has succeeded yet, "
+        f"or none with a seed that the other rules of its cell have, too{one}"
+    )
 
 
 def image_too_small(model: str, image: tuple[int, int, int], least: int) -> ValueError:

@@ -62,8 +62,8 @@ class Policy:
     buffers : mapping from pattern to action
         What the result holds of buffers, which neither vote nor count as coordinates: "median" (the lower one), "max",
         "min", "first" (of the admitted clients), or "equal" (most must agree, others are left out). By default
-        BatchNorm's, of torch, Flax and Keras: the median of running means and variances, which a minority cannot make negative, and the greatest
-        count of batches.
+        BatchNorm's, of torch, Flax and Keras: the median of running means and variances, which a minority cannot make
+        negative, and the greatest count of batches.
     ties : "once", "each", or sequence of sequences of names
         Tensors that share their storage, in the model that an :class:`Intake` has (unless most replies hold other
         values in them) or else in every client's, count once and are tied again in the result; "each": they count as

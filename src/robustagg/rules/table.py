@@ -228,8 +228,10 @@ def line(spec: Spec) -> str:
 
     >>> line([{"rule": "nnm", "f": 2}, "median"])
     'nnm(f=2) + median'
+    >>> line("  krum( f=2 )")
+    'krum(f=2)'
     """
-    return spec if isinstance(spec, str) else " + ".join(starmap(written, described(spec)))
+    return " + ".join(starmap(written, described(spec)))
 
 
 def described(spec: Spec) -> list[tuple[Any, dict[str, Any]]]:

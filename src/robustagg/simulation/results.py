@@ -166,8 +166,7 @@ class Simulation:
         attack = (
             f"{settings.f} of {settings.clients} clients attack ({self.named})" if settings.f else "No client attacks"
         )
-        last = min(LAST, settings.rounds)
-        told = f"{attack}; {settings.rounds} rounds. Figures are means of the last {last} rounds."
+        told = f"{attack}; {settings.rounds} rounds. {self._means()}"
         if not self.samples:
             return told
         fewest, most = min(self.samples), max(self.samples)
@@ -175,6 +174,17 @@ class Simulation:
             f"{told} Clients hold {fewest} samples each."
             if fewest == most
             else f"{told} Clients hold {fewest} to {most} samples."
+        )
+
+    def _means(self) -> str:
+        """Of which rounds the figures are means."""
+        attacked = sum(record.attacking for record in self.runs[0].records)
+        last = f"Accuracy is the mean of the last {min(LAST, self.settings.rounds)} rounds"
+        if not attacked:
+            return f"{last}."
+        return (
+            f"{last}, attack success that of the last {min(LAST, attacked)} with an attack, "
+            f"the attackers' weight that of all {attacked} with one."
         )
 
     @property

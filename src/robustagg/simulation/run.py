@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from robustagg.protocol import Result
+from robustagg.protocol import Result, Round, spans
 from robustagg.rules.base import Rule
 from robustagg.rules.harm import harms
 from robustagg.rules.table import Spec, line, rule_against
@@ -51,6 +51,8 @@ def simulate(
     ------
     ImportError
         If scikit-learn is not installed.
+    NoRound
+        If there are too few clients for one of the rules; a ValueError, before anything is trained.
 
     Examples
     --------
@@ -62,6 +64,8 @@ def simulate(
     settings = settings or Settings()
     task = task or load(settings.task, settings.seed)
     federation = Federation(settings, task)
+    for spec in settings.rules:
+        federation.check(spec)
     with one_blas_thread():
         runs = [federation.run(spec, progress) for spec in settings.rules]
         clean = federation.clean(progress) if federation.aim.victims else None
@@ -84,6 +88,13 @@ class Federation:
         self.clients: list[Samples] = [(x[part], y[part]) for part in parts]
         held = np.random.default_rng([settings.seed, 1]).permutation(len(y))[: settings.server_samples]
         self.server: Samples = (x[held], y[held])
+
+    def check(self, spec: Spec) -> None:
+        """Whether a rule can do rounds of so many clients; raises if not. One that asks for more is not asked yet."""
+        rule = rule_against(spec, self.settings.clients, self.settings.f)
+        if not rule.extras:
+            d = self.model.initial(self.settings.seed).size
+            rule.check(Round(1, tuple(range(self.settings.clients)), d, spans=spans([("", (d,))])))
 
     def run(self, spec: Spec, progress: Progress | None = None) -> RuleRun:
         """One rule's training under the attack."""

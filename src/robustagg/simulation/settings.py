@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from inspect import signature
-from math import isfinite
 from typing import Any
 
+import numpy as np
+
 from robustagg import errors
-from robustagg.attacks import ATTACKS
+from robustagg.attacks import ATTACKS, Trigger
+from robustagg.rules.checks import part, positive, whole, yes_or_no
 from robustagg.rules.table import Spec, line, rule_against
 from robustagg.simulation import models, tasks
 from robustagg.simulation.tasks import SPLITS
@@ -22,7 +25,35 @@ CARRIERS = ("disguise", "schedule", "arrival", "identity", "samples")
 GIVEN = ("seed", "trigger", "previous", "goal")
 """Arguments of attacks that the simulation itself gives, or cannot."""
 
+AIMS = {"source": 0, "target": 0, "size": 1}
+"""Options of which the data say whether they fit, and the least that they may be; classes may be names, too."""
+
+EXAMPLES: dict[str, tuple[Any, ...]] = {
+    "data": (np.zeros((1, 1)), [0]),
+    "update": (np.eye(4), 1),
+    "disguise": (np.eye(4), np.ones((1, 4))),
+    "schedule": (1,),
+    "arrival": (1,),
+    "identity": ((), 1),
+    "samples": ((1.0,),),
+}
+"""The least that an attack of each kind can be called with, and what it needs besides."""
+NEEDED: dict[str, dict[str, Any]] = {
+    "label-flip": {"source": 0, "target": 0},
+    "backdoor": {"target": 0, "trigger": Trigger(np.array([0]), np.array([1.0]))},
+}
+
 USUAL = ("reputation", "median", "trimmed-mean", "mean")
+
+
+CHECKS: dict[str, Callable[[str, Any], Any]] = {
+    **dict.fromkeys(("clients", "rounds", "epochs", "batch", "server_samples"), partial(whole, least=1)),
+    "seed": whole,
+    **dict.fromkeys(("alpha", "effort", "learning_rate"), positive),
+    **dict.fromkeys(("attackers", "target_accuracy", "momentum"), part),
+    "adaptive": yes_or_no,
+}
+"""Settings that are numbers, or yes or no."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +154,9 @@ class Settings:
         for option in self.options:
             if option not in self.known_options:
                 raise errors.unknown_option(self.attack, option, self.known_options)
+        _check_aims(self.options)
+        for attack in self.attacks:
+            _try(attack, self.options)
 
     def _check_rules(self) -> None:
         if not self.rules:
@@ -133,26 +167,11 @@ class Settings:
             rule_against(spec, 1000, 1)
 
     def _check_numbers(self) -> None:
-        for name, lowest in (
-            ("clients", 1),
-            ("rounds", 1),
-            ("epochs", 1),
-            ("batch", 1),
-            ("server_samples", 1),
-            ("seed", 0),
-        ):
+        """What they are told becomes plain numbers."""
+        for name, check in CHECKS.items():
             value = getattr(self, name)
-            if (name, value) == ("batch", None):
-                continue
-            if not isinstance(value, int) or isinstance(value, bool) or value < lowest:
-                raise errors.out_of_range(name, value, f"an integer of at least {lowest}")
-        for name in ("alpha", "effort", "learning_rate"):
-            value = getattr(self, name)
-            if value is not None and not (isfinite(value) and value > 0):
-                raise errors.out_of_range(name, value, "positive and finite")
-        for name in ("attackers", "target_accuracy", "momentum"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise errors.out_of_range(name, getattr(self, name), "between 0 and 1")
+            if not (value is None and name in ("batch", "learning_rate")):
+                object.__setattr__(self, name, check(name, value))
 
     @property
     def named_rules(self) -> tuple[str, ...]:
@@ -193,3 +212,17 @@ def options_of(attack: str) -> tuple[str, ...]:
     parameters = signature(ATTACKS[attack].function).parameters.values()
     own = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in GIVEN]
     return (*own, "size") if attack == "backdoor" else tuple(own)
+
+
+def _check_aims(options: Mapping[str, Any]) -> None:
+    """Raise where a class is neither a number nor a name, or the size no number."""
+    for name in AIMS.keys() & options.keys():
+        if name == "size" or not isinstance(options[name], str):
+            whole(name, options[name], AIMS[name])
+
+
+def _try(attack: str, options: Mapping[str, Any]) -> None:
+    """Call an attack on next to nothing, for it to say now what is wrong with its options."""
+    own = {name: value for name, value in options.items() if name in options_of(attack) and name not in AIMS}
+    if own:
+        ATTACKS[attack].function(*EXAMPLES[ATTACKS[attack].kind], **NEEDED.get(attack, {}), **own)

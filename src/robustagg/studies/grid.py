@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import islice
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
-from typing import Any, TypeAlias
+from threading import Thread
+from typing import Any, NamedTuple, TypeAlias
 
 from robustagg import errors, kernels
 from robustagg.rules.table import Spec, line
@@ -19,11 +21,10 @@ from robustagg.simulation import Settings
 from robustagg.simulation.models import one_blas_thread
 from robustagg.simulation.results import CLEAN
 from robustagg.simulation.run import Federation
-from robustagg.simulation.tasks import load
+from robustagg.simulation.tasks import digest, load
 from robustagg.studies.store import Place, Store
 from robustagg.studies.study import Study, key_of
 
-Outcome: TypeAlias = tuple[dict[str, Any] | str, float]
 Progress: TypeAlias = Callable[[int, int, str], None]
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -37,6 +38,16 @@ class Job:
     settings: Settings
     spec: Spec | None
     clean: str | None = None
+
+
+class Outcome(NamedTuple):
+    """What came of it."""
+
+    result: dict[str, Any] | str
+    """Or the error in which it ended."""
+    seconds: float
+    data: str
+    """A digest of the files that it learnt."""
 
 
 def run_grid(
@@ -65,7 +76,8 @@ def run_grid(
     Returns
     -------
     Store
-        Of all results. A training that fails is stored with its error, and the others go on.
+        Of all results. A training that fails is stored with its error, and the others go on; so it is where one of the
+        processes is killed.
 
     Raises
     ------
@@ -82,8 +94,8 @@ def run_grid(
     count = len(planned) - len(left)
     if progress is not None:
         progress(count, len(planned), "")
-    for job, (outcome, seconds) in _in_processes(left, jobs) if jobs > 1 else _here(left):
-        store.add(job.place, job.clean, job.settings, outcome, seconds)
+    for job, outcome in _in_processes(left, jobs) if jobs > 1 else _here(left):
+        store.add(job.place, job.clean, job.settings, *outcome)
         count += 1
         if progress is not None:
             progress(count, len(planned), f"{job.place[1]}, seed {job.place[2]}")
@@ -139,16 +151,21 @@ def clean_settings(settings: Settings) -> Settings | None:
 
 
 def train(job: Job) -> Outcome:
-    """The result of one training or the error in which it ended, and how many seconds it took."""
-    began = time.perf_counter()
+    """One training, to its end or the first error."""
+    began, data = time.perf_counter(), ""
     try:
+        task, data = load(job.settings.task, job.settings.seed), digest(job.settings.task)
         with one_blas_thread():
-            federation = Federation(job.settings, load(job.settings.task, job.settings.seed))
+            federation = Federation(job.settings, task)
             run = federation.clean() if job.spec is None else federation.run(job.spec)
-            outcome: dict[str, Any] | str = run.to_dict()
-    except (ArithmeticError, OSError, RuntimeError, TypeError, ValueError) as error:  # torch's are RuntimeErrors
-        outcome = f"{type(error).__name__}: {error}"
-    return outcome, time.perf_counter() - began
+            result: dict[str, Any] | str = run.to_dict()
+    except Exception as error:  # a rule of a user's own may raise anything
+        result = _told(error)
+    return Outcome(result, time.perf_counter() - began, data)
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def _here(jobs: list[Job]) -> Iterator[tuple[Job, Outcome]]:
@@ -157,18 +174,57 @@ def _here(jobs: list[Job]) -> Iterator[tuple[Job, Outcome]]:
 
 
 def _in_processes(jobs: list[Job], count: int) -> Iterator[tuple[Job, Outcome]]:
-    """Each as soon as it is there; no more are begun than there are processes, so that an interrupt is quick."""
-    waiting = iter(jobs)
-    with _one_thread_each(), ProcessPoolExecutor(count, get_context("spawn"), kernels.set_num_threads, (1,)) as pool:
-        running = {pool.submit(train, job): job for job in islice(waiting, count)}
-        while running:
-            finished, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in finished:
-                job = running.pop(future)
-                following = next(waiting, None)
-                if following is not None:
-                    running[pool.submit(train, following)] = following
-                yield job, future.result()
+    """Each as soon as it is there. Where a process is killed, what ran then is run again, each alone."""
+    waiting = deque(jobs)
+    with _one_thread_each():
+        while lost := (yield from _side_by_side(waiting, count)):
+            for job in lost:
+                yield job, _alone(job)
+
+
+def _side_by_side(waiting: deque[Job], count: int) -> Generator[tuple[Job, Outcome], None, list[Job]]:
+    """No more are begun than there are processes, so that an interrupt is quick; returns what ran at a kill."""
+    running: dict[Future[Outcome], Job] = {}
+    with _pool(count) as pool:
+        try:
+            while waiting or running:
+                while waiting and len(running) < count:
+                    future = pool.submit(train, waiting[0])
+                    running[future] = waiting.popleft()
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    outcome = future.result()
+                    yield running.pop(future), outcome
+        except BrokenProcessPool:
+            return list(running.values())
+    return []
+
+
+def _alone(job: Job) -> Outcome:
+    """In a process of its own: if that is killed, it is this training that fails."""
+    began = time.perf_counter()
+    with _pool(1) as pool:
+        pool.submit(os.getpid).result()  # where no process can be started at all, no training is at fault
+        try:
+            return pool.submit(train, job).result()
+        except BrokenProcessPool:
+            return Outcome(_told(errors.process_killed()), time.perf_counter() - began, "")
+
+
+def _pool(count: int) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(count, get_context("spawn"), _begin)
+
+
+def _begin() -> None:
+    """What a process does first: it takes one thread, and will end when the one that has started it is killed."""
+    kernels.set_num_threads(1)
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from robustagg import errors
+from robustagg.rules.checks import whole
 from robustagg.simulation.pictures import ATTACKER, HONEST, INK, dress, shade, styles
 from robustagg.studies.regret import Figures, Situation, named, situations, varied
 from robustagg.studies.store import Store
@@ -30,7 +31,8 @@ def show(store: Store, out: str | Path | None = None, curves: int = CURVES) -> l
     out : str or Path, optional
         The folder of the pictures; the study's own where not given.
     curves : int
-        Of how many cells curves are drawn: those in which rules differ most.
+        Of how many cells curves are drawn: those in which rules differ most. Further curves of an earlier call are
+        removed, unless it is 0.
 
     Returns
     -------
@@ -42,6 +44,7 @@ def show(store: Store, out: str | Path | None = None, curves: int = CURVES) -> l
     ImportError
         If matplotlib is not installed.
     """
+    whole("curves", curves)
     folder = Path(out or store.folder)
     folder.mkdir(parents=True, exist_ok=True)
     found = situations(store)
@@ -51,6 +54,9 @@ def show(store: Store, out: str | Path | None = None, curves: int = CURVES) -> l
     telling = sorted(found, key=lambda cell: -max(map(cell.regret, cell.figures)))[:curves]
     for number, cell in enumerate(telling, 1):
         paths.append(cell_curves(cell, folder / f"curves-{number:02}.png"))
+    for old in folder.glob("curves-[0-9][0-9]*.png") if curves else ():
+        if old not in paths:
+            old.unlink()
     return paths
 
 

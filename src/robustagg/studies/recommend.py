@@ -14,7 +14,7 @@ from robustagg.rules.table import Spec
 from robustagg.simulation.results import percent
 from robustagg.studies.grid import Progress, run_grid
 from robustagg.studies.regret import Regret, Situation, regrets, situations
-from robustagg.studies.store import Store
+from robustagg.studies.store import Row, Store
 from robustagg.studies.study import Study, study
 
 CANDIDATES: tuple[Spec, ...] = (
@@ -39,6 +39,8 @@ ATTACKS: tuple[Mapping[str, Any], ...] = (
     {"attack": "min-max"},
 )
 """Crude and quiet, with a target and without: what the field tries first."""
+CHOSEN = ("attack", "payload", "effort", "options", "rules", "seeds")
+"""Settings that are not to be told: those of the attacks, and what are arguments of their own."""
 
 ROUNDS = 15
 SEEDS = 3
@@ -53,6 +55,8 @@ class Recommendation:
     regrets: tuple[Regret, ...]
     situations: tuple[Situation, ...]
     seeds: int
+    failed: tuple[Row, ...] = ()
+    """The trainings that ended in an error."""
 
     @property
     def rule(self) -> str:
@@ -66,7 +70,8 @@ class Recommendation:
             f"{first.rule}: in the worst of {first.cells} cells {first.worst * 100:.1f} points behind the best rule of "
             f"that cell, {first.mean * 100:.1f} on average (accuracy less attack success, {self._counted()})."
         ]
-        losses = sorted(self.situations, key=lambda situation: -situation.regret(first.rule))
+        held = [cell for cell in self.situations if first.rule in cell.figures]
+        losses = sorted(held, key=lambda situation: -situation.regret(first.rule))
         told += [self._loss(first.rule, cell) for cell in losses if cell.regret(first.rule) > NOTABLE]
         if len(told) == 1:
             told.append(f"In no cell does it lose more than {NOTABLE * 100:.0f} points.")
@@ -104,7 +109,7 @@ def recommend(
     seeds : int
         With how many seeds at most.
     minutes : float
-        Another seed is begun only if it is likely to end within this time.
+        Another seed is begun only if it is likely to end within this time; 0 is one seed.
     jobs : int
         Trainings at a time, see :func:`run_grid`.
     out : str or Path, optional
@@ -112,7 +117,8 @@ def recommend(
     progress : callable, optional
         As of :func:`run_grid`, for each seed.
     **settings
-        Of :class:`robustagg.simulation.Settings`: clients, attackers, alpha, task ...
+        Of :class:`robustagg.simulation.Settings`: clients, attackers, alpha, task ... but not of the attacks, which are
+        :data:`ATTACKS`.
 
     Returns
     -------
@@ -120,6 +126,8 @@ def recommend(
 
     Raises
     ------
+    ValueError
+        If a setting is not known, out of range or one of the attacks'.
     FileExistsError
         If there are results in the folder already.
 
@@ -130,14 +138,26 @@ def recommend(
     >>> sorted(regret.rule for regret in found.regrets)
     ['mean', 'median']
     """
-    planned = study({"rounds": ROUNDS, "seeds": seeds, "rules": list(rules), **settings}, cells=ATTACKS)
+    planned = planned_study(rules, seeds, minutes, settings)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(out or scratch)
         if Store(folder).path.exists():
             raise errors.results_exist(folder)
         store, run = _seed_by_seed(planned, folder, minutes, jobs, progress)
         found = situations(store)
-    return Recommendation(tuple(regrets(found)), tuple(found), run)
+        failed = tuple(row for row in store.rows() if row.error is not None)
+    return Recommendation(tuple(regrets(found)), tuple(found), run, failed)
+
+
+def planned_study(rules: Sequence[Spec], seeds: int, minutes: float, settings: Mapping[str, Any]) -> Study:
+    """What :func:`recommend` runs; raises where it cannot."""
+    if not minutes >= 0:
+        raise errors.out_of_range("minutes", minutes, "at least 0")
+    for name in settings:
+        if name.partition(".")[0] in CHOSEN:
+            raise errors.chosen_by_recommend(name)
+    told = {"rounds": ROUNDS, "seeds": seeds, "rules": list(rules), **settings}
+    return study(told, cells=ATTACKS, source="recommend")
 
 
 def _seed_by_seed(

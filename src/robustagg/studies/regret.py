@@ -55,7 +55,7 @@ class Figures:
 
 @dataclass(frozen=True)
 class Situation:
-    """One cell with its results."""
+    """One cell with its results, of the seeds that all of its rules have."""
 
     key: str
     label: str
@@ -103,31 +103,41 @@ class Regret:
 
 
 def situations(store: Store) -> list[Situation]:
-    """The cells of a study with what has come of them so far."""
+    """The cells of a study with what has come of them so far.
+
+    A rule is in a cell where one of its trainings has succeeded. Rules are compared over the seeds that all those of
+    the cell have; a cell without one is left out.
+    """
     store.noted()
-    rows = [row for row in store.rows() if row.result is not None]
+    told = store.rows()
+    rows = [row for row in told if row.result is not None]
     clean = _grouped(row for row in rows if row.rule == CLEAN)
     cells = _grouped(row for row in rows if row.rule != CLEAN)
-    if not cells:
-        raise errors.nothing_to_compare(store.folder)
-    names = varied([own[0].settings for own in cells.values()])
+    names = varied([own[0].settings for own in cells.values()]) if cells else []
     found = []
     for key, own in cells.items():
         by_rule: dict[str, list[Row]] = defaultdict(list)
         for row in own:
             by_rule[row.rule].append(row)
         order = [*map(line, own[0].settings["rules"]), *by_rule]
-        figures = {rule: Figures(rule, tuple(by_rule[rule])) for rule in dict.fromkeys(order) if rule in by_rule}
-        beside = clean.get(own[0].clean or "")
-        label = named(own[0].settings, names)
-        found.append(Situation(key, label, own[0].settings, figures, Figures(CLEAN, tuple(beside)) if beside else None))
+        seeds = set.intersection(*({row.seed for row in rows} for rows in by_rule.values()))
+        figures = {rule: _over(seeds, rule, by_rule[rule]) for rule in dict.fromkeys(order) if rule in by_rule}
+        beside = _over(seeds, CLEAN, clean.get(own[0].clean or "", []))
+        if seeds:
+            label = named(own[0].settings, names)
+            found.append(Situation(key, label, own[0].settings, figures, beside if beside.rows else None))
+    if not found:
+        raise errors.nothing_to_compare(store.folder, next((row.error for row in told if row.error), None))
     return sorted(found, key=lambda situation: _naturally(situation.label))
 
 
 def regrets(found: Sequence[Situation]) -> list[Regret]:
-    """Every rule's, the least worst one first."""
+    """Every rule's, the least worst one first; those that are not in all cells come after those that are."""
     rules = dict.fromkeys(rule for situation in found for rule in situation.figures)
-    return sorted((_regret(rule, found) for rule in rules), key=lambda regret: (regret.worst, regret.mean))
+    return sorted(
+        (_regret(rule, found) for rule in rules),
+        key=lambda regret: (regret.cells < len(found), regret.worst, regret.mean),
+    )
 
 
 def _regret(rule: str, found: Sequence[Situation]) -> Regret:
@@ -136,6 +146,10 @@ def _regret(rule: str, found: Sequence[Situation]) -> Regret:
     each = [situation.regret(rule) for situation in own]
     near = fmean(situation.near(rule) for situation in own)
     return Regret(rule, worst.regret(rule), fmean(each), near, len(own), worst.label)
+
+
+def _over(seeds: set[int], rule: str, rows: Iterable[Row]) -> Figures:
+    return Figures(rule, tuple(row for row in rows if row.seed in seeds))
 
 
 def _grouped(rows: Iterable[Row]) -> dict[str, list[Row]]:

@@ -47,6 +47,8 @@ class Row:
     error: str | None
     seconds: float
     versions: dict[str, str]
+    data: str = ""
+    """A digest of the files that it learnt; empty for a task without files."""
 
 
 class Store:
@@ -65,13 +67,19 @@ class Store:
     def create(self, title: str, text: str) -> None:
         """Make the file where there is none, and note the study."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        with self._open() as connection:
+        with self._open("rwc") as connection:
             connection.executescript(SCHEMA)
             noted = {"format": str(FORMAT), "title": title, "text": text}
             connection.executemany("INSERT OR REPLACE INTO study VALUES (?, ?)", noted.items())
 
     def add(
-        self, place: Place, clean: str | None, settings: Settings, outcome: dict[str, Any] | str, seconds: float
+        self,
+        place: Place,
+        clean: str | None,
+        settings: Settings,
+        outcome: dict[str, Any] | str,
+        seconds: float,
+        data: str,
     ) -> None:
         """Note a training's result, or the error in which it ended, in place of an earlier one."""
         failed = isinstance(outcome, str)
@@ -82,7 +90,7 @@ class Store:
             None if failed else json.dumps(outcome),
             outcome if failed else None,
             seconds,
-            json.dumps(versions()),
+            json.dumps(versions() | {"data": data}),
             datetime.now(timezone.utc).isoformat(timespec="seconds"),
         )
         with self._open() as connection:
@@ -102,33 +110,42 @@ class Store:
                 "SELECT cell, rule, seed, clean, settings, result, error, seconds, versions FROM results"
                 " ORDER BY cell, rule, seed"
             ).fetchall()
-        return [
-            Row(
-                cell,
-                rule,
-                seed,
-                clean,
-                json.loads(told),
-                result and json.loads(result),
-                error,
-                seconds,
-                json.loads(made),
-            )
-            for cell, rule, seed, clean, told, result, error, seconds, made in found
-        ]
+        return [_row(*values) for values in found]
 
     def noted(self) -> dict[str, str]:
         """The study's title and text."""
-        if not self.path.exists():
-            raise errors.no_study(self.folder)
         with self._open() as connection:
             return dict(connection.execute("SELECT name, value FROM study"))
 
     @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        """A connection, closed after its one transaction."""
-        with closing(sqlite3.connect(self.path, timeout=60)) as connection, connection:
-            yield connection
+    def _open(self, mode: str = "rw") -> Iterator[sqlite3.Connection]:
+        """A connection, closed after its one transaction; "rw" makes no file, and takes back what a kill has left."""
+        if mode == "rw" and not self.path.exists():
+            raise errors.no_study(self.folder)
+        address = f"{self.path.absolute().as_uri()}?mode={mode}"
+        try:
+            with closing(sqlite3.connect(address, timeout=60, uri=True)) as connection, connection:
+                yield connection
+        except sqlite3.DatabaseError as fault:
+            raise errors.bad_results(self.path, fault) from fault
+
+
+def _row(
+    cell: str,
+    rule: str,
+    seed: int,
+    clean: str | None,
+    settings: str,
+    result: str | None,
+    error: str | None,
+    seconds: float,
+    made: str,
+) -> Row:
+    """A row as it stands in the file."""
+    by = json.loads(made)
+    data = by.pop("data", "")
+    told = None if result is None else json.loads(result)
+    return Row(cell, rule, seed, clean, json.loads(settings), told, error, seconds, by, data)
 
 
 def versions() -> dict[str, str]:

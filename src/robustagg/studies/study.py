@@ -77,7 +77,7 @@ def load_study(path: str | Path, changes: Mapping[str, Any] | None = None) -> St
         ``options.size = [5, 10]`` is the option of an attack. In the rule ``{rule = "reputation", prior = [0.1, 0.5]}``
         a list means a rule for each of its values.
     changes : mapping, optional
-        Settings in place of those of ``[defaults]``.
+        Settings in place of those of ``[defaults]``; an option of an attack as ``options.size``, too.
 
     Returns
     -------
@@ -91,7 +91,7 @@ def load_study(path: str | Path, changes: Mapping[str, Any] | None = None) -> St
     path = Path(path)
     text, told = read_toml(path, SECTIONS)
     return study(
-        told.get("defaults", {}) | dict(changes or {}),
+        _flat(told.get("defaults", {}), str(path)) | _flat(changes or {}, str(path)),
         told.get("grid", {}),
         told.get("cells", []),
         title=told.get("title", path.stem),

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustagg import errors
-from robustagg.rules.table import line
+from robustagg.rules.table import Spec, described, line
+from robustagg.rules.written import written
 from robustagg.simulation.pictures import INK, quiet, styles
 from robustagg.simulation.results import CLEAN
 from robustagg.studies.pictures import blank
@@ -106,8 +107,14 @@ def _numbers(found: Sequence[Situation]) -> list[str]:
     """What the study varies and has an order."""
     told = [cell.settings for cell in found]
     names = [name for name in varied(told) if all(_is_number(setting(own, name)) for own in told)]
-    arguments = [item for own in told for spec in own["rules"] if isinstance(spec, Mapping) for item in spec.items()]
+    arguments = [item for own in told for spec in own["rules"] for item in _member(spec)[1].items()]
     return [*(_plain(name) for name in names), *dict.fromkeys(name for name, value in arguments if _is_number(value))]
+
+
+def _member(spec: Spec) -> tuple[str, dict[str, Any]]:
+    """Name and arguments of a rule; of a pipeline its line, and none."""
+    members = described(spec)
+    return members[0] if len(members) == 1 else (line(spec), {})
 
 
 def _is_number(value: Any) -> bool:
@@ -139,11 +146,11 @@ def _panels(found: Sequence[Situation], name: str, quantity: Quantity) -> Panels
 def _told(cell: Situation, name: str) -> Iterator[tuple[str, Figures, float | None]]:
     """Every line of a cell: its name, its figures, and where on the axis they stand."""
     at = cell.settings.get(name, cell.settings["options"].get(name))
-    specs = {line(spec): spec for spec in cell.settings["rules"] if isinstance(spec, Mapping)}
+    members = {line(spec): _member(spec) for spec in cell.settings["rules"]}
     for rule, figures in cell.figures.items():
-        own = dict(specs.get(rule, {}))
+        kind, own = members.get(rule, (rule, {}))
         x = own.pop(name, at)
-        yield line(own) if own else rule, figures, x
+        yield written(kind, own), figures, x
     if cell.clean is not None:
         yield CLEAN, cell.clean, at
 

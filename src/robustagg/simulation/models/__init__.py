@@ -23,7 +23,7 @@ MODELS = (*HIDDEN, "mlp:UNITS-UNITS...", *IMAGES)
 
 def check(name: str) -> None:
     """Raise unless there is such a model."""
-    if name not in HIDDEN and name not in IMAGES and not re.fullmatch(r"mlp:[1-9]\d*(-[1-9]\d*)*", name):
+    if name not in (*HIDDEN, *IMAGES) and not re.fullmatch(r"mlp:[1-9]\d*(-[1-9]\d*)*", str(name)):
         raise errors.not_one_of("the model", name, MODELS)
 
 
