@@ -46,7 +46,7 @@ def test_weights_are_claims():
 
 
 def test_nobody_usable_and_a_breakpoint(tmp_path):
-    how = RobustAggregator({"rule": "reputation"}, ledger=str(tmp_path / "ledger.sqlite"))
+    how = RobustAggregator({"rule": "reputation"}, ledger=tmp_path / "ledger.sqlite")
     same(aggregate(how, {"NODE_6": bad("NaN")}), Model().state_dict())
     aggregate(how, HONEST)
     state = json.loads(json.dumps(how.save_state_breakpoint(str(tmp_path))))

@@ -41,6 +41,10 @@ BAD = {
     "another length": [torch.zeros(3), torch.tensor(10)],
     "NaN": [torch.full((15,), torch.nan)],
     "a count that is none": [sent(5)[0], torch.tensor(-3)],
+    "a count of five numbers": [sent(5)[0], torch.zeros(5)],
+    "a count of no number": [sent(5)[0], torch.zeros(0)],
+    "no list": sent(5)[0],
+    "a number": 5,
 }
 
 
@@ -57,8 +61,8 @@ def test_a_bad_payload_ends_nothing_and_costs_nobody_else(bad, caplog):
 def test_counts_are_claims():
     how = handler("mean")
     how.sample_clients()
-    for i in range(6):
-        how.load([sent(i)[0], torch.tensor(10**6 if i == 5 else 10)])
+    for i, form in enumerate([torch.tensor, float, torch.tensor, lambda count: torch.tensor([count]), int, int]):
+        how.load([sent(i)[0], form(10**6 if i == 5 else 10)])
     assert how._rounds.result.weights[5] == pytest.approx(4 / 9)
 
 

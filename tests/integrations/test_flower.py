@@ -13,6 +13,7 @@ pytest.importorskip("flwr", reason="Flower is not installed; nox -s flower has a
 
 from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, MetricRecord, RecordDict
 from flwr.common import Code, EvaluateRes, FitRes, Parameters, Status, ndarrays_to_parameters, parameters_to_ndarrays
+from flwr.server.strategy import FedAvg as LegacyFedAvg
 from flwr.serverapp.strategy import FedAdam, FedAvg, FedMedian
 from flwr.supercore.task_identity import TaskIdentity
 
@@ -39,15 +40,18 @@ def record(arrays: dict[str, np.ndarray]) -> ArrayRecord:
     return ArrayRecord({name: Array(array) for name, array in arrays.items()})
 
 
+def ask(node: int) -> Message:
+    return Message(RecordDict(), dst_node_id=node, message_type="train")
+
+
 def reply(node: int, arrays=None, metrics=None, **content) -> Message:
-    asked = Message(RecordDict(), dst_node_id=node, message_type="train")
     arrays = record(trained(node)) if arrays is None else arrays
     metrics = {"num-examples": 10, "loss": float(node)} if metrics is None else metrics
-    return Message(RecordDict({"arrays": arrays, "metrics": MetricRecord(metrics), **content}), reply_to=asked)
+    return Message(RecordDict({"arrays": arrays, "metrics": MetricRecord(metrics), **content}), reply_to=ask(node))
 
 
 def failed(node: int) -> Message:
-    return Message(Error(0, "out of memory"), reply_to=Message(RecordDict(), dst_node_id=node, message_type="train"))
+    return Message(Error(0, "out of memory"), reply_to=ask(node))
 
 
 def configured(strategy):
@@ -202,13 +206,76 @@ def test_another_strategy_goes_on_from_the_robust_aggregate(behind):
     assert metrics == told
     for name, array in numbers(arrays).items():
         assert array.dtype == MODEL[name].dtype
-        if behind is not FedAdam:
+        if behind is not FedAdam or array.dtype.kind == "i":
             np.testing.assert_array_equal(array, direct[name].numpy())
     if behind is FedAdam:
         plain = configured(FedAdam())
         expected, _ = plain.aggregate_train(1, [reply(1, direct)])
         for name in ("w", "b"):
             np.testing.assert_allclose(arrays[name].numpy(), expected[name].numpy(), rtol=1e-6)
+
+
+class RobustFedAvg(Robust, FedAvg):
+    pass
+
+
+class Looks(FedAvg):
+    def aggregate_train(self, server_round, replies):
+        arrays, self.seen = super().aggregate_train(server_round, replies)
+        return arrays, self.seen
+
+
+class RobustLooks(Robust, Looks):
+    pass
+
+
+def test_integers_behind_another_strategy_are_the_rules():
+    strategy, large = RobustFedAvg("median"), {"w": np.zeros(2), "seed": np.array([2**62 + 1])}
+    list(strategy.configure_train(1, record(large), ConfigRecord(), Grid()))
+    arrays, _ = strategy.aggregate_train(1, [reply(node, record(large)) for node in (1, 2, 3)])
+    assert arrays["seed"].numpy() == 2**62 + 1
+
+
+def test_metrics_are_averaged_once_and_of_clients_alone():
+    heard = []
+
+    def mine(records, key):
+        heard.append([content["mine"]["loss"] for content in records])
+        return MetricRecord({"loss": sum(heard[-1])})
+
+    strategy = configured(RobustLooks("median", train_metrics_aggr_fn=mine))
+    for number in (1, 2):
+        content = {"mine": MetricRecord({"num-examples": 10, "loss": 1.0})}
+        replies = [Message(RecordDict({"arrays": record(trained(i)), **content}), reply_to=ask(i)) for i in (1, 2, 3)]
+        arrays, metrics = strategy.aggregate_train(number, replies)
+        assert arrays is not None
+        assert metrics["loss"] == strategy.seen["loss"] == 3.0
+    assert heard == [[1.0] * 3] * 2
+
+
+def test_names_are_asked_for_in_training_alone():
+    strategy = configured(RobustStrategy("median", identity="site"))
+    evaluated = [reply(node, metrics={"num-examples": 10, "loss": float(node)}) for node in (1, 2)]
+    liar = reply(3, metrics={"num-examples": 10, "loss": 9.0}, me=ConfigRecord({"site": "one"}))
+    framed = reply(4, metrics={"num-examples": 10, "loss": 0.0}, me=ConfigRecord({"site": "one"}))
+    for order in ([liar, framed], [framed, liar]):
+        assert strategy.aggregate_evaluate(1, [*evaluated, *order])["loss"] == 3.0
+
+
+def test_a_strategy_may_serve_another_model():
+    strategy = configured(RobustStrategy("median"))
+    strategy.aggregate_train(1, honest())
+    other = record({"other": np.zeros(2)})
+    list(strategy.configure_train(1, other, ConfigRecord(), Grid()))
+    arrays, _ = strategy.aggregate_train(1, [reply(node, record({"other": np.ones(2)})) for node in (1, 2, 3)])
+    np.testing.assert_array_equal(arrays["other"].numpy(), np.ones(2))
+
+
+def test_a_model_without_arrays_is_named():
+    with pytest.raises(ValueError, match="holds no tensors"):
+        RobustStrategy("median").configure_train(1, ArrayRecord(), ConfigRecord(), Grid())
+    with pytest.raises(ValueError, match="holds no tensors"):
+        legacy.RobustStrategy("median").configure_fit(1, Parameters([], ""), Manager())
 
 
 @pytest.mark.parametrize("rule", ["foolsgold", "centered-clipping"])
@@ -335,3 +402,28 @@ def test_legacy_names_and_other_strategies():
     assert [array.dtype for array in parameters_to_ndarrays(update)] == [np.float32, np.float64]
     strategy.aggregate_fit(2, [*replies, fit("6", layers(6)[:2], site="x" * 2**25)], [])
     assert strategy.result.clients[0] == "6"
+
+
+def test_legacy_what_the_strategy_behind_refuses():
+    from flwr.server.strategy import FaultTolerantFedAvg
+
+    class Ours(legacy.Robust, FaultTolerantFedAvg):
+        pass
+
+    strategy = begun(Ours("median", min_completion_rate_fit=0.5))
+    assert strategy.aggregate_fit(1, FITS, [RuntimeError("gone")] * 6) == (None, {})
+    assert strategy.result is None
+    assert strategy.aggregate_fit(1, FITS, [RuntimeError("gone")] * 5)[0] is not None
+
+
+def test_legacy_metrics_are_averaged_once_and_of_clients_alone():
+    class Ours(legacy.Robust, LegacyFedAvg):
+        pass
+
+    strategy = begun(Ours("median", fit_metrics_aggregation_fn=lambda told: {"clients": len(told), **mean_loss(told)}))
+    for number in (1, 2):
+        _, metrics = strategy.aggregate_fit(number, FITS, [])
+        assert (metrics["clients"], metrics["loss"]) == (HONEST, 3.0)
+    update, metrics = strategy.aggregate_fit(3, [fit(str(i), loss=float("nan")) for i in range(1, 6)], [])
+    assert update is not None
+    assert "loss" not in metrics

@@ -60,6 +60,20 @@ def test_what_is_no_model_and_a_learning_rate():
     torch.testing.assert_close(how.model.state_dict()["0.weight"], expected)
 
 
+class Tied(torch.nn.Sequential):
+    def __init__(self):
+        torch.manual_seed(0)
+        super().__init__(torch.nn.Embedding(4, 3), torch.nn.Linear(3, 4, bias=False))
+        self[1].weight = self[0].weight
+
+
+def test_tied_weights_move_once():
+    how, before = RobustServer(Tied(), None, CLIENTS, rule="mean", lr=0.5), Tied()[0].weight
+    sent = {name: values + 1 for name, values in Tied().state_dict().items()}
+    how.aggregate(CLIENTS, iter([sender(sent) for _ in CLIENTS]))
+    torch.testing.assert_close(how.model[0].weight, before + 0.5)
+
+
 def test_counts_are_claims():
     how = server(rule="mean", weighted=True, intake={"count_cap": 2})
     clients = [*CLIENTS[:5], SimpleNamespace(index=6, n_examples=10**6)]

@@ -22,7 +22,7 @@ from nvflare.app_common.abstract.fl_model import FLModel
 from nvflare.app_common.app_constant import AppConstants
 from nvflare.app_common.app_event_type import AppEventType
 
-from robustagg.integrations.nvflare import DictPersistor, RobustAggregator
+from robustagg.integrations.nvflare import DictPersistor, RobustAggregator, RobustFedAvgRecipe
 
 MODEL = {"w": np.zeros((3, 2), np.float32), "b": np.zeros(2), "steps": np.array(0)}
 
@@ -124,8 +124,40 @@ def test_nobody_usable_leaves_the_model_as_it_is(begun, caplog):
     assert "no update in this round" in caplog.text
 
 
+def test_nobody_usable_among_differences_is_no_difference(begun):
+    aggregator = begun("median")
+    aggregator._model = trained(6)
+    for replies in ([reply(6, {"w": np.zeros(3)}, kind="DIFF")], []):
+        model = aggregate(aggregator, *replies)
+        assert model.params_type == "DIFF"
+        for name, values in MODEL.items():
+            np.testing.assert_array_equal(model.params[name], values)
+            assert model.params[name].dtype == values.dtype
+
+
+def test_nobody_usable_among_differences_of_torch(begun):
+    torch = pytest.importorskip("torch")
+    aggregator = begun("median")
+    aggregator._model = {"w": torch.ones(2, dtype=torch.bfloat16)}
+    model = aggregate(aggregator, reply(6, kind="DIFF"))
+    assert torch.equal(model.params["w"], torch.zeros(2, dtype=torch.bfloat16))
+
+
+def test_a_model_without_tensors_is_named(begun):
+    aggregator = begun("median")
+    aggregator._model = {}
+    with pytest.raises(ValueError, match="holds no tensors"):
+        aggregate(aggregator, *HONEST)
+
+
+@pytest.mark.parametrize("option", [{"exclude_vars": "head"}, {"aggregation_weights": {"site-1": 5.0}}])
+def test_settings_of_the_average_are_refused(option):
+    with pytest.raises(ValueError, match=next(iter(option))):
+        RobustFedAvgRecipe("median", min_clients=2, train_script="client.py", **option)
+
+
 def test_counts_and_metrics_are_claims(begun):
-    liar = reply(6, steps=10**6, metrics={"accuracy": float("inf"), 3: 1.0, "odd": 10**400})
+    liar = reply(6, steps=10**6, metrics={"accuracy": float("inf"), 3: 1.0, "odd": 10**400, "half": np.float16(1)})
     aggregator = begun("mean", intake={"count_cap": 2})
     assert aggregate(aggregator, liar, *HONEST).metrics == {"accuracy": 0.5}
     assert aggregator._rounds.result.weights[5] == pytest.approx(20 / 70)

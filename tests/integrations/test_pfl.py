@@ -100,6 +100,25 @@ def test_weights_are_claims_and_divided_out():
     torch.testing.assert_close(stats["b"], sum(s * update(i)["b"] for i, s in enumerate(shares, 1)))
 
 
+def test_a_user_drawn_twice_is_one_client(caplog):
+    robust = Robust("reputation")
+    weights = (1.0, 3.0, 1.0, 1.0, 1.0, 1.0)
+    with caplog.at_level("WARNING"):
+        a_round(backend(robust, named=(7, 7, 1, 2, 3, 4)), update(6), weights)
+    assert not caplog.text
+    assert robust._rounds.result.clients == (1, 2, 3, 4, 7)
+    robust = Robust("mean", count_cap=None)
+    stats, _ = a_round(backend(robust, named=(7, 7, 1, 2, 3, 4)), update(6), weights)
+    torch.testing.assert_close(stats["b"], sum(w * update(i)["b"] for i, w in enumerate(weights, 1)) / 8)
+    assert robust._rounds.result.weights[4] == pytest.approx(4 / 8)
+
+
+def test_a_user_of_no_weight_takes_no_part():
+    robust = Robust("reputation")
+    a_round(backend(robust), update(6), (1.0,) * 5 + (0.0,))
+    assert robust._rounds.result.clients == (1, 2, 3, 4, 5)
+
+
 def test_users_without_names_nobody_usable_and_a_restart(tmp_path):
     for round in (1, 2):
         robust = Robust("reputation", ledger=tmp_path / "ledger.sqlite")

@@ -12,6 +12,20 @@ def no_clients() -> NoRound:
     return NoRound("no updates: a round needs at least one client")
 
 
+def no_model() -> ValueError:
+    return ValueError(
+        "the model that the round begins with holds no tensors, so that there is nothing to compare replies with: "
+        "let the server begin with initial parameters"
+    )
+
+
+def of_the_average(names: Sequence[str]) -> ValueError:
+    return ValueError(
+        f"{' and '.join(names)} would have no effect: they are for the average. Which tensors vote is said with "
+        'intake={"buffers": ...} (see robustagg.Policy), and what a client may count for with intake={"count_cap": ...}'
+    )
+
+
 def non_finite_clients(clients: Sequence[object]) -> ValueError:
     return ValueError(f"NaN or infinite values in the update of {_listed(clients)}")
 

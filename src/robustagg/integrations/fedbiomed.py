@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from fedbiomed.common.logger import logger
@@ -24,6 +25,8 @@ class RobustAggregator(Aggregator):
     def __init__(self, rule: Any = None, **intake: Any) -> None:
         super().__init__()
         self.aggregator_name = "RobustAggregator"
+        if intake.get("ledger") is not None:
+            intake["ledger"] = os.fspath(intake["ledger"])  # breakpoints are JSON
         self._arguments = {"rule": rule, **intake}
         if rule is not None:  # else a breakpoint says it
             self._rounds = Rounds(rule, logger.warning, **intake)

@@ -6,6 +6,7 @@ import logging
 from functools import partial
 from typing import Any
 
+import torch
 from fedlab.contrib.algorithm.basic_server import SyncServerHandler
 from fedlab.utils import SerializationTool
 
@@ -35,7 +36,9 @@ class Robust:
         return self._sampled
 
     def load(self, payload: Any) -> Any:
-        return super().load(payload or [None])  # type: ignore[misc]  # an empty one stops FedLab
+        """Take a payload; one that is empty, or none at all, would stop FedLab."""
+        usable = isinstance(payload, (list, tuple)) and payload
+        return super().load(payload if usable else [None])  # type: ignore[misc]
 
     def global_update(self, buffer: Any) -> None:
         """Aggregate payloads of [parameters, count], which come in the order of the clients sampled."""
@@ -56,4 +59,6 @@ def _read(payload: Any) -> Any:
 
 
 def _count(payload: Any) -> Any:
-    return payload[1].item() if len(payload) > 1 and hasattr(payload[1], "item") else None
+    """The count, if there is one, also as a vector of one number."""
+    count = payload[1] if len(payload) > 1 else None
+    return count.item() if isinstance(count, torch.Tensor) and count.numel() == 1 else count

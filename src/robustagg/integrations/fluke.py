@@ -33,8 +33,12 @@ class Robust:
         names = [int(client.index) for client in eligible]
         readers = [getattr(sent, "state_dict", sent) for sent in client_models]
         update = self._rounds.hold(model, zip(names, readers, counts, strict=True))
-        for name, values in model.items():
-            values.copy_(values.lerp(update[name], own.lr) if values.is_floating_point() else update[name])
+        moved = {
+            name: values.lerp(update[name], own.lr) if values.is_floating_point() else update[name]
+            for name, values in model.items()
+        }
+        for name, values in model.items():  # only now: what is tied has several names
+            values.copy_(moved[name])
 
 
 class RobustServer(Robust, Server):

@@ -11,6 +11,7 @@ import torch
 from pfl.aggregate.base import Aggregator
 from pfl.metrics import Metrics, StringMetricName
 from pfl.postprocessor.base import Postprocessor
+from pfl.stats import MappedVectorStatistics
 
 from robustagg.integrations.rounds import Rounds
 
@@ -31,6 +32,7 @@ class Robust(Aggregator, Postprocessor[Any]):
         self._rounds = Rounds(rule, log.warning, **intake)
         self._replies: list[tuple[Any, dict[str, Any], float]] = []
         self._user: Any = None
+        self._like: dict[str, Any] = {}
 
     def postprocess_one_user(self, *, stats: Any, user_context: Any) -> Any:
         self._user = user_context.user_id
@@ -45,8 +47,14 @@ class Robust(Aggregator, Postprocessor[Any]):
     def postprocess_server(self, *, stats: Any, central_context: Any, aggregate_metrics: Any) -> Any:
         """Aggregate updates, each of which is multiplied by its weight, to one of weight 1."""
         replies, self._replies = self._replies, []
-        nothing = {name: torch.zeros_like(values) for name, values in stats.items()}
-        sent = [(user, partial(_divided, tree, weight), weight) for user, tree, weight in replies]
+        if not self._like:  # no later round's first user is asked what the model is like
+            self._like = {name: torch.zeros_like(values) for name, values in stats.items()}
+        nothing = {name: torch.zeros_like(values) for name, values in self._like.items()}
+        parts: dict[Any, list[tuple[dict[str, Any], float]]] = {}
+        for user, tree, weight in replies:
+            if weight != 0:
+                parts.setdefault(user, []).append((tree, weight))
+        sent = [(user, partial(_mean, own), sum(weight for _, weight in own)) for user, own in parts.items()]
         for name, values in self._rounds.hold(nothing, sent, whole=False).items():
             stats[name] = values
         stats.weight = 1.0
@@ -54,5 +62,7 @@ class Robust(Aggregator, Postprocessor[Any]):
         return stats, Metrics([(StringMetricName(f"robustagg/{name}"), value) for name, value in told.items()])
 
 
-def _divided(tree: dict[str, Any], weight: float) -> dict[str, Any]:
-    return {name: values / weight for name, values in tree.items()}
+def _mean(parts: list[tuple[dict[str, Any], float]]) -> dict[str, Any]:
+    """What one user says, who may have been drawn several times; statistics come multiplied by their weights."""
+    total = sum((MappedVectorStatistics(tree, weight) for tree, weight in parts[1:]), MappedVectorStatistics(*parts[0]))
+    return {name: values / total.weight for name, values in total.items()}

@@ -7,6 +7,8 @@ from functools import partial
 from typing import Any
 
 import robustagg as ra
+from robustagg import errors
+from robustagg.inputs import PLAIN, survey
 
 
 class Rounds:
@@ -26,6 +28,7 @@ class Rounds:
         self._differences = rule.differences and "reference" not in intake
         self._intake_for = partial(ra.Intake, rule, **{"reference": False, **intake})
         self._intake: ra.Intake | None = None
+        self._form: tuple[survey.Entry, ...] = ()
         self._warn = warn
         self.result: ra.Result | None = None
 
@@ -37,13 +40,16 @@ class Rounds:
         return {client for client, admitted in zip(self.result.clients, self.result.admitted, strict=True) if admitted}
 
     def begin(self, model: Any, whole: bool = True) -> ra.Intake:
-        """The intake; the first model is what every update has to be like.
+        """The intake; the first model, or one of another form, is what every update has to be like from then on.
 
         Where clients send whole models, a rule that needs differences gets those from the model that the round begins
         with.
         """
-        if self._intake is None:
-            self._intake = self._intake_for(like=model)
+        form = survey.look("the model", model, PLAIN).structure
+        if all(shape is None for _, _, shape in form):
+            raise errors.no_model()
+        if self._intake is None or form != self._form:
+            self._intake, self._form = self._intake_for(like=model), form
         if self._differences:
             self._intake.reference = model if whole else None
         return self._intake

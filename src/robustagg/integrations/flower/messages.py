@@ -14,7 +14,7 @@ from flwr.serverapp.strategy import FedAvg
 
 from robustagg.integrations.flower.arrays import in_place
 from robustagg.integrations.flower.metrics import sound
-from robustagg.integrations.flower.shared import Around, named
+from robustagg.integrations.flower.shared import Around, kept, named
 
 
 class Robust(Around):
@@ -64,10 +64,12 @@ class Robust(Around):
         contents = self._sound(heard)
         metrics = self.train_metrics_aggr_fn(contents, self.weighted_by_key) if contents else MetricRecord()
         metrics.update({f"robustagg/{name}": value for name, value in result.metrics().items()})
-        return self._gone_on(server_round, arrays, next(iter(heard.values())), contents), metrics
+        return self._gone_on(
+            server_round, arrays, next(iter(heard.values())), contents, MetricRecord(dict(metrics))
+        ), metrics
 
     def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
-        answers = {client: reply for client, reply in self._answers(replies) if client is not None}
+        answers = {reply.metadata.src_node_id: reply for reply in replies if not reply.has_error()}
         contents = self._sound(answers)
         return self.evaluate_metrics_aggr_fn(contents, self.weighted_by_key) if contents else None
 
@@ -92,18 +94,20 @@ class Robust(Around):
         return contents
 
     def _gone_on(
-        self, server_round: int, update: ArrayRecord, reply: Message, contents: list[RecordDict]
+        self, server_round: int, update: ArrayRecord, reply: Message, contents: list[RecordDict], metrics: MetricRecord
     ) -> ArrayRecord | None:
-        """What the strategy behind makes of the robust aggregate, in the model's dtypes."""
-        metrics = next(iter(contents[0].metric_records.values())) if contents else {}
+        """What the strategy behind makes of the robust aggregate and the average of metrics, in the model's dtypes."""
+        record = next(iter(contents[0].metric_records.values())) if contents else {}
         only = copy.copy(reply)
         only.content = RecordDict(
-            {self.arrayrecord_key: update, "metrics": MetricRecord({**metrics, self.weighted_by_key: 1.0})}
+            {self.arrayrecord_key: update, "metrics": MetricRecord({**record, self.weighted_by_key: 1.0})}
         )
-        arrays, _ = super().aggregate_train(server_round, [only])  # type: ignore[misc]
+        ours = _tree(update)  # some strategies empty what they get
+        with self._averaged("train_metrics_aggr_fn", metrics):
+            arrays, _ = super().aggregate_train(server_round, [only])  # type: ignore[misc]
         if arrays is None:
             return None
-        return ArrayRecord({k: Array(np.asarray(v.numpy(), self._model[k].dtype)) for k, v in arrays.items()})
+        return ArrayRecord({k: Array(kept(v.numpy(), ours[k], self._model[k].dtype)) for k, v in arrays.items()})
 
 
 class RobustStrategy(Robust, FedAvg):

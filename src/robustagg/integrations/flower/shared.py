@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
+
+import numpy as np
 
 import robustagg as ra
 from robustagg.integrations.rounds import Rounds
@@ -18,6 +21,11 @@ INTAKE = inspect.signature(ra.Intake).parameters.keys() - {"rule", "like"}
 def named(said: Any) -> Any:
     """What a reply calls its client; None where that is no id."""
     return said if type(said) is int or (type(said) is str and len(said) <= LONGEST_ID) else None
+
+
+def kept(made: np.ndarray[Any, Any], ours: np.ndarray[Any, Any], like: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    """What the strategy behind has made of an array, in the model's dtype; of integers it knows only floats."""
+    return np.asarray(made, like) if like.kind == "f" else ours
 
 
 class Around:
@@ -38,6 +46,16 @@ class Around:
         """Take the first round's model for what replies have to be like, and each round's for where clients begin."""
         self._model = model
         self._intake = self._rounds.begin(model)
+
+    @contextmanager
+    def _averaged(self, average: str, metrics: Any) -> Iterator[None]:
+        """A block in which the strategy behind gets these metrics in place of averages of its one reply's."""
+        own = getattr(self, average)
+        setattr(self, average, lambda *_: metrics)
+        try:
+            yield
+        finally:
+            setattr(self, average, own)
 
     def _take(self, client: Any, sender: Any, read: Callable[[], Any], count: Any) -> None:
         """A reply: whose it is, if it says so; whom it came from; how to read it; its sample count."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from statistics import median
 from typing import Any
@@ -40,6 +41,7 @@ class RobustAggregator(ModelAggregator):
         self.rule, self.ledger, self.intake = rule, ledger, intake
         self._rounds = Rounds(rule, self.warning, ledger=ledger, **(intake or {}))
         self._replies: list[FLModel] = []
+        self._kind = ParamsType.FULL
 
     def handle_event(self, event_type: str, fl_ctx: Any) -> None:
         super().handle_event(event_type, fl_ctx)
@@ -66,7 +68,7 @@ class RobustAggregator(ModelAggregator):
     def aggregate_model(self) -> FLModel:
         replies, self._replies = self._replies, []
         kinds = Counter(reply.params_type for reply in replies if reply.params_type)
-        kind = max(kinds, key=lambda kind: (kinds[kind], kind), default=ParamsType.FULL)
+        kind = self._kind = max(kinds, key=lambda kind: (kinds[kind], kind), default=self._kind)
         intake = self._rounds.begin(self._model, whole=kind == ParamsType.FULL)
         for reply in replies:
             client, count = reply.meta["client_name"], reply.meta.get(FLMetaKey.NUM_STEPS_CURRENT_ROUND)
@@ -76,7 +78,9 @@ class RobustAggregator(ModelAggregator):
                 intake.refuse(client, f"parameters of type {reply.params_type}, most send {kind}")
         result = self._rounds.close()
         if result is None:
-            return FLModel(params=self._model)
+            whole = kind == ParamsType.FULL
+            stays = self._model if whole else {name: _zeros(values) for name, values in self._model.items()}
+            return FLModel(params_type=kind, params=stays)
         self._show(result.round, result.metrics())
         there = self._rounds.there
         metrics = medians([reply.metrics or {} for reply in replies if reply.meta["client_name"] in there])
@@ -96,9 +100,15 @@ def medians(records: list[dict[Any, Any]]) -> dict[str, float]:
     """The median of each number that most clients tell of themselves."""
     told: dict[str, list[float]] = {}
     for name, value in (item for record in records for item in record.items()):
-        if isinstance(name, str) and isinstance(value, (int, float, np.floating, np.integer)) and abs(value) < 1e300:
-            told.setdefault(name, []).append(float(value))
+        if isinstance(name, str) and isinstance(value, (int, float, np.floating, np.integer)):
+            with suppress(OverflowError):  # an int of any length
+                if abs(number := float(value)) < 1e300:
+                    told.setdefault(name, []).append(number)
     return {name: median(values) for name, values in told.items() if 2 * len(values) > len(records)}
+
+
+def _zeros(values: Any) -> Any:
+    return values.new_zeros(values.shape) if hasattr(values, "new_zeros") else np.zeros_like(values)
 
 
 def _read(params: Any) -> dict[Any, Any]:

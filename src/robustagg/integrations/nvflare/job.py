@@ -10,6 +10,7 @@ from nvflare.app_common.abstract.model import ModelLearnableKey, make_model_lear
 from nvflare.app_common.abstract.model_persistor import ModelPersistor
 from nvflare.recipe.fedavg import FedAvgRecipe
 
+from robustagg import errors
 from robustagg.integrations.nvflare.aggregator import RobustAggregator
 
 
@@ -17,12 +18,21 @@ class Robust:
     """Makes a recipe of FedAvg's family robust: ``class Ours(Robust, nvflare.app_opt.pt.recipes.FedAvgRecipe): ...``.
 
     `rule`, `ledger` and `intake` are those of :class:`RobustAggregator`, everything else is the recipe's own. A client
-    that reports an error takes no part in the round, and does not end the job.
+    that reports an error takes no part in the round, and does not end the job where the recipe's controller is FedAvg;
+    under ScatterAndGather (FedOptRecipe) it does once fewer than `min_clients` are left, as in NVFlare.
+
+    Raises
+    ------
+    ValueError
+        If `exclude_vars` or `aggregation_weights` are given, which are settings of the average.
     """
 
     def __init__(
         self, rule: Any, *, ledger: str | None = None, intake: dict[str, Any] | None = None, **options: Any
     ) -> None:
+        averaging = [name for name in ("exclude_vars", "aggregation_weights") if options.get(name) is not None]
+        if averaging:
+            raise errors.of_the_average(averaging)
         super().__init__(aggregator=RobustAggregator(rule, ledger, intake), **options)  # type: ignore[call-arg]
 
     def _get_controller_kwargs(self) -> dict[str, Any]:
