@@ -242,6 +242,26 @@ def test_rounds_of_reputation(tmp_path):
         same(read(found.update), expected.update)
 
 
+def test_headers_that_the_budget_has_no_room_for_are_not_the_clients_fault(tmp_path):
+    def written(name, suffix):
+        return write(tmp_path / f"{name}{suffix}", {f"layer.{k}.weight": np.zeros(1, np.float32) for k in range(1200)})
+
+    many, few = [written(k, ".npz") for k in range(3)], [written(k, ".safetensors") for k in (3, 4)]
+    with pytest.raises(ValueError, match=r"of 3 clients' files are longer than max_memory allows: .* (\d\.\d) times"):
+        ra.aggregate_files(ra.Mean(), [*many, *few], tmp_path / "out.npz", max_memory="64MB")
+    result = ra.aggregate_files(ra.Mean(), [*many[:1], *few], tmp_path / "out.npz", max_memory="64MB")
+    assert "are allowed by max_memory" in result.reasons[0]
+    assert ra.aggregate_files(ra.Mean(), [*many, *few], tmp_path / "out.npz", max_memory="128MB").admitted.all()
+
+
+def test_an_output_that_is_a_loop_of_links_is_written_in_its_place(tmp_path):
+    paths = write_all(tmp_path, clients(3), ".npz")
+    loop = tmp_path / "loop.npz"
+    loop.symlink_to(loop)
+    ra.aggregate_files(ra.Mean(), paths, loop)
+    same(read(loop), read(ra.aggregate_files(ra.Mean(), paths, tmp_path / "out.npz").update))
+
+
 def test_a_client_with_nan_is_left_out(tmp_path, rule):
     updates = clients()
     updates["cem"]["layer.0"][WIDE - 1] = np.nan

@@ -39,6 +39,11 @@ def test_a_model_in_parts(tmp_path, index):
     assert all(np.array_equal(found[name], values) for name, values in VALUES.items())
     with pytest.raises(ValueError, match="one of the clients' files"):
         ra.aggregate_files(ra.Mean(), [tmp_path / "site-0"], tmp_path / "site-0" / "out.npz")
+    with pytest.raises(ValueError, match="one of the clients' files"):
+        ra.aggregate_files(ra.Mean(), paths, tmp_path / "site-1" / "model-2.safetensors")
+    whole = tmp_path / "site-2" / "model.safetensors.index.json"
+    with pytest.raises(ValueError, match="one of the clients' files"):
+        ra.aggregate_files(ra.Mean(), paths[:2], tmp_path / "site-2" / "model-1.safetensors", reference=whole)
 
 
 @pytest.mark.parametrize("index", ["", "pytorch_model.bin.index.json"])

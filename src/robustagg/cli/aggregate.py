@@ -50,9 +50,11 @@ Parameters: TypeAlias = Annotated[list[str] | None, typer.Option("--param", "-p"
 Round: TypeAlias = Annotated[int | None, typer.Option("--round", min=0, help=_ROUND)]
 Ids: TypeAlias = Annotated[list[str] | None, typer.Option("--id", help=_IDS)]
 Counts: TypeAlias = Annotated[
-    Path | None, typer.Option("--sample-counts", dir_okay=False, help=_COUNTS, **arguments.READ)
+    Path | None, typer.Option("--sample-counts", exists=True, dir_okay=False, help=_COUNTS, **arguments.READ)
 ]
-Reference: TypeAlias = Annotated[Path | None, typer.Option("--reference", help=_REFERENCE, **arguments.READ)]
+Reference: TypeAlias = Annotated[
+    Path | None, typer.Option("--reference", exists=True, help=_REFERENCE, **arguments.READ)
+]
 Memory: TypeAlias = Annotated[str, typer.Option("--max-memory", help="Memory to work in.")]
 Cluster: TypeAlias = Annotated[str | None, typer.Option("--ray", metavar="ADDRESS", help=_RAY)]
 Certify: TypeAlias = Annotated[bool, typer.Option("--certify", help=_CERTIFY)]
@@ -118,9 +120,6 @@ def _check(made: Rule[Any], files: list[Path], out: Path, ledger: Path | None, o
     budget.parse(options["max_memory"])
     senders(files, options["ids"])
     reference = options["reference"]
-    if reference is not None:
-        with arguments.reading(reference):
-            reference.stat()
     read = [str(path) for path in (*files, reference) if path is not None]
     check_output(out, read)
     if ledger is not None and overwritten(ledger, [str(out), *read]):

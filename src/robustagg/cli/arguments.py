@@ -107,11 +107,20 @@ def made_rule(spec: str, assignments: Sequence[str]) -> tuple[Rule[Any], list[di
     return made, [own for _, own in members]
 
 
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    counts: dict[str, Any] = {}
+    for client, count in pairs:
+        if client in counts:
+            raise ValueError(f"client {client!r} is there twice")
+        counts[client] = count
+    return counts
+
+
 def sample_counts(path: Path) -> dict[str, float]:
     """The JSON object, client to number of samples, in a file."""
     with usage(), reading(path):
         try:
-            counts = json.loads(path.read_text("utf-8"))
+            counts = json.loads(path.read_text("utf-8"), object_pairs_hook=_each_once)
         except (RecursionError, ValueError) as fault:
             raise errors.bad_sample_counts(path, str(fault)) from fault
         if not isinstance(counts, dict):

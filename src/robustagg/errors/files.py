@@ -20,6 +20,13 @@ def too_little_memory(memory: int, least: int, clients: int) -> ValueError:
     return ValueError(f"max_memory is {memory} bytes; a round of this model with {clients} clients needs {least}")
 
 
+def headers_too_long(clients: int, excess: float) -> ValueError:
+    return ValueError(
+        f"the headers of {clients} clients' files are longer than max_memory allows: it must be "
+        f"{excess + 0.1:.1f} times as large"
+    )
+
+
 def not_a_list_of_paths(paths: object) -> TypeError:
     return TypeError(f"paths must be a list of paths, one for each client, got {paths!r}")
 

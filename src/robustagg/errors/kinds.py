@@ -25,6 +25,14 @@ class Unreadable(Exception):
     """A file is not what an update has to be; its text says why. Its client is left out, or the caller told."""
 
 
+class HeaderTooLong(Unreadable):
+    """A file's header is longer than the memory budget has room for."""
+
+    def __init__(self, length: int, limit: int) -> None:
+        super().__init__(f"a header of {length} bytes, where {limit} are allowed by max_memory")
+        self.excess = length / limit
+
+
 class BackendUnavailable(ImportError):
     """A compute backend was asked for by name and cannot be loaded."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from errno import EMFILE, ENFILE, ENOMEM
 
-from robustagg.errors.kinds import Unreadable
+from robustagg.errors.kinds import HeaderTooLong, Unreadable
 from robustagg.errors.words import shown
 
 
@@ -36,7 +36,11 @@ def header_beyond_end(length: int, size: int) -> Unreadable:
     return Unreadable(f"a header of {length} bytes in a file of {size}")
 
 
-def header_too_long(length: int, limit: int) -> Unreadable:
+def header_too_long(length: int, limit: int) -> HeaderTooLong:
+    return HeaderTooLong(length, limit)
+
+
+def npy_header_too_long(length: int, limit: int) -> Unreadable:
     return Unreadable(f"a header of {length} bytes, where {limit} are allowed")
 
 

@@ -86,7 +86,7 @@ def _header(name: str, start: bytes, total: int) -> Header:
     begin = 10 if start[6] == 1 else PREFIX
     size = begin + int.from_bytes(start[8:begin], "little")
     if size > len(start):
-        raise errors.header_too_long(size - begin, min(HEADER_LIMIT, total - begin))
+        raise errors.npy_header_too_long(size - begin, min(HEADER_LIMIT, total - begin))
     descr, fortran, shape = _fields(start[begin:size])
     try:
         dtype = np.dtype(descr or "V")  # V: not a plain one

@@ -14,7 +14,7 @@ from typing import BinaryIO
 import numpy as np
 
 from robustagg import errors, inputs
-from robustagg.files import safetensors
+from robustagg.files import safetensors, shards
 from robustagg.files.layout import Cut, Layout, Middles, turned
 from robustagg.files.loose import Loose
 from robustagg.files.storage import Scratch
@@ -39,11 +39,13 @@ def check(path: Path, sent: Sequence[str]) -> None:
 
 def overwritten(path: Path, others: Sequence[str]) -> bool:
     """Whether to write there would change one of the others, by whatever name."""
-    resolved = path.absolute().resolve()
+    resolved = Path(os.path.realpath(path))
     for other in others:
         with suppress(OSError, ValueError, RuntimeError):  # what cannot be looked at is another
             there = Path(other).absolute().resolve()
             if there == resolved or there in resolved.parents or (path.exists() and path.samefile(there)):
+                return True
+            if other.endswith(shards.INDEXES) and overwritten(path, list(map(str, shards.parts(there)))):
                 return True
     return False
 

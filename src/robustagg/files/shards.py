@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from itertools import islice
@@ -15,6 +16,7 @@ from robustagg.files.storage import File, Readable
 from robustagg.files.tensors import Contents, in_common, in_order
 
 INDEXES = (".safetensors.index.json", ".bin.index.json")
+LONGEST = 2**24  # bytes of an index
 MODELS = (
     "model.safetensors",
     "adapter_model.safetensors",
@@ -39,6 +41,15 @@ def model_in(folder: str, suffixes: Callable[[str], bool]) -> str:
     if len(models) != 1:
         raise errors.no_model_in_folder(len(models))
     return str(inside(Path(folder), models[0]))
+
+
+def parts(index: Path) -> list[Path]:
+    """The files that an index names, as far as it can be read."""
+    try:
+        text = index.read_bytes() if index.is_file() and index.stat().st_size <= LONGEST else b"{}"
+        return [index.parent / name for name in set(json.loads(text)["weight_map"].values())]
+    except (AttributeError, KeyError, OSError, RecursionError, TypeError, ValueError):
+        return []
 
 
 def opened(

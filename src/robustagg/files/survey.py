@@ -88,11 +88,16 @@ def survey(entrants: Entrants, opener: Opener) -> Survey:
     """
     looks: dict[int, Looks] = {}
     excluded: dict[int, str] = {}
+    excesses: list[float] = []
     for i, path in enumerate(entrants.paths):
         try:
             looks[i] = _digests(opener.look(path)[1])
         except errors.Unreadable as fault:
             excluded |= entrants.refused(i, fault)
+            if isinstance(fault, errors.HeaderTooLong):
+                excesses.append(fault.excess)
+    if len(excesses) > len(looks):  # then it is the budget
+        raise errors.headers_too_long(len(excesses), sorted(excesses)[len(excesses) // 2])
     common = _most_common(look.structure for look in looks.values())
     style = _most_common(look.style for look in looks.values() if look.structure == common)
     found: Survey | None = None
