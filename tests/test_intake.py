@@ -268,6 +268,13 @@ def test_a_claim_that_is_no_count_is_refused(claim):
         ra.capped_counts({"lima": 1}, 0)
 
 
+def test_why_no_round_is_held_names_each_client_once():
+    intake = ra.Intake("median", LIKE, reference=False)
+    intake.add("eve", {"other": np.ones(2)})
+    assert intake.close() is None
+    assert intake.why.count("client 'eve'") == 1
+
+
 # --- the ledger -----------------------------------------------------------------------------------------------------
 
 

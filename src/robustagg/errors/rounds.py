@@ -41,7 +41,8 @@ def non_finite_reference(name: str) -> ValueError:
 
 
 def nobody_admitted(reasons: Iterable[tuple[object, str]]) -> NoRound:
-    told = "; ".join(f"client {client!r}: {reason}" for client, reason in list(reasons)[:5])
+    said = [(f"client {client!r}: ", reason) for client, reason in list(reasons)[:5]]
+    told = "; ".join(reason if reason.startswith(whose) else whose + reason for whose, reason in said)
     return NoRound(f"no client's update can be used: {told}")
 
 
