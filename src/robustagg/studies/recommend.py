@@ -118,7 +118,7 @@ def recommend(
         As of :func:`run_grid`, for each seed.
     **settings
         Of :class:`robustagg.simulation.Settings`: clients, attackers, alpha, task ... but not of the attacks, which are
-        :data:`ATTACKS`.
+        the command's own.
 
     Returns
     -------
