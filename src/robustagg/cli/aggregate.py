@@ -40,7 +40,9 @@ _RAY = (
     "Have a Ray cluster do the work: HOST:PORT, 'auto' for this machine's, 'local' for a new one. All its machines see "
     "the files and the update's folder under the same paths; --max-memory is then what each task may take."
 )
-_STRICT = "Fail on an unusable file; otherwise its client is left out of the round."
+_STRICT = (
+    "Fail on an unusable file; otherwise its client is left out of the round. For a NaN in one: -p nonfinite=raise."
+)
 
 Files: TypeAlias = Annotated[list[Path], typer.Argument(help=_FILES, show_default=False, **arguments.READ)]
 Out: TypeAlias = Annotated[Path, typer.Option("--out", "-o", help="Write the update here.", **arguments.WRITTEN)]

@@ -117,8 +117,8 @@ def recommend(
     progress : callable, optional
         As of :func:`run_grid`, for each seed.
     **settings
-        Of :class:`robustagg.simulation.Settings`: clients, attackers, alpha, task ... but not of the attacks, of which it
-        tries its own.
+        Of :class:`robustagg.simulation.Settings`: clients, attackers, alpha, task ... but not of the attacks, of which
+        it tries its own.
 
     Returns
     -------

@@ -1,23 +1,14 @@
-"""Whoever types their own program strictly needs no casts to call the library."""
+"""A program that is typed strictly and needs no casts to call the library; mypy checks it, and nothing runs it."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
-import pytest
-
-pytest.importorskip("mypy", reason="types are checked by mypy")
-
-PROGRAM = """
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import robustagg as ra
 from numpy.typing import NDArray
+
+import robustagg as ra
 
 named: dict[str, NDArray[np.float32]] = {"ada": np.zeros(3, np.float32)}
 numbered: dict[int, NDArray[np.float32]] = {0: np.zeros(3, np.float32)}
@@ -27,9 +18,11 @@ by_number: dict[int, int] = {0: 3}
 by_both: dict[int | str, float] = {"ada": 3, 0: 1.5}
 listed: list[int] = [3]
 
+
 def update(rule: ra.Rule, sent: Any, counts: NDArray[np.int64]) -> ra.Rule:
     rule.aggregate(sent, sample_counts=counts)
     return rule
+
 
 update(ra.Suspicion(), named, np.array([3]))
 update(ra.Pipeline(ra.NNM(f=1), ra.Median()), named, np.array([3]))
@@ -46,20 +39,3 @@ ra.aggregate_files(ra.Mean(), list(paths.values()), out="out.npy", sample_counts
 ra.preaggregate_files(ra.NNM(f=1), places, out="out")
 ra.capped_counts(by_name)
 ra.harms(named, lambda model: 0.0)
-"""
-
-
-def test_a_program_that_is_typed_strictly(tmp_path: Path) -> None:
-    (tmp_path / "program.py").write_text(PROGRAM)
-    source = Path(__file__).parents[1] / "src"
-    command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", tmp_path / "cache", tmp_path / "program.py"]
-    done = subprocess.run(
-        command,
-        cwd=tmp_path,
-        env=os.environ | {"MYPYPATH": str(source)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
