@@ -36,7 +36,7 @@ def node(tree: Any) -> Node | None:
     """A tree's root; None where it is a leaf."""
     if isinstance(tree, np.ndarray):
         return None
-    if isinstance(tree, Mapping):
+    if isinstance(tree, dict):
         return _mapping(tree)
     if isinstance(tree, (list, tuple, deque)):
         if is_numbers(tree):
@@ -45,7 +45,7 @@ def node(tree: Any) -> Node | None:
         return Node(kind, range(len(tree)), list(tree), lambda branches: _sequence(tree, branches))
     if tree is None or isinstance(tree, (str, bytes, bool, int, float, np.generic)):
         return None
-    return _registered(tree) or _object(tree)
+    return _mapping(tree) if isinstance(tree, Mapping) else _registered(tree) or _object(tree)
 
 
 def walk(tree: Any, path: Path = ()) -> Iterator[tuple[Path, str, Any]]:

@@ -154,7 +154,7 @@ class Reputation(Rule[Verdict]):
         self._ledger = ledger.Ledger(self.decay, self.window, self.newcomer)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in ("decay", "window", "newcomer") and "_ledger" in self.__dict__:
+        if name in ("decay", "window", "newcomer") and hasattr(self, "_ledger"):
             raise errors.fixed_parameter(name)
         super().__setattr__(name, value)
 
