@@ -41,6 +41,10 @@ def test_a_model_in_parts(tmp_path, index):
         ra.aggregate_files(ra.Mean(), [tmp_path / "site-0"], tmp_path / "site-0" / "out.npz")
     with pytest.raises(ValueError, match="one of the clients' files"):
         ra.aggregate_files(ra.Mean(), paths, tmp_path / "site-1" / "model-2.safetensors")
+    sharded(tmp_path / "hostile", 1, w2="model.safetensors.index.json", b="./model.safetensors.index.json")
+    whole = tmp_path / "hostile" / "model.safetensors.index.json"  # it names itself, and is looked at once
+    result = ra.aggregate_files(ra.Mean(), [*paths, whole], tmp_path / "out.npz")
+    assert result.admitted.tolist() == [True, True, True, False]
     whole = tmp_path / "site-2" / "model.safetensors.index.json"
     with pytest.raises(ValueError, match="one of the clients' files"):
         ra.aggregate_files(ra.Mean(), paths[:2], tmp_path / "site-2" / "model-1.safetensors", reference=whole)

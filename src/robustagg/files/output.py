@@ -39,15 +39,20 @@ def check(path: Path, sent: Sequence[str]) -> None:
 
 def overwritten(path: Path, others: Sequence[str]) -> bool:
     """Whether to write there would change one of the others, by whatever name."""
-    resolved = Path(os.path.realpath(path))
+    resolved, place = Path(os.path.realpath(path)), _placed(path)
     for other in others:
         with suppress(OSError, ValueError, RuntimeError):  # what cannot be looked at is another
             there = Path(other).absolute().resolve()
             if there == resolved or there in resolved.parents or (path.exists() and path.samefile(there)):
                 return True
-            if other.endswith(shards.INDEXES) and overwritten(path, list(map(str, shards.parts(there)))):
+            if other.endswith(shards.INDEXES) and place in shards.parts(_placed(Path(other))):
                 return True
     return False
+
+
+def _placed(path: Path) -> Path:
+    """Where a name stands, whatever it leads to."""
+    return Path(os.path.realpath(path.parent)) / path.name
 
 
 def check_model(path: object, suffix: str, model: Model) -> None:

@@ -43,13 +43,13 @@ def model_in(folder: str, suffixes: Callable[[str], bool]) -> str:
     return str(inside(Path(folder), models[0]))
 
 
-def parts(index: Path) -> list[Path]:
-    """The files that an index names, as far as it can be read."""
+def parts(index: Path) -> set[Path]:
+    """The files that an index names, as far as it can be read; whether they are there is not asked."""
     try:
         text = index.read_bytes() if index.is_file() and index.stat().st_size <= LONGEST else b"{}"
-        return [index.parent / name for name in set(json.loads(text)["weight_map"].values())]
+        return {index.parent / name for name in json.loads(text)["weight_map"].values()}
     except (AttributeError, KeyError, OSError, RecursionError, TypeError, ValueError):
-        return []
+        return set()
 
 
 def opened(
