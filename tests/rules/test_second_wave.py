@@ -295,6 +295,15 @@ def test_fl_detector_predicts_whoever_has_missed_rounds_from_all_results_since()
     assert "no score yet" in result.reasons[-1]  # its last update is older than the results
 
 
+def test_fl_detector_is_not_blinded_by_one_huge_update():
+    rng, rule = np.random.default_rng(0), ra.FLDetector(window=3)
+    for x in descent(8, n=10):
+        x[8:] = rng.normal(size=(2, 30))
+        x[9] *= 1e9
+        result = rule.aggregate(x)
+    assert (result.weights > 0).tolist() == [True] * 8 + [False] * 2
+
+
 def test_two_means_is_the_best_of_all_divisions():
     for seed in range(20):
         values = np.random.default_rng(seed).exponential(size=7)

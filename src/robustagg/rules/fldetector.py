@@ -22,7 +22,7 @@ from robustagg.rules.evidence.geometry import Geometry
 from robustagg.rules.evidence.gram import Gram
 
 NOTHING = 1e-24  # of the greatest squared length: what is shorter is zero but for rounding
-RIGHT = 1e-6  # of the greatest length: a prediction that is off by less is off by rounding
+RIGHT = 1e-6  # of the median length: a prediction that is off by less is off by rounding
 REFERENCES = 10  # uniform samples that the gap statistic compares with, as in the authors' code
 
 
@@ -215,7 +215,7 @@ class FLDetector(Rule[Verdict]):
         errors_of[np.arange(len(known)), m + recent] = 1
         errors_of[:, -p:] = since @ curvature(geometry.inner[-p:, -p:]).T
         norms = geometry.mixed(errors_of).relation().norms
-        norms[norms <= RIGHT * geometry.relation().norms.max()] = 0.0
+        norms[norms <= RIGHT * np.median(geometry.relation().norms[known])] = 0.0
         parts = norms / norms.max() if norms.max() > 0 else np.ones_like(norms)
         return {clients[i]: score for i, score in zip(known, (parts / parts.mean()).tolist(), strict=True)}
 
